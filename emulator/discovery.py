@@ -1,0 +1,255 @@
+"""Google's discovery documents: which methods exist, at which paths, and what their requests may contain.
+
+The documents ship inside google-api-python-client. They are the arbiter here: routes are made from them, request
+bodies and query parameters are checked against them, and a method that they name and the emulator does not serve is
+answered with 501 instead of being mistaken for an unknown address.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .errors import ApiError
+
+#: Discovery documents that are served, as (API, version); later entries never hide a path of an earlier one.
+DOCUMENTS: tuple[tuple[str, str], ...] = (
+    ("healthcare", "v1"),
+    ("healthcare", "v1beta1"),
+    ("bigquery", "v2"),
+    ("storage", "v1"),
+    ("cloudresourcemanager", "v1"),
+    ("cloudresourcemanager", "v3"),
+    ("serviceusage", "v1"),
+    ("serviceusage", "v1beta1"),
+    ("cloudbilling", "v1"),
+    ("logging", "v2"),
+    ("pubsub", "v1"),
+    ("cloudkms", "v1"),
+)
+
+#: APIs that ignore unknown JSON fields and query parameters; all others refuse them.
+LENIENT_APIS = frozenset({"storage"})
+
+_NOISE = ("description", "enumDescriptions", "documentationLink", "enumDeprecated")
+
+
+#: Service Usage writes the kind of its parent as a variable too; projects are the only kind that is served.
+_ANY_PARENT = re.compile(r"\{(v\d\w*)Id\}/\{\1Id1\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method of a discovery document.
+
+    ``id`` is the discovery id, which is the same in every version (``healthcare.projects.locations.datasets.get``);
+    ``path`` has ``{+name}`` variables, ``flat_path`` one variable per segment; both start with the version or the
+    service path and have no leading slash.
+    """
+
+    id: str
+    api: str
+    version: str
+    http_method: str
+    path: str
+    flat_path: str
+    parameters: frozenset[str]
+    request: str | None
+    upload_paths: tuple[str, ...]
+
+
+def document_path(api: str, version: str) -> Path:
+    """Where google-api-python-client keeps the document, found without importing that package."""
+    spec = find_spec("googleapiclient")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(
+            "google-api-python-client is not installed; the emulator reads its discovery documents"
+        )
+    return Path(spec.submodule_search_locations[0]) / "discovery_cache" / "documents" / f"{api}.{version}.json"
+
+
+def _without_noise(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # "description" is prose in schemas and methods, but also the name of real fields: those hold an object.
+    return {key: value for key, value in pairs if key not in _NOISE or isinstance(value, dict)}
+
+
+@cache
+def document(api: str, version: str) -> dict[str, Any]:
+    """The parsed discovery document, without its prose.
+
+    Raises:
+        FileNotFoundError: there is no such document.
+    """
+    text = document_path(api, version).read_text(encoding="utf-8")
+    parsed: dict[str, Any] = json.loads(text, object_pairs_hook=_without_noise)
+    return parsed
+
+
+def methods(api: str, version: str) -> list[Method]:
+    """Every method of one document, in the document's order."""
+    doc = document(api, version)
+    service_path = doc.get("servicePath", "")
+    found: list[Method] = []
+
+    def walk(resources: dict[str, Any]) -> None:
+        for resource in resources.values():
+            for method in resource.get("methods", {}).values():
+                upload = method.get("mediaUpload", {}).get("protocols", {})
+                found.append(
+                    Method(
+                        id=method["id"],
+                        api=api,
+                        version=version,
+                        http_method=method["httpMethod"],
+                        path=service_path + method["path"],
+                        flat_path=_ANY_PARENT.sub(
+                            "projects/{projectsId}", service_path + method.get("flatPath", method["path"])
+                        ),
+                        parameters=frozenset(method.get("parameters", {})),
+                        request=method.get("request", {}).get("$ref"),
+                        upload_paths=tuple(protocol["path"].lstrip("/") for protocol in upload.values()),
+                    )
+                )
+            walk(resource.get("resources", {}))
+
+    walk(doc.get("resources", {}))
+    return found
+
+
+def global_parameters(api: str, version: str) -> frozenset[str]:
+    """Query parameters that all methods of the API take (``alt``, ``fields``, ``prettyPrint``…)."""
+    return frozenset(document(api, version).get("parameters", {})) | {
+        "$alt",
+        "$fields",
+        "$prettyPrint",
+        "$apiKey",
+    }
+
+
+def check_query(method: Method, names: set[str]) -> None:
+    """Refuse query parameters that the method does not have, in the wording of Google's front end.
+
+    Raises:
+        ApiError: 400, naming each unknown parameter.
+    """
+    unknown = names - method.parameters - global_parameters(method.api, method.version)
+    if unknown:
+        lines = [
+            f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter. '
+            f"Field '{name}' could not be found in request message."
+            for name in sorted(unknown)
+        ]
+        raise ApiError(400, "\n".join(lines))
+
+
+def check_body(method: Method, body: Any) -> None:
+    """Refuse a request body with unknown fields, wrong types or unknown enum values.
+
+    Raises:
+        ApiError: 400 with one line and one ``fieldViolations`` entry per problem, as Google's front end words them.
+    """
+    if method.request is None:
+        return
+    violations = schema_violations(method.api, method.version, method.request, body)
+    if violations:
+        details = [
+            {
+                "@type": "type.googleapis.com/google.rpc.BadRequest",
+                "fieldViolations": [
+                    {"field": field, "description": text} if field else {"description": text}
+                    for field, text in violations
+                ],
+            }
+        ]
+        raise ApiError(400, "\n".join(text for _, text in violations), details=details)
+
+
+def schema_violations(api: str, version: str, schema: str, value: Any) -> list[tuple[str, str]]:
+    """What is wrong with ``value`` as an instance of the named schema: (path of the field, message) pairs."""
+    problems: list[tuple[str, str]] = []
+    _check(document(api, version)["schemas"], {"$ref": schema}, value, "", problems)
+    return problems
+
+
+def _check(schemas: dict[str, Any], spec: dict[str, Any], value: Any, at: str, problems: list[tuple[str, str]]) -> None:
+    if value is None:
+        return  # null stands for an absent field
+    if "$ref" in spec:
+        spec = schemas[spec["$ref"]]
+    kind = spec.get("type", "any")
+    if kind == "object":
+        _check_object(schemas, spec, value, at, problems)
+    elif kind == "array":
+        if not isinstance(value, list):
+            # Google's front end takes a single value for a repeated field.
+            value = [value]
+        for index, item in enumerate(value):
+            _check(schemas, spec["items"], item, f"{at}[{index}]", problems)
+    elif kind != "any":
+        _check_scalar(spec, kind, value, at, problems)
+
+
+def _check_object(
+    schemas: dict[str, Any], spec: dict[str, Any], value: Any, at: str, problems: list[tuple[str, str]]
+) -> None:
+    if not isinstance(value, dict):
+        problems.append(
+            (
+                at,
+                f"Invalid value at '{at}', {json.dumps(value)}"
+                if at
+                else "Invalid JSON payload received. Root element must be a message.",
+            )
+        )
+        return
+    properties = spec.get("properties", {})
+    rest = spec.get("additionalProperties")
+    for name, item in value.items():
+        inner = f"{at}.{name}" if at else name
+        if name in properties:
+            _check(schemas, properties[name], item, inner, problems)
+        elif (camel := _camel(name)) in properties:
+            _check(schemas, properties[camel], item, inner, problems)
+        elif rest is not None:
+            _check(schemas, rest, item, inner, problems)
+        else:
+            where = f" at '{at}'" if at else ""
+            problems.append((at, f'Invalid JSON payload received. Unknown name "{name}"{where}: Cannot find field.'))
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part[:1].upper() + part[1:] for part in tail)
+
+
+def _check_scalar(spec: dict[str, Any], kind: str, value: Any, at: str, problems: list[tuple[str, str]]) -> None:
+    type_name = "TYPE_" + {"integer": "INT32", "number": "DOUBLE", "boolean": "BOOL"}.get(kind, "STRING")
+    shown = json.dumps(value)
+    if kind == "string" and spec.get("format") in ("int64", "uint64"):
+        good = (isinstance(value, int) and not isinstance(value, bool)) or (
+            isinstance(value, str) and _is_integer(value)
+        )
+        type_name = f"TYPE_{spec['format'].upper()}"
+    elif kind == "string":
+        good = isinstance(value, str)
+        if good and "enum" in spec and value not in spec["enum"]:
+            good, type_name = False, "type.googleapis.com/" + at.rpartition(".")[2]
+    elif kind == "integer":
+        good = (isinstance(value, int) and not isinstance(value, bool)) or (
+            isinstance(value, str) and _is_integer(value)
+        )
+    elif kind == "number":
+        good = isinstance(value, (int, float, str)) and not isinstance(value, bool)
+    else:
+        good = isinstance(value, bool) or value in ("true", "false")
+    if not good:
+        problems.append((at, f"Invalid value at '{at}' ({type_name}), {shown}"))
+
+
+def _is_integer(text: str) -> bool:
+    return text.removeprefix("-").isdigit()

@@ -1,0 +1,199 @@
+"""IAM: allow policies of resources, and whether a principal holds a permission.
+
+A policy belongs to a resource and is inherited by everything below it. Resources are named by *policy keys*:
+
+========================  =====================================================================
+project                   ``projects/P``
+Healthcare dataset        ``projects/P/locations/L/datasets/D``
+DICOM store               ``projects/P/locations/L/datasets/D/dicomStores/S``
+BigQuery dataset          ``bigquery/P/D`` (kept in step with the dataset's ``access`` list)
+bucket                    ``b/BUCKET``
+topic, key ring, key      their resource names
+========================  =====================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ApiError, invalid
+from .roles import ROLES, holds
+
+if TYPE_CHECKING:
+    from ..projects import Projects
+    from ..settings import Settings
+    from ..state import Collection, State
+
+#: Who calls with a token that names nobody: the person who runs the emulator. May do everything.
+OWNER = "owner"
+
+_MEMBER_KINDS = (
+    "user",
+    "serviceAccount",
+    "group",
+    "domain",
+    "principal",
+    "principalSet",
+    "deleted",
+    "projectOwner",
+    "projectEditor",
+    "projectViewer",
+)
+_PUBLIC = ("allUsers", "allAuthenticatedUsers")
+_HEALTHCARE_AGENT = "@gcp-sa-healthcare.iam.gserviceaccount.com"
+
+
+def service_agent(project_number: str) -> str:
+    """E-mail of the Cloud Healthcare service agent of the project with this number."""
+    return f"service-{project_number}{_HEALTHCARE_AGENT}"
+
+
+class Iam:
+    """All allow policies."""
+
+    def __init__(self, state: State, settings: Settings, projects: Projects) -> None:
+        self._policies: Collection = state.collection("iam.policies")
+        self._settings = settings
+        self._projects = projects
+        self._lock = state.lock
+
+    def allowed(self, principal: str, permission: str, *resources: str) -> bool:
+        """Whether the principal holds the permission on any of the resources.
+
+        Args:
+            principal: an IAM member (``user:alice@example.org``) or ``owner``.
+            permission: for instance ``healthcare.datasets.get``.
+            resources: policy keys, from the resource itself up to its project.
+        """
+        if principal == OWNER or not self._settings.enforce_iam:
+            return True
+        effective = time.time() - self._settings.iam_propagation_seconds
+        for resource in resources:
+            policy = self._policies.get(resource)
+            if policy is None:
+                continue
+            since = policy.get("since", {})
+            for binding in policy.get("bindings", ()):
+                role = binding["role"]
+                for member in binding["members"]:
+                    if not _is(principal, member) or not self._role_holds(role, permission):
+                        continue
+                    if since.get(f"{role} {member}", 0.0) <= effective:
+                        return True
+        return False
+
+    def require(self, principal: str, permission: str, *resources: str) -> None:
+        """Refuse a principal without the permission.
+
+        Raises:
+            ApiError: 403; the text is the one of Google's newer APIs.
+        """
+        if not self.allowed(principal, permission, *resources):
+            raise ApiError(
+                403,
+                f"Permission {permission} denied on resource {resources[0]} (or it may be malformed or not exist).",
+            )
+
+    def get(self, resource: str) -> dict[str, Any]:
+        """The policy of one resource (not those above it), as ``getIamPolicy`` answers it."""
+        policy = self._policies.get(resource)
+        if policy is None:
+            return {"version": 1, "etag": "ACAB"}
+        return {key: value for key, value in policy.items() if key != "since"}
+
+    def set(self, resource: str, policy: dict[str, Any]) -> dict[str, Any]:
+        """Replace the policy of a resource.
+
+        Args:
+            resource: policy key.
+            policy: ``bindings`` with ``role``, ``members`` and perhaps a ``condition``; with an ``etag`` the policy is
+                only replaced if it is still the one that was read.
+
+        Returns:
+            The policy as kept, with its new etag.
+
+        Raises:
+            ApiError: 409 if the policy changed meanwhile; 400 for malformed members, unknown roles and members that
+                do not exist.
+        """
+        with self._lock:
+            old = self._policies.get(resource, {})
+            etag = policy.get("etag")
+            if etag and etag != self.get(resource)["etag"]:
+                raise ApiError(
+                    409,
+                    "There were concurrent policy changes. Please retry the whole read-modify-write with "
+                    "exponential backoff.",
+                    name="ABORTED",
+                )
+            bindings = [self._checked(binding) for binding in policy.get("bindings", ())]
+            bindings = [binding for binding in _merged(bindings) if binding["members"]]
+            before = old.get("since", {})
+            moment = time.time()
+            since = {}
+            for binding in bindings:
+                for member in binding["members"]:
+                    key = f"{binding['role']} {member}"
+                    since[key] = before.get(key, moment)
+            version = 3 if any("condition" in binding for binding in bindings) else 1
+            kept: dict[str, Any] = {"version": version, "bindings": bindings}
+            digest = hashlib.sha256(json.dumps([kept, moment]).encode()).hexdigest()
+            kept["etag"] = "BwX" + digest[:8] + "="
+            kept["since"] = since
+            self._policies[resource] = kept
+            return self.get(resource)
+
+    def forget(self, resource: str) -> None:
+        """Drop the policies of a deleted resource and of everything below it."""
+        with self._lock:
+            for key in [resource, *self._policies.keys_under(resource + "/")]:
+                self._policies.pop(key, None)
+
+    def _role_holds(self, role: str, permission: str) -> bool:
+        return holds(role, permission)
+
+    def _checked(self, binding: dict[str, Any]) -> dict[str, Any]:
+        role = binding.get("role", "")
+        custom = role.startswith(("projects/", "organizations/"))
+        if role not in ROLES and not custom and not role.startswith("roles/"):
+            raise invalid(f"Role {role} is not supported for this resource.")
+        members = []
+        for member in binding.get("members", ()):
+            kind, colon, rest = member.partition(":")
+            if member not in _PUBLIC and (kind not in _MEMBER_KINDS or not colon or not rest):
+                raise invalid(
+                    f"Invalid value for member: {member}. "
+                    "A member is written as user:, serviceAccount:, group: or domain: and a name."
+                )
+            if kind == "serviceAccount" and rest.endswith(_HEALTHCARE_AGENT):
+                self._projects.require_service_agent(rest)
+            members.append(member if kind in ("principal", "principalSet") else _lowered(member))
+        checked: dict[str, Any] = {"role": role, "members": sorted(set(members))}
+        if binding.get("condition"):
+            checked["condition"] = binding["condition"]
+        return checked
+
+
+def _lowered(member: str) -> str:
+    kind, colon, rest = member.partition(":")
+    return f"{kind}{colon}{rest.lower()}"
+
+
+def _merged(bindings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    by_role: dict[str, dict[str, Any]] = {}
+    for binding in bindings:
+        key = binding["role"] + json.dumps(binding.get("condition"), sort_keys=True)
+        known = by_role.setdefault(key, {**binding, "members": []})
+        known["members"] = sorted({*known["members"], *binding["members"]})
+    return list(by_role.values())
+
+
+def _is(principal: str, member: str) -> bool:
+    if member == "allUsers" or member == "allAuthenticatedUsers":
+        return True
+    if member.startswith("domain:"):
+        return principal.startswith("user:") and principal.endswith("@" + member.removeprefix("domain:"))
+    return member.lower() == principal.lower()
