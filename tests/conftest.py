@@ -18,6 +18,6 @@ def shared_emulator() -> Iterator[LocalEmulator]:
 
 @pytest.fixture
 def emulator(shared_emulator: LocalEmulator) -> LocalEmulator:
-    """An empty emulator: ``.url`` for clients, ``.control()`` for settings and faults, ``.emulator`` for its insides."""
+    """An empty emulator: ``.url`` for clients, ``.control()`` for settings and faults, ``.emulator`` inside."""
     shared_emulator.emulator.reset()
     return shared_emulator
