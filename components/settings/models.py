@@ -1,0 +1,380 @@
+"""The stack configuration as typed models. Descriptions here are the reference page and the JSON Schema.
+
+In the configuration the fields are spelled in camelCase (`writeDisposition`), in Python in snake_case
+(`write_disposition`). What one field must look like is checked here; what must hold between fields is in
+`rules`.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic.alias_generators import to_camel
+
+from components.settings.fields import (
+    BigQueryName,
+    BucketName,
+    DataLocation,
+    Destination,
+    Duration,
+    Endpoint,
+    HealthcareId,
+    ImportUri,
+    KmsKeyName,
+    Labels,
+    Location,
+    Member,
+    MimeTypeName,
+    ObjectUri,
+    ProjectId,
+    RoleName,
+    RunName,
+    ServiceAccountEmail,
+    TableUri,
+    TimeZone,
+    TopicId,
+    TopicName,
+)
+from components.settings.problems import SettingsError
+from components.settings.rules import rule_problems
+
+BlobStorageClass = Literal["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"]
+WriteDisposition = Literal["WRITE_EMPTY", "WRITE_TRUNCATE", "WRITE_APPEND"]
+Rerun = Literal["when-inputs-change", "when-store-changes", "always"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class DatasetSettings(_Model):
+    """The Healthcare dataset: the container of the DICOM stores."""
+
+    name: HealthcareId = Field(description="The dataset's id.")
+    time_zone: TimeZone | None = Field(
+        default=None,
+        description="IANA time zone that dates without one are read in, as `Europe/Berlin`. UTC if unset.",
+    )
+    kms_key: KmsKeyName | None = Field(
+        default=None,
+        description="Customer-managed key, `projects/…/cryptoKeys/…`, in the dataset's own location. It "
+        "can't be changed later.",
+    )
+    readers: list[Member] = Field(
+        default=[],
+        description="Members that may read and export the images of every store (`roles/healthcare.dicomViewer`).",
+    )
+    editors: list[Member] = Field(
+        default=[],
+        description="Members that may also import, store and delete images (`roles/healthcare.dicomEditor`).",
+    )
+    admins: list[Member] = Field(
+        default=[],
+        description="Members that manage the dataset and its operations (`roles/healthcare.datasetAdmin`).",
+    )
+    existing: bool = Field(
+        default=False,
+        description="The dataset exists already: it is used and granted on, never created, changed or deleted.",
+    )
+
+
+class NotificationSettings(_Model):
+    """Where a DICOM store announces new instances."""
+
+    topic: TopicName = Field(description="Pub/Sub topic, `projects/PROJECT/topics/TOPIC`.")
+    bulk_imports: bool = Field(default=False, description="Announce the instances of bulk imports too.")
+
+
+class StreamSettings(_Model):
+    """A BigQuery table to which a DICOM store streams the metadata of every new instance."""
+
+    table: TableUri = Field(description="Table, `bq://PROJECT.DATASET.TABLE`. It is created when it is missing.")
+    schema_: Literal["flattened"] = Field(
+        default="flattened",
+        alias="schema",
+        description="Layout of the table. Only `flattened`: Pulumi's Google provider can't ask for another one.",
+    )
+
+
+class StoreSettings(_Model):
+    """A DICOM store."""
+
+    name: HealthcareId = Field(description="The store's id. Imports and exports refer to it.")
+    labels: Labels = Field(default={}, description="Labels of the store, 64 at most.")
+    notifications: list[NotificationSettings] = Field(
+        default=[],
+        description="Pub/Sub topic that hears of new instances; one at most, as Pulumi's Google provider knows one.",
+    )
+    streams: list[StreamSettings] = Field(
+        default=[], description="BigQuery tables to stream metadata to, five at most, each different."
+    )
+    readers: list[Member] = Field(
+        default=[],
+        description="Members that may read and export the images (`roles/healthcare.dicomViewer`).",
+    )
+    writers: list[Member] = Field(
+        default=[],
+        description="Members that may also import, store and delete images (`roles/healthcare.dicomEditor`).",
+    )
+    existing: bool = Field(
+        default=False,
+        description="The store exists already: it is used and granted on, never created, changed or deleted.",
+    )
+
+
+class BigQueryDatasetSettings(_Model):
+    """A BigQuery dataset to create, or to adopt."""
+
+    name: BigQueryName = Field(description="The dataset's id.")
+    project: ProjectId | None = Field(default=None, description="Project that holds it. `gcp:project` if unset.")
+    location: DataLocation | None = Field(
+        default=None, description="Location, such as `EU` or `europe-west4`. `imaging:location` if unset."
+    )
+    description: str | None = Field(default=None, description="Text that BigQuery shows beside the dataset.")
+    labels: Labels = Field(default={}, description="Labels of the dataset, 64 at most.")
+    kms_key: KmsKeyName | None = Field(default=None, description="Key that new tables are encrypted with.")
+    default_table_expiration: Annotated[Duration, Field(ge=3600)] | None = Field(
+        default=None,
+        description="Time after which new tables are deleted, such as `90d`; an hour at least. Never if unset.",
+    )
+    readers: list[Member] = Field(
+        default=[], description="Members that may read the tables (`roles/bigquery.dataViewer`)."
+    )
+    editors: list[Member] = Field(
+        default=[], description="Members that may change the tables (`roles/bigquery.dataEditor`)."
+    )
+    existing: bool = Field(
+        default=False,
+        description="The dataset exists already: it is granted on, never created, changed or deleted.",
+    )
+
+
+class LifecycleSettings(_Model):
+    """When objects of a bucket are deleted or moved to a cheaper storage class."""
+
+    after_days: Annotated[int, Field(ge=0)] = Field(description="Age of the object in days.")
+    action: Literal["delete", "NEARLINE", "COLDLINE", "ARCHIVE"] = Field(
+        description="`delete`, or the storage class to move the object to."
+    )
+    prefix: str | None = Field(default=None, description="Only objects whose names begin with this.")
+
+
+class BucketSettings(_Model):
+    """A bucket to create, or to adopt. Uniform access and public-access prevention are always on."""
+
+    name: BucketName = Field(description="The bucket's name, unique in all of Google Cloud.")
+    project: ProjectId | None = Field(default=None, description="Project that holds it. `gcp:project` if unset.")
+    location: DataLocation | None = Field(
+        default=None, description="Location, such as `EU` or `europe-west4`. `imaging:location` if unset."
+    )
+    labels: Labels = Field(default={}, description="Labels of the bucket, 64 at most.")
+    kms_key: KmsKeyName | None = Field(default=None, description="Key that new objects are encrypted with.")
+    lifecycle: list[LifecycleSettings] = Field(default=[], description="Rules for old objects.")
+    existing: bool = Field(
+        default=False,
+        description="The bucket exists already: it is granted on, never created, changed or deleted.",
+    )
+
+
+class TopicSettings(_Model):
+    """A Pub/Sub topic to create, or to adopt, for the notifications of DICOM stores."""
+
+    name: TopicId = Field(description="The topic's id.")
+    project: ProjectId | None = Field(default=None, description="Project that holds it. `gcp:project` if unset.")
+    labels: Labels = Field(default={}, description="Labels of the topic, 64 at most.")
+    kms_key: KmsKeyName | None = Field(default=None, description="Key that messages are encrypted with.")
+    existing: bool = Field(
+        default=False,
+        description="The topic exists already: it is granted on, never created, changed or deleted.",
+    )
+
+
+class RunSettings(_Model):
+    """What imports and exports have in common."""
+
+    name: RunName = Field(description="Name of this run in the stack: in the preview, the progress and the outputs.")
+    store: HealthcareId = Field(description="The DICOM store, one of `imaging:stores`.")
+    rerun: Rerun = Field(
+        default="when-inputs-change",
+        description=(
+            "When `pulumi up` runs it again: `when-inputs-change`, `when-store-changes` (the store's "
+            "contents are not those "
+            "recorded after the last run) or `always`."
+        ),
+    )
+    allowed_failures: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Instances that may fail before the whole run counts as failed."
+    )
+    timeout: Duration | None = Field(
+        default=None,
+        description="How long `pulumi up` waits, such as `6h`. The operation goes on; the next `up` waits again.",
+    )
+    formerly: list[RunName] = Field(
+        default=[],
+        description="Names that this run had before: with the old name here, a rename runs nothing again.",
+    )
+
+
+class ImportSettings(RunSettings):
+    """An import of DICOM files from Cloud Storage into a DICOM store."""
+
+    from_: ImportUri = Field(
+        alias="from",
+        description=(
+            "Files to import, `gs://BUCKET/OBJECT`. `*` stands for any characters but `/`, `?` for one, "
+            "`**` at the end, "
+            "perhaps with an extension, for any."
+        ),
+    )
+    storage_class: BlobStorageClass | None = Field(
+        default=None, description="Storage class of the imported pixels. STANDARD if unset."
+    )
+
+
+class FilterSettings(_Model):
+    """Which instances an export takes. Exactly one of the three."""
+
+    query: str | None = Field(
+        default=None,
+        description="GoogleSQL whose one column holds lines such as `/studies/1.2.3`. `{table}` is not replaced here.",
+    )
+    file: ObjectUri | None = Field(default=None, description="An existing filter file, `gs://BUCKET/PATH/FILE`.")
+    lines: list[str] | None = Field(
+        default=None,
+        description="Lines `/studies/UID[/series/UID[/instances/UID]]`, each selects all below it.",
+    )
+
+
+class ExportSettings(RunSettings):
+    """An export of metadata to BigQuery (`bq://`) or of instances to Cloud Storage (`gs://`)."""
+
+    to: Destination = Field(
+        description="Destination: `bq://PROJECT.DATASET.TABLE` exports metadata, `gs://BUCKET/FOLDER/` "
+        "exports instances."
+    )
+    write_disposition: WriteDisposition | None = Field(
+        default=None,
+        description=(
+            "What happens to a table that exists, `bq://` only and required there: `WRITE_EMPTY` (it "
+            "must be empty), "
+            "`WRITE_TRUNCATE` (its rows are replaced), `WRITE_APPEND` (rows are added)."
+        ),
+    )
+    schema_: Literal["flattened", "json"] | None = Field(
+        default=None,
+        alias="schema",
+        description="Layout of the table, `bq://` only: `flattened` (default), a column per DICOM element, or `json`.",
+    )
+    include_source_store: bool | None = Field(
+        default=None, description="Add a column with the store's name, `bq://` only."
+    )
+    mime_type: MimeTypeName | None = Field(
+        default=None,
+        description=(
+            "Format of the files, `gs://` only, such as `image/jpeg; "
+            "transfer-syntax=1.2.840.10008.1.2.4.50`. As stored if unset."
+        ),
+    )
+    filter: FilterSettings | None = Field(default=None, description="Which instances to export. All if unset.")
+    views: bool = Field(
+        default=False,
+        description="Create the reference views beside the table, `bq://` with the flattened schema only.",
+    )
+
+    @property
+    def is_metadata(self) -> bool:
+        """Whether the export goes to BigQuery."""
+        return self.to.startswith("bq://")
+
+
+class RoleSettings(_Model):
+    """Roles to grant to the service agent instead of Google's predefined ones, for custom roles."""
+
+    export_metadata: RoleName | None = Field(
+        default=None, description="Instead of `roles/bigquery.dataEditor`, on the dataset."
+    )
+    run_jobs: RoleName | None = Field(default=None, description="Instead of `roles/bigquery.jobUser`, on the project.")
+    export_images: RoleName | None = Field(
+        default=None, description="Instead of `roles/storage.objectAdmin`, on the bucket."
+    )
+    read_objects: RoleName | None = Field(
+        default=None, description="Instead of `roles/storage.objectViewer`, on the bucket."
+    )
+    publish: RoleName | None = Field(default=None, description="Instead of `roles/pubsub.publisher`, on the topic.")
+    use_key: RoleName | None = Field(
+        default=None, description="Instead of `roles/cloudkms.cryptoKeyEncrypterDecrypter`, on the key."
+    )
+
+
+class ProjectSettings(_Model):
+    """How one of the projects involved is reached."""
+
+    name: ProjectId = Field(description="The project's id.")
+    impersonate: ServiceAccountEmail | None = Field(
+        default=None, description="Service account to act as for everything in this project."
+    )
+
+
+class Settings(_Model):
+    """The whole stack configuration. Every key but `gcp:project` is in the namespace `imaging:`."""
+
+    project: ProjectId = Field(
+        description="Project that holds the Healthcare dataset; the configuration key is `gcp:project`."
+    )
+    location: Location = Field(description="Location of the Healthcare dataset, such as `europe-west4`.")
+    dataset: DatasetSettings = Field(description="The Healthcare dataset.")
+    stores: list[StoreSettings] = Field(default=[], description="DICOM stores.")
+    bigquery: list[BigQueryDatasetSettings] = Field(default=[], description="BigQuery datasets to create, or to adopt.")
+    buckets: list[BucketSettings] = Field(default=[], description="Buckets to create, or to adopt.")
+    topics: list[TopicSettings] = Field(default=[], description="Pub/Sub topics to create, or to adopt.")
+    imports: list[ImportSettings] = Field(default=[], description="Imports, before the exports of the same store.")
+    exports: list[ExportSettings] = Field(
+        default=[], description="Exports. Those to one table run one after the other, in this order."
+    )
+    filter_bucket: BucketName | None = Field(
+        default=None,
+        description="Bucket for the filter files that the stack makes. If unset, it creates a private "
+        "one when it needs one.",
+    )
+    deletion_protection: bool = Field(
+        default=True,
+        description=(
+            "Refuse to delete datasets, stores, buckets and BigQuery datasets. With `false`, a destroy "
+            "takes them with "
+            "their contents; after the change, run `pulumi up` once before `pulumi destroy`."
+        ),
+    )
+    permission_wait: Duration = Field(
+        default=300.0, description="How long a run waits for fresh grants to take effect, such as `5m`."
+    )
+    grants: Literal["managed", "external"] = Field(
+        default="managed",
+        description=(
+            "`managed`: the stack grants what is needed. `external`: it grants nothing, checks that the "
+            "grants exist and "
+            "says what is missing as `gcloud` commands."
+        ),
+    )
+    roles: RoleSettings = Field(default=RoleSettings(), description="Custom roles for the service agent.")
+    enable_apis: bool = Field(
+        default=True,
+        description="Enable the Google APIs that are used, in every project. They are never disabled.",
+    )
+    check_permissions: bool = Field(
+        default=True, description="Check at preview that whoever deploys holds the permissions for it."
+    )
+    projects: list[ProjectSettings] = Field(
+        default=[], description="How other projects are reached, if not as `gcp:project` is."
+    )
+    endpoint: Endpoint | None = Field(
+        default=None,
+        description="The emulator's address, such as `http://127.0.0.1:8085`. Google Cloud if unset.",
+    )
+
+    @model_validator(mode="after")
+    def _holds_together(self, info: ValidationInfo) -> Self:
+        # The loader has applied the rules to the whole configuration already, also beside malformed fields.
+        if not (info.context or {}).get("rules_applied"):
+            problems = rule_problems(self.model_dump(by_alias=True, exclude_unset=True))
+            if problems:
+                raise SettingsError(problems)
+        return self

@@ -1,0 +1,213 @@
+"""What must hold between settings: names that refer to something, combinations that mean something.
+
+The rules read the configuration as plain data (keys as in the file) and step over whatever is malformed: the
+models report that. So one run names every problem, of both sorts.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from components.settings.fields import kms_key_parts
+from components.settings.problems import Problem, did_you_mean, key_of, quoted
+
+Path = tuple[str | int, ...]
+
+BIGQUERY_ONLY = ("writeDisposition", "schema", "includeSourceStore", "views")
+CLOUD_STORAGE_ONLY = ("mimeType",)
+WRITE_DISPOSITIONS = (
+    "WRITE_EMPTY (the table must be empty or absent), WRITE_TRUNCATE (its rows are replaced) "
+    "or WRITE_APPEND (rows are added)"
+)
+MAX_STREAMS = 5
+
+# What can't be said of something that exists already, because it would change it.
+CHANGES = {
+    "dataset": ("timeZone", "kmsKey"),
+    "stores": ("labels", "notifications", "streams"),
+    "bigquery": ("description", "labels", "kmsKey", "defaultTableExpiration"),
+    "buckets": ("labels", "kmsKey", "lifecycle"),
+    "topics": ("labels", "kmsKey"),
+}
+
+
+def rule_problems(raw: Mapping[str, Any]) -> list[Problem]:
+    """Return what doesn't fit together in a configuration.
+
+    Args:
+        raw: the settings by key, as in the file; parts of any wrong type are stepped over.
+    """
+    rules = (_duplicates, _references, _stores, _imports, _exports, _keys, _adopted)
+    return [problem for rule in rules for problem in rule(raw)]
+
+
+def _problem(path: Path, text: str) -> Problem:
+    return Problem(key_of(path), text)
+
+
+def _mappings(raw: Mapping[str, Any], key: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Yield the well-formed entries of a list with the path of each."""
+    for path, value in _entries(raw, (), key):
+        if isinstance(value, Mapping):
+            yield path, value
+
+
+def _entries(owner: Mapping[str, Any], path: Path, key: str) -> Iterator[tuple[Path, Any]]:
+    values = owner.get(key)
+    if isinstance(values, Sequence) and not isinstance(values, str):
+        for position, value in enumerate(values):
+            yield (*path, key, position), value
+
+
+def _text(owner: Mapping[str, Any], key: str) -> str:
+    value = owner.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _duplicates(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    for key in ("stores", "bigquery", "buckets", "topics", "imports", "exports", "projects"):
+        seen: dict[tuple[str, str], Path] = {}
+        for path, entry in _mappings(raw, key):
+            name = _text(entry, "name")
+            # A dataset or a topic is unique within its project, everything else by its name alone.
+            project = _text(entry, "project") or _text(raw, "project") if key in {"bigquery", "topics"} else ""
+            if not name:
+                continue
+            first = seen.setdefault((project, name), path)
+            if first is not path:
+                yield _problem((*path, "name"), f"{quoted(name)} is already the name of {key_of(first)}")
+
+
+def _references(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    stores = [_text(store, "name") for _, store in _mappings(raw, "stores")]
+    for key in ("imports", "exports"):
+        for path, run in _mappings(raw, key):
+            store = _text(run, "store")
+            if store and store not in stores:
+                hint = did_you_mean(store, stores) or f"; there is {', '.join(stores) or 'none'}"
+                yield _problem((*path, "store"), f"{quoted(store)} is not declared under imaging:stores{hint}")
+
+
+def _stores(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, store in _mappings(raw, "stores"):
+        notifications = list(_entries(store, path, "notifications"))
+        if len(notifications) > 1:
+            yield _problem(
+                (*path, "notifications"),
+                f"{len(notifications)} topics; Pulumi's Google provider knows one per store. "
+                "Let the topic's subscriptions spread the messages",
+            )
+        streams = list(_entries(store, path, "streams"))
+        if len(streams) > MAX_STREAMS:
+            yield _problem((*path, "streams"), f"{len(streams)} tables; a store streams to {MAX_STREAMS} at most")
+        tables: dict[str, Path] = {}
+        for stream_path, stream in streams:
+            table = _text(stream, "table") if isinstance(stream, Mapping) else ""
+            if table and tables.setdefault(table, stream_path) is not stream_path:
+                yield _problem(
+                    (*stream_path, "table"),
+                    f"{quoted(table)} is already streamed to by {key_of(tables[table])}",
+                )
+
+
+def _imports(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, run in _mappings(raw, "imports"):
+        source = _text(run, "from")
+        if run.get("rerun") == "when-store-changes" and source:
+            yield _problem(
+                (*path, "rerun"),
+                '"when-store-changes" is for exports: an import changes the store itself; '
+                "write when-inputs-change or always",
+            )
+
+
+def _exports(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    writers: dict[str, Path] = {}
+    for path, export in _mappings(raw, "exports"):
+        to = _text(export, "to")
+        yield from _destination(path, export, to)
+        yield from _filter(path, export)
+        if to.startswith("bq://"):
+            first = writers.setdefault(to, path)
+            if first is not path and export.get("writeDisposition") in {"WRITE_EMPTY", "WRITE_TRUNCATE"}:
+                effect = (
+                    "would remove what that one wrote"
+                    if export["writeDisposition"] == "WRITE_TRUNCATE"
+                    else "would find the table full"
+                )
+                yield _problem(
+                    (*path, "writeDisposition"),
+                    f"{key_of(first)} exports to the same table first, so {export['writeDisposition']} "
+                    f"{effect}; "
+                    "write WRITE_APPEND, or another table",
+                )
+
+
+def _destination(path: Path, export: Mapping[str, Any], to: str) -> Iterator[Problem]:
+    given = {key for key in (*BIGQUERY_ONLY, *CLOUD_STORAGE_ONLY) if export.get(key) not in (None, False)}
+    if to.startswith("bq://"):
+        misplaced, kind, wanted = [key for key in CLOUD_STORAGE_ONLY if key in given], "gs://", "bq://"
+    elif to.startswith("gs://"):
+        misplaced, kind, wanted = [key for key in BIGQUERY_ONLY if key in given], "bq://", "gs://"
+    else:
+        return
+    if {"mimeType", "writeDisposition"} <= given:
+        wrong = "mimeType" if wanted == "bq://" else "writeDisposition"
+        misplaced.remove(wrong)
+        yield _problem(path, f"both mimeType and writeDisposition are set; {wrong} is for {kind} destinations")
+    for key in misplaced:
+        yield _problem((*path, key), f"is for {kind} destinations, and `to` is a {wanted} one; remove it")
+    if wanted == "bq://":
+        if export.get("writeDisposition") is None:
+            yield _problem((*path, "writeDisposition"), f"is missing; write {WRITE_DISPOSITIONS}")
+        if export.get("views") is True and export.get("schema") == "json":
+            yield _problem(
+                (*path, "views"),
+                "the reference views read the flattened schema; remove views or schema: json",
+            )
+
+
+def _filter(path: Path, export: Mapping[str, Any]) -> Iterator[Problem]:
+    chosen = export.get("filter")
+    if not isinstance(chosen, Mapping):
+        return
+    given = [key for key in ("query", "file", "lines") if chosen.get(key) is not None]
+    if len(given) != 1 and not set(chosen) - {"query", "file", "lines"}:
+        what = " and ".join(given) if given else "nothing"
+        yield _problem((*path, "filter"), f"{what} given; write exactly one of query, file and lines")
+    if chosen.get("query") == "":
+        yield _problem((*path, "filter", "query"), "is empty; write a query, or remove the filter to export everything")
+    if chosen.get("lines") == []:
+        yield _problem((*path, "filter", "lines"), "has no lines; remove the filter to export everything")
+
+
+def _keys(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Check that a dataset's key is where the dataset is: https://cloud.google.com/healthcare-api/docs/cmek."""
+    dataset = raw.get("dataset")
+    key = _text(dataset, "kmsKey") if isinstance(dataset, Mapping) else ""
+    place, location = kms_key_parts(key).get("location"), _text(raw, "location")
+    if place and location and place != location:
+        yield _problem(
+            ("dataset", "kmsKey"),
+            f"the key is in {place} and the dataset in {location}; they must be in the same location",
+        )
+
+
+def _adopted(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    dataset = raw.get("dataset")
+    candidates: list[tuple[str, Path, Mapping[str, Any]]] = []
+    if isinstance(dataset, Mapping):
+        candidates.append(("dataset", ("dataset",), dataset))
+    for key in ("stores", "bigquery", "buckets", "topics"):
+        candidates += [(key, path, entry) for path, entry in _mappings(raw, key)]
+    for key, path, entry in candidates:
+        if entry.get("existing") is True:
+            for change in CHANGES[key]:
+                if entry.get(change):
+                    yield _problem(
+                        (*path, change),
+                        "would change something that exists already; remove it, or remove existing: true",
+                    )
+    if isinstance(dataset, Mapping) and dataset.get("existing") is not True:
+        for path, store in _mappings(raw, "stores"):
+            if store.get("existing") is True:
+                yield _problem((*path, "existing"), "a store can't exist already in a dataset that this stack creates")

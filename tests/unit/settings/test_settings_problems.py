@@ -1,0 +1,418 @@
+"""What is refused in a stack configuration, and in which words. The texts are the interface: compared whole."""
+
+import importlib
+from collections.abc import Iterator
+
+import pulumi
+import pytest
+from pulumi.runtime import config as pulumi_config
+
+from components.settings import Settings, SettingsError, load_settings, settings_from
+
+yaml = importlib.import_module("yaml")  # it has no type stubs
+
+BASE = """
+project: hospital-imaging
+location: europe-west4
+dataset: { name: radiology }
+stores: [ { name: pacs } ]
+"""
+
+EXPORT = (
+    "exports: [ { name: metadata, store: pacs, to: bq://p-rojects.dicom.instances, "
+    "writeDisposition: WRITE_EMPTY, %s } ]"
+)
+IMAGES = "exports: [ { name: images, store: pacs, to: gs://hospital-dicom-out/images/, %s } ]"
+
+CASES = {
+    "a_table_uri_without_table": (
+        "exports: [ { name: m, store: pacs, to: bq://research-analytics.dicom, writeDisposition: WRITE_EMPTY } ]",
+        ['imaging:exports[0].to  "bq://research-analytics.dicom" names no table; write bq://PROJECT.DATASET.TABLE'],
+    ),
+    "a_destination_that_is_neither": (
+        "exports: [ { name: m, store: pacs, to: s3://bucket/folder } ]",
+        [
+            (
+                'imaging:exports[0].to  "s3://bucket/folder" is no destination; '
+                "write bq://PROJECT.DATASET.TABLE for metadata or gs://BUCKET/FOLDER/ for images"
+            )
+        ],
+    ),
+    "a_missing_write_disposition": (
+        "exports: [ { name: m, store: pacs, to: bq://p-rojects.dicom.instances } ]",
+        [
+            (
+                "imaging:exports[0].writeDisposition  is missing; write WRITE_EMPTY (the table must be "
+                "empty or absent), "
+                "WRITE_TRUNCATE (its rows are replaced) or WRITE_APPEND (rows are added)"
+            )
+        ],
+    ),
+    "a_mistyped_write_disposition": (
+        EXPORT.replace("WRITE_EMPTY", "WRITE_TRUNCAT") % "views: true",
+        [
+            (
+                'imaging:exports[0].writeDisposition  "WRITE_TRUNCAT" is none of WRITE_EMPTY, '
+                "WRITE_TRUNCATE, WRITE_APPEND; "
+                'did you mean "WRITE_TRUNCATE"?'
+            )
+        ],
+    ),
+    "mime_type_and_write_disposition_to_cloud_storage": (
+        IMAGES % "mimeType: image/png, writeDisposition: WRITE_EMPTY",
+        ["imaging:exports[0]  both mimeType and writeDisposition are set; writeDisposition is for bq:// destinations"],
+    ),
+    "mime_type_and_write_disposition_to_bigquery": (
+        EXPORT % "mimeType: image/png",
+        ["imaging:exports[0]  both mimeType and writeDisposition are set; mimeType is for gs:// destinations"],
+    ),
+    "views_of_images": (
+        IMAGES % "views: true",
+        ["imaging:exports[0].views  is for bq:// destinations, and `to` is a gs:// one; remove it"],
+    ),
+    "views_of_the_json_schema": (
+        EXPORT % "schema: json, views: true",
+        ["imaging:exports[0].views  the reference views read the flattened schema; remove views or schema: json"],
+    ),
+    "an_unknown_mime_type": (
+        IMAGES % "mimeType: image/jpg",
+        [
+            (
+                'imaging:exports[0].mimeType  "image/jpg" is no format that can be exported; did you mean '
+                '"image/jpeg; transfer-syntax=1.2.840.10008.1.2.4.50" (jpeg: JPEG for viewing)?'
+            )
+        ],
+    ),
+    "a_store_that_is_not_declared": (
+        "imports: [ { name: archive, store: pax, from: gs://hospital-dicom-inbox/a.dcm } ]",
+        ['imaging:imports[0].store  "pax" is not declared under imaging:stores; did you mean "pacs"?'],
+    ),
+    "a_wildcard_in_the_middle": (
+        'imports: [ { name: archive, store: pacs, from: "gs://hospital-dicom-inbox/**/x.dcm" } ]',
+        [
+            (
+                'imaging:imports[0].from  "gs://hospital-dicom-inbox/**/x.dcm": ** must end the path, '
+                "optionally followed by an "
+                "extension; write gs://BUCKET/FOLDER/** or gs://BUCKET/FOLDER/**.dcm"
+            )
+        ],
+    ),
+    "an_import_that_waits_for_its_own_store": (
+        "imports: [ { name: a, store: pacs, from: gs://inbox/a.dcm, rerun: when-store-changes } ]",
+        [
+            (
+                'imaging:imports[0].rerun  "when-store-changes" is for exports: an import changes the store '
+                "itself; "
+                "write when-inputs-change or always"
+            )
+        ],
+    ),
+    "an_unknown_key_inside": (
+        EXPORT % "writeDispositon: WRITE_EMPTY",
+        ['imaging:exports[0].writeDispositon  is no setting; did you mean "writeDisposition"?'],
+    ),
+    "a_key_in_python_spelling": (
+        IMAGES % "allowed_failures: 3",
+        ['imaging:exports[0].allowed_failures  is no setting; did you mean "allowedFailures"?'],
+    ),
+    "an_unknown_key_at_the_top": (
+        "export: []",
+        ['imaging:export  is no setting; did you mean "exports"?'],
+    ),
+    "an_unlike_key": (
+        "topics: [ { name: dicom, zzz: 1 } ]",
+        ["imaging:topics[0].zzz  is no setting; settings here are name, project, labels, kmsKey, existing"],
+    ),
+    "a_missing_name": (
+        "buckets: [ { location: EU } ]",
+        ["imaging:buckets[0].name  is missing: the bucket's name, unique in all of Google Cloud"],
+    ),
+    "a_list_that_is_a_mapping": ("buckets: { name: inbox }", ['imaging:buckets  {"name": "inbox"} is not a list']),
+    "a_mapping_that_is_text": ("stores: [ pacs ]", ['imaging:stores[0]  "pacs" is not a mapping']),
+    "a_number_as_text": (
+        IMAGES % "allowedFailures: '3'",
+        ['imaging:exports[0].allowedFailures  "3" is not a whole number'],
+    ),
+    "a_negative_number": (
+        IMAGES % "allowedFailures: -1",
+        ["imaging:exports[0].allowedFailures  -1 is too small; 0 is the least"],
+    ),
+    "a_label_that_is_a_number": (
+        "stores: [ { name: pacs, labels: { year: 2024 } } ]",
+        ["imaging:stores[0].labels.year  2024 is not text; put it in quotes"],
+    ),
+    "a_label_in_capitals": (
+        "stores: [ { name: pacs, labels: { Team: x } } ]",
+        [
+            (
+                'imaging:stores[0].labels  "Team" is no label key; a key has 1 to 63 lower-case letters, '
+                "digits, - and _, a letter first"
+            )
+        ],
+    ),
+    "a_duration_in_weeks": (
+        IMAGES % "timeout: 2w",
+        ['imaging:exports[0].timeout  "2w" is no duration; write 6h, 90m, 1h30m or a number of seconds'],
+    ),
+    "public_readers": (
+        "stores: [ { name: pacs, readers: [ allUsers ] } ]",
+        [
+            (
+                'imaging:stores[0].readers[0]  "allUsers" would make medical images public; '
+                "name a person, group or service account"
+            )
+        ],
+    ),
+    "a_member_without_kind": (
+        "stores: [ { name: pacs, writers: [ alice@example.org ] } ]",
+        [
+            (
+                'imaging:stores[0].writers[0]  "alice@example.org" names no kind of member; '
+                "write user:alice@example.org or group:alice@example.org"
+            )
+        ],
+    ),
+    "a_topic_by_its_short_name": (
+        "stores: [ { name: pacs, notifications: [ { topic: dicom } ] } ]",
+        ['imaging:stores[0].notifications[0].topic  "dicom" is no topic; write projects/PROJECT/topics/TOPIC'],
+    ),
+    "two_topics": (
+        "stores: [ { name: pacs, notifications: [ { topic: projects/p/topics/a }, { topic: projects/p/topics/b } ] } ]",
+        [
+            (
+                "imaging:stores[0].notifications  2 topics; Pulumi's Google provider knows one per store. "
+                "Let the topic's subscriptions spread the messages"
+            )
+        ],
+    ),
+    "six_streams": (
+        "stores: [ {{ name: pacs, streams: [ {} ] }} ]".format(
+            ", ".join(f"{{ table: bq://p-rojects.d.t{i} }}" for i in range(6))
+        ),
+        ["imaging:stores[0].streams  6 tables; a store streams to 5 at most"],
+    ),
+    "two_streams_to_one_table": (
+        "stores: [ { name: pacs, streams: [ { table: bq://p-rojects.d.t }, { table: bq://p-rojects.d.t } ] } ]",
+        [
+            (
+                'imaging:stores[0].streams[1].table  "bq://p-rojects.d.t" is already streamed to by '
+                "imaging:stores[0].streams[0]"
+            )
+        ],
+    ),
+    "a_streaming_schema_that_pulumi_lacks": (
+        "stores: [ { name: pacs, streams: [ { table: bq://p-rojects.d.t, schema: json } ] } ]",
+        ['imaging:stores[0].streams[0].schema  "json" is none of flattened'],
+    ),
+    "a_key_elsewhere": (
+        "dataset: { name: radiology, kmsKey: projects/keys/locations/us/keyRings/r/cryptoKeys/k }",
+        ["imaging:dataset.kmsKey  the key is in us and the dataset in europe-west4; they must be in the same location"],
+    ),
+    "a_key_that_is_no_key": (
+        "dataset: { name: radiology, kmsKey: k }",
+        [
+            (
+                'imaging:dataset.kmsKey  "k" is no key; write '
+                "projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY"
+            )
+        ],
+    ),
+    "a_mistyped_time_zone": (
+        "dataset: { name: radiology, timeZone: Europe/Berlim }",
+        ['imaging:dataset.timeZone  "Europe/Berlim" is no time zone; did you mean "Europe/Berlin"?'],
+    ),
+    "a_bucket_in_capitals": (
+        "buckets: [ { name: Inbox } ]",
+        [
+            (
+                'imaging:buckets[0].name  "Inbox" is no bucket name: 3 to 63 lower-case letters, digits, '
+                "hyphens, underscores, "
+                "dots; a letter or digit at both ends"
+            )
+        ],
+    ),
+    "a_bucket_as_uri": (
+        "buckets: [ { name: gs://inbox/ } ]",
+        ['imaging:buckets[0].name  "gs://inbox/" is a URI; write the bucket\'s name alone: "inbox"'],
+    ),
+    "a_bigquery_dataset_with_hyphen": (
+        "bigquery: [ { name: my-dicom } ]",
+        [
+            (
+                'imaging:bigquery[0].name  "my-dicom" is no BigQuery dataset name; letters, digits and '
+                "underscores, 1,024 at most"
+            )
+        ],
+    ),
+    "two_stores_of_one_name": (
+        "stores: [ { name: pacs }, { name: pacs } ]",
+        ['imaging:stores[1].name  "pacs" is already the name of imaging:stores[0]'],
+    ),
+    "two_exports_into_one_table": (
+        (
+            "exports: [ { name: a, store: pacs, to: bq://p-rojects.d.t, writeDisposition: WRITE_TRUNCATE }, "
+            "{ name: b, store: pacs, to: bq://p-rojects.d.t, writeDisposition: WRITE_TRUNCATE } ]"
+        ),
+        [
+            (
+                "imaging:exports[1].writeDisposition  imaging:exports[0] exports to the same table first, "
+                "so WRITE_TRUNCATE "
+                "would remove what that one wrote; write WRITE_APPEND, or another table"
+            )
+        ],
+    ),
+    "two_filters": (
+        IMAGES % "filter: { query: SELECT 1, lines: [ /studies/1.2 ] }",
+        ["imaging:exports[0].filter  query and lines given; write exactly one of query, file and lines"],
+    ),
+    "an_empty_filter": (
+        IMAGES % "filter: { lines: [] }",
+        ["imaging:exports[0].filter.lines  has no lines; remove the filter to export everything"],
+    ),
+    "an_adopted_store_with_labels": (
+        "dataset: { name: radiology, existing: true }\nstores: [ { name: pacs, existing: true, labels: { a: b } } ]",
+        ["imaging:stores[0].labels  would change something that exists already; remove it, or remove existing: true"],
+    ),
+    "an_adopted_store_in_a_new_dataset": (
+        "stores: [ { name: pacs, existing: true } ]",
+        ["imaging:stores[0].existing  a store can't exist already in a dataset that this stack creates"],
+    ),
+    "an_endpoint_with_a_path": (
+        "endpoint: http://127.0.0.1:8085/v1",
+        [
+            (
+                'imaging:endpoint  "http://127.0.0.1:8085/v1" is no endpoint; write http://HOST:PORT, as '
+                "the emulator prints it"
+            )
+        ],
+    ),
+    "a_custom_role_by_title": (
+        "roles: { publish: Publisher }",
+        [
+            (
+                'imaging:roles.publish  "Publisher" is no role; write roles/… or projects/PROJECT/roles/… or '
+                "organizations/NUMBER/roles/…"
+            )
+        ],
+    ),
+}
+
+
+def problems_of(text: str) -> list[str]:
+    raw = {**yaml.safe_load(BASE), **yaml.safe_load(text)}
+    with pytest.raises(SettingsError) as refused:
+        settings_from(raw)
+    return [f"{problem.key}  {problem.text}" for problem in refused.value.problems]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_wrong_setting_is_refused_with_key_value_and_fix(case: str) -> None:
+    text, expected = CASES[case]
+    assert problems_of(text) == expected
+
+
+def test_an_empty_configuration_names_everything_that_is_needed() -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings_from({})
+    assert [problem.key for problem in refused.value.problems] == [
+        "gcp:project",
+        "imaging:location",
+        "imaging:dataset",
+    ]
+
+
+def test_all_problems_are_shown_at_once_and_aligned() -> None:
+    raw = {
+        **yaml.safe_load(BASE),
+        "exports": [
+            {"name": "a", "store": "pacs", "to": "bq://research-analytics.dicom", "writeDisposition": "WRITE_APPEND"},
+            {
+                "name": "b",
+                "store": "pacs",
+                "to": "gs://hospital-dicom-out/jpeg/",
+                "mimeType": "image/png",
+                "writeDisposition": "WRITE_EMPTY",
+            },
+        ],
+    }
+    with pytest.raises(SettingsError) as refused:
+        settings_from(raw)
+    assert str(refused.value).splitlines() == [
+        "2 problems in the stack configuration",
+        '  imaging:exports[0].to  "bq://research-analytics.dicom" names no table; write bq://PROJECT.DATASET.TABLE',
+        (
+            "  imaging:exports[1]     both mimeType and writeDisposition are set; "
+            "writeDisposition is for bq:// destinations"
+        ),
+    ]
+
+
+def test_a_malformed_field_hides_no_problem_elsewhere() -> None:
+    keys = [
+        line.split("  ")[0]
+        for line in problems_of(
+            "location: Moon\nstores: [ { name: pacs, labels: 3 } ]\n"
+            "exports: [ { name: a, store: pax, to: bq://x.y, allowedFailures: many } ]"
+        )
+    ]
+    assert keys == [
+        "imaging:location",
+        "imaging:stores[0].labels",
+        "imaging:exports[0].allowedFailures",
+        "imaging:exports[0].to",
+        "imaging:exports[0].store",
+        "imaging:exports[0].writeDisposition",
+    ]
+
+
+class TestLoadingFromTheStack:
+    @pytest.fixture(autouse=True)
+    def configuration(self) -> Iterator[None]:
+        token = pulumi_config.CONFIG.set({})
+        yield
+        pulumi_config.CONFIG.reset(token)
+
+    def load(self, **keys: str | None) -> Settings:
+        values = {
+            "gcp:project": "hospital-imaging",
+            "imaging:location": "europe-west4",
+            "imaging:dataset": '{"name":"radiology"}',
+            **{key.replace("__", ":"): value for key, value in keys.items()},
+        }
+        pulumi_config.CONFIG.set({key: value for key, value in values.items() if value is not None})
+        return load_settings()
+
+    def test_lists_mappings_and_truth_values_are_decoded(self) -> None:
+        settings = self.load(
+            imaging__stores='[{"name":"pacs"}]',
+            imaging__deletionProtection="false",
+            imaging__permissionWait="90s",
+            gcp__region="europe-west4",
+            unrelated__key="x",
+        )
+        assert [store.name for store in settings.stores] == ["pacs"]
+        assert settings.deletion_protection is False
+        assert settings.permission_wait == 90
+
+    def test_text_that_looks_like_a_number_stays_text(self) -> None:
+        with pytest.raises(pulumi.RunError, match='imaging:location  "123" is no location'):
+            self.load(imaging__location="123")
+
+    def test_an_unknown_key_of_the_namespace_is_refused(self) -> None:
+        with pytest.raises(pulumi.RunError, match='imaging:store  is no setting; did you mean "stores"'):
+            self.load(imaging__store="[]")
+
+    def test_a_list_that_is_no_json_is_refused_without_a_traceback(self) -> None:
+        with pytest.raises(pulumi.RunError, match='imaging:stores  "pacs" is not a list'):
+            self.load(imaging__stores="pacs")
+
+    def test_an_empty_text_counts_as_unset(self) -> None:
+        assert self.load(imaging__endpoint="").endpoint is None
+
+    def test_a_missing_project_is_named_by_its_own_key(self) -> None:
+        with pytest.raises(pulumi.RunError, match="1 problem in the stack configuration\n  gcp:project  is missing"):
+            self.load(gcp__project=None)
+
+    def test_the_project_in_the_wrong_namespace_is_refused(self) -> None:
+        with pytest.raises(pulumi.RunError, match="imaging:project  is no setting; it is gcp:project"):
+            self.load(imaging__project="hospital-imaging")
