@@ -1,0 +1,58 @@
+# Everything starts here: `make demo`, `make test`. README.md says what each target is for.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+KEEP   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo down test lint format bench env emulator lock docs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
+
+$(STAMP): requirements.txt requirements-dev.txt requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the Python packages into $(VENV) (about a minute the first time) ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --requirement requirements-dev.txt
+	@touch $@
+
+setup: $(STAMP)  ## virtual environment and Pulumi engine
+	@$(PY) -m engine ensure
+
+demo: setup  ## the whole job on the emulator; KEEP=1 leaves emulator and stack up
+	@KEEP=$(KEEP) $(PY) -m examples.demo
+
+down: $(STAMP)  ## end what `make demo KEEP=1` left running
+	@$(PY) -m examples.demo --down
+
+test: setup  ## all tests; ARGS="-k name" selects
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(STAMP)  ## formatter, linter, type checker
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy .
+
+format: $(STAMP)  ## let the formatter and the linter mend what they can
+	@$(PY) -m ruff check --fix --quiet . || true
+	@$(PY) -m ruff format .
+
+bench: setup  ## benchmarks, each beside a peer or a limit
+	@$(PY) -m benchmarks $(ARGS)
+
+env: setup  ## shell exports for pulumi, gcloud and the Google clients: eval "$$(make -s env)"
+	@$(PY) -m engine env
+	@$(PY) -m emulator env
+
+emulator: $(STAMP)  ## the emulator in the foreground, on port 8085
+	@$(PY) -m emulator serve
+
+lock: $(STAMP)  ## write the installed versions to requirements.lock
+	@{ head -n 1 requirements.lock; $(PY) -m pip freeze --exclude-editable --disable-pip-version-check; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+clean:  ## remove the virtual environment and all local state
+	rm -rf $(VENV) .local

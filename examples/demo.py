@@ -1,0 +1,382 @@
+"""The whole job on the local emulator: upload, import, export, and both reference questions answered.
+
+``make demo`` runs it from a clean checkout. It starts an emulator, uploads the DICOM files that ship inside the
+pydicom package, runs ``pulumi up`` for the stack ``dev`` (Pulumi.dev.yaml), answers *which images does this patient
+have* and *which studies are the latest* from the exported metadata, runs ``pulumi up`` again, and takes everything
+down. With ``KEEP=1`` in the environment emulator and stack stay; ``make down`` ends them.
+
+Exit status: 0 when everything went well, 1 when a step failed, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import emulator.environment
+import engine
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".local" / "demo"
+PORT = 8085
+URL = f"http://127.0.0.1:{PORT}"
+STACK = "dev"
+
+#: Where the demo's images are put before the stack exists; Pulumi.dev.yaml imports from this bucket.
+PROJECT = "hospital-imaging"
+INBOX = "hospital-dicom-inbox"
+INBOX_LOCATION = "EU"
+
+#: The exported metadata, as Pulumi.dev.yaml has it.
+RESEARCH_PROJECT = "research-analytics"
+TABLE = "research-analytics.dicom.instances"
+
+console = Console(highlight=False)
+
+
+class DemoError(Exception):
+    """A step failed; the text says which, and what to do."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo or, with ``--down``, end what it left; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m examples.demo", description="The whole job on the local emulator.")
+    parser.add_argument("--down", action="store_true", help="end the emulator and the stack that KEEP=1 left up")
+    options = parser.parse_args(arguments)
+    keep = os.environ.get("KEEP", "") not in ("", "0")
+    try:
+        if options.down:
+            down()
+        else:
+            demo(keep=keep)
+    except DemoError as error:
+        console.print(f"[bold red]error:[/] {error}")
+        return 1
+    except KeyboardInterrupt:
+        console.print("\ninterrupted; nothing was left running")
+        return 130
+    return 0
+
+
+def demo(*, keep: bool) -> None:
+    """All steps, in order."""
+    started = time.monotonic()
+    with running_emulator(keep=keep):
+        step("1", "Upload the DICOM files that ship inside the pydicom package")
+        upload(dicom_files())
+        step("2", "pulumi up: dataset, DICOM store, BigQuery dataset, grants, import, exports")
+        fresh_stack()
+        pulumi("up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-permalink")
+        outputs = stack_outputs()
+        show_runs(outputs)
+        step("3", "The two reference questions, asked of BigQuery")
+        answer_questions()
+        step("4", "pulumi up again: nothing to do")
+        pulumi("up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-permalink", "--expect-no-changes")
+        if keep:
+            look_around()
+        else:
+            step("5", "pulumi destroy")
+            pulumi(
+                "destroy",
+                "--yes",
+                "--skip-preview",
+                "--suppress-outputs",
+                "--suppress-permalink",
+                "--suppress-progress",
+            )
+            remove_stack()
+    console.print(f"\nDone in {time.monotonic() - started:.0f} s.", end=" ")
+    console.print("" if keep else "Everything was taken down again; `make demo KEEP=1` leaves it up to look around.")
+
+
+def down() -> None:
+    """End the emulator that an earlier run kept, and forget its stack."""
+    process_id = kept_emulator()
+    if process_id is None:
+        console.print("no emulator of an earlier `make demo KEEP=1` is running")
+    else:
+        if stack_exists():
+            pulumi(
+                "destroy",
+                "--yes",
+                "--skip-preview",
+                "--suppress-outputs",
+                "--suppress-permalink",
+                "--suppress-progress",
+            )
+        os.kill(process_id, signal.SIGTERM)
+        console.print(f"emulator (process {process_id}) ended")
+    pid_file().unlink(missing_ok=True)
+    if stack_exists():
+        remove_stack()
+
+
+# --- the emulator -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def running_emulator(*, keep: bool) -> Iterator[None]:
+    """An emulator on the demo's port; ended afterwards unless ``keep`` is set and everything went well.
+
+    Raises:
+        DemoError: it did not start; the text says why.
+    """
+    if (process_id := kept_emulator()) is not None:
+        raise DemoError(
+            f"an emulator of an earlier `make demo KEEP=1` is running (process {process_id}); `make down` ends it"
+        )
+    STATE.mkdir(parents=True, exist_ok=True)
+    log = STATE / "emulator.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            [
+                sys.executable,
+                "-m",
+                "emulator",
+                "serve",
+                "--port",
+                str(PORT),
+                "--project",
+                PROJECT,
+                "--project",
+                RESEARCH_PROJECT,
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            text=True,
+            # A process group of its own: Ctrl-C goes to the demo, which ends the emulator last.
+            start_new_session=True,
+        )
+    leave = False
+    try:
+        assert process.stdout is not None  # noqa: S101 - stdout=PIPE
+        line = process.stdout.readline().strip()
+        if not line.startswith("ready "):
+            process.wait()
+            reason = log.read_text(encoding="utf-8").strip() or f"it ended with status {process.returncode}"
+            raise DemoError(f"the emulator did not start: {reason.removeprefix('error: ')}")
+        console.print(f"emulator on {URL}, log in {log.relative_to(ROOT)}")
+        yield
+        leave = keep
+    finally:
+        if leave:
+            pid_file().write_text(f"{process.pid}\n", encoding="utf-8")
+        else:
+            process.terminate()
+            process.wait()
+
+
+def pid_file() -> Path:
+    """Where the process id of a kept emulator is written."""
+    return STATE / "emulator.pid"
+
+
+def kept_emulator() -> int | None:
+    """The process id of the emulator that an earlier run kept, if it still runs."""
+    try:
+        process_id = int(pid_file().read_text(encoding="utf-8"))
+        command = Path(f"/proc/{process_id}/cmdline")
+        os.kill(process_id, 0)
+    except (OSError, ValueError):
+        return None
+    # Process ids are used again: where the system tells, it must be an emulator.
+    if command.exists() and b"emulator" not in command.read_bytes():
+        return None
+    return process_id
+
+
+# --- the images ---------------------------------------------------------------------------------------------------
+
+
+def dicom_files() -> list[tuple[str, Path]]:
+    """The DICOM files inside the pydicom package, as (object name, path): good, odd and broken ones.
+
+    Taken is what is named ``.dcm`` or starts like a DICOM file (PS3.10 section 7.1: "DICM" after 128 bytes).
+    """
+    data = Path(str(files("pydicom") / "data"))
+    found = []
+    for path in sorted(data.rglob("*")):
+        if not path.is_file():
+            continue
+        with path.open("rb") as file:
+            head = file.read(132)
+        if path.suffix == ".dcm" or head[128:] == b"DICM":
+            found.append((path.relative_to(data).as_posix(), path))
+    return found
+
+
+def upload(images: list[tuple[str, Path]]) -> None:
+    """Put the files into the inbox bucket, as some other system would have done."""
+    from google.api_core.client_options import ClientOptions
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
+    client = storage.Client(PROJECT, AnonymousCredentials(), client_options=ClientOptions(api_endpoint=URL))  # type: ignore[no-untyped-call]
+    bucket = client.create_bucket(INBOX, location=INBOX_LOCATION)
+    size = 0
+    from rich.progress import track
+
+    for name, path in track(images, description=f"uploading to gs://{INBOX}", console=console, transient=True):
+        bucket.blob(name).upload_from_filename(str(path), content_type="application/dicom")
+        size += path.stat().st_size
+    console.print(f"{len(images)} files, {size / 1e6:.1f} MB, are in gs://{INBOX}")
+
+
+# --- pulumi -------------------------------------------------------------------------------------------------------
+
+
+def environment() -> dict[str, str]:
+    """The environment for ``pulumi`` against the local backend and the emulator: what ``make env`` exports."""
+    return {**os.environ, **engine.environment(ROOT), **emulator.environment.environment(URL)}
+
+
+def pulumi(*arguments: str, quiet: bool = False) -> str:
+    """Run ``pulumi`` on the demo's stack and return what it printed, if ``quiet``.
+
+    Raises:
+        DemoError: it failed.
+    """
+    command = ["pulumi", *arguments, "--non-interactive"]
+    if arguments[0] != "stack":
+        command += ["--stack", STACK]
+    process = subprocess.Popen(  # noqa: S603 - the engine's own CLI
+        command, cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE if quiet else None
+    )
+    try:
+        output, _ = process.communicate()
+    except KeyboardInterrupt:
+        # Ctrl-C reached pulumi too: it cancels what it is doing and saves its state. Wait for that.
+        process.wait()
+        raise
+    if process.returncode != 0:
+        raise DemoError(
+            f"`pulumi {' '.join(arguments)}` failed with exit status {process.returncode}; its output is above"
+        )
+    return output or ""
+
+
+def stack_exists() -> bool:
+    """Whether an earlier run left the stack."""
+    stacks = json.loads(pulumi("stack", "ls", "--json", quiet=True))
+    return any(stack["name"] == STACK for stack in stacks)
+
+
+def fresh_stack() -> None:
+    """An empty stack: what an earlier run's emulator held is gone with it."""
+    if stack_exists():
+        remove_stack()
+    pulumi("stack", "init", STACK, quiet=True)
+
+
+def remove_stack() -> None:
+    """Forget the stack but not its configuration."""
+    pulumi("stack", "rm", STACK, "--yes", "--force", "--preserve-config", quiet=True)
+
+
+def stack_outputs() -> dict[str, Any]:
+    """The stack's outputs."""
+    outputs: dict[str, Any] = json.loads(pulumi("stack", "output", "--json", "--stack", STACK, quiet=True))
+    return outputs
+
+
+# --- what a person sees -------------------------------------------------------------------------------------------
+
+
+def step(number: str, text: str) -> None:
+    """A heading."""
+    console.print(f"\n[bold]{number}. {text}[/]")
+
+
+def show_runs(outputs: dict[str, Any]) -> None:
+    """The imports and exports with their counters, and every file that failed with its reason."""
+    table = Table(title="Imports and exports", title_justify="left")
+    for column in ("run", "state", "destination"):
+        table.add_column(column)
+    for column in ("success", "failure", "rows"):
+        table.add_column(column, justify="right")
+    failed: list[tuple[str, str]] = []
+    for kind in ("imports", "exports"):
+        for name, run in outputs[kind].items():
+            figures = [str(run.get(key, "")) for key in ("success", "failure", "rows")]
+            table.add_row(f"{kind[:-1]} {name}", run["state"], run["destination"], *figures)
+            failed += [(error.get("resource", ""), error.get("message", "")) for error in run.get("errors", ())]
+    console.print(table)
+    if failed:
+        reasons = Table(title="What failed, as the stack allows it, and why", title_justify="left")
+        reasons.add_column("file")
+        reasons.add_column("reason")
+        for resource, reason in failed:
+            reasons.add_row(resource.removeprefix(f"gs://{INBOX}/"), reason)
+        console.print(reasons)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A reference question: what it asks, and its query file."""
+
+    title: str
+    file: str
+    parameters: dict[str, Any]
+
+
+def answer_questions() -> None:
+    """Ask both reference questions and show the answers as tables."""
+    from google.api_core.client_options import ClientOptions
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
+
+    client = bigquery.Client(RESEARCH_PROJECT, AnonymousCredentials(), client_options=ClientOptions(api_endpoint=URL))  # type: ignore[no-untyped-call]
+    busiest = f"SELECT PatientID FROM `{TABLE}` WHERE PatientID != '' GROUP BY PatientID ORDER BY COUNT(*) DESC, PatientID LIMIT 1"  # noqa: S608 - a constant
+    patient = next(iter(client.query_and_wait(busiest)))["PatientID"]
+    for question in (
+        Question(f"Which images does patient {patient} have?", "patient_images.sql", {"patient_id": patient}),
+        Question("Which studies are the latest?", "latest_studies.sql", {"limit": 10}),
+    ):
+        sql = (ROOT / "queries" / question.file).read_text(encoding="utf-8").replace("{table}", f"`{TABLE}`")
+        parameters = [
+            bigquery.ScalarQueryParameter(name, "INT64" if isinstance(value, int) else "STRING", value)
+            for name, value in question.parameters.items()
+        ]
+        rows = client.query_and_wait(sql, job_config=bigquery.QueryJobConfig(query_parameters=parameters))
+        table = Table(title=f"{question.title}  (queries/{question.file})", title_justify="left")
+        for column in rows.schema:
+            table.add_column(column.name, justify="right" if column.field_type == "INTEGER" else "left")
+        for row in rows:
+            table.add_row(*("" if value is None else str(value) for value in row.values()))
+        console.print(table)
+
+
+def look_around() -> None:
+    """How to go on with what was left up."""
+    console.print(
+        f"""
+The emulator and the stack are still up. To look around:
+
+  {URL}/                        stores, operations, tables and a query box in the browser
+  eval "$(make -s env)"                         pulumi, gcloud and the Google clients on the emulator, in this shell
+  pulumi stack output --show-secrets --json     what the stack knows of every run
+  pulumi up                                     nothing to do; change Pulumi.{STACK}.yaml and run it again
+  python -m operations list                     the operations of the dataset
+  make down                                     end it all""",
+        markup=False,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
