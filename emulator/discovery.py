@@ -210,7 +210,9 @@ def _check_object(
     properties = spec.get("properties", {})
     rest = spec.get("additionalProperties")
     for name, item in value.items():
-        inner = f"{at}.{name}" if at else name
+        # Paths in the messages have the names of the protocol buffers, in snake case.
+        snake = _CAPITAL.sub(lambda capital: f"_{capital[0].lower()}", name)
+        inner = f"{at}.{snake}" if at else snake
         if name in properties:
             _check(schemas, properties[name], item, inner, problems)
         elif (camel := _camel(name)) in properties:
@@ -220,6 +222,9 @@ def _check_object(
         else:
             where = f" at '{at}'" if at else ""
             problems.append((at, f'Invalid JSON payload received. Unknown name "{name}"{where}: Cannot find field.'))
+
+
+_CAPITAL = re.compile(r"[A-Z]")
 
 
 def _camel(name: str) -> str:
