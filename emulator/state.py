@@ -227,6 +227,7 @@ class State:
         self._collections: dict[str, Collection] = {}
         self._database: sqlite3.Connection | None = None
         self._depth = 0
+        self._after_commit: list[Callable[[], None]] = []
         if data is not None:
             data.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(data / "documents.sqlite", check_same_thread=False, isolation_level=None)
@@ -264,6 +265,21 @@ class State:
                 self._depth -= 1
                 if outermost and self._database is not None:
                     self._database.execute("COMMIT")
+                if outermost and self._after_commit:
+                    actions, self._after_commit = self._after_commit, []
+                    for action in actions:
+                        action()
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Do something once the changes of the running transaction are kept; at once if none is running.
+
+        A blob's file goes this way: it must outlive the documents that refer to it, also when the process is killed.
+        """
+        with self.lock:
+            if self._depth:
+                self._after_commit.append(action)
+                return
+        action()
 
     def clear(self) -> None:
         """Forget everything."""
