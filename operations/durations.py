@@ -42,9 +42,7 @@ def parse_duration(value: str | float) -> float:
     match = _PARTS.fullmatch(text)
     if not text or match is None:
         raise DurationError(f"{quoted(value)} is no duration; write 6h, 90m, 1h30m or a number of seconds")
-    return sum(
-        float(number) * _SECONDS[unit] for unit, number in match.groupdict().items() if number is not None
-    )
+    return sum(float(number) * _SECONDS[unit] for unit, number in match.groupdict().items() if number is not None)
 
 
 def format_duration(seconds: float) -> str:

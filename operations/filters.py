@@ -27,8 +27,7 @@ _LINE = re.compile(_PATH)
 _UID_ONLY = re.compile(_UID)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HEADER_ADVICE = (
-    "a query result is exported without its header by bq extract --noprint_header "
-    "or by EXPORT DATA with header=false"
+    "a query result is exported without its header by bq extract --noprint_header or by EXPORT DATA with header=false"
 )
 
 
@@ -74,9 +73,7 @@ def check_filter(blocks: Iterable[bytes], source: str = "filter") -> FilterSumma
         text = rest + block if rest else block
         lines, rest = _check_lines(text, lines, problems)
         if len(rest) > MAX_LINE_LENGTH:
-            problems.append(
-                (lines + 1, f"the line is longer than {MAX_LINE_LENGTH:,} bytes; is this a text file?")
-            )
+            problems.append((lines + 1, f"the line is longer than {MAX_LINE_LENGTH:,} bytes; is this a text file?"))
         if len(problems) >= MAX_PROBLEMS_SHOWN or len(rest) > MAX_LINE_LENGTH:
             raise FilterError(source, problems, more=True)
     if rest:
@@ -122,9 +119,7 @@ def line_problem(line: bytes, number: int = 1) -> str | None:
     if text != text.strip():
         return f"{quoted(text)} has spaces around it"
     if text.startswith('"') or text.endswith(('"', ",")):
-        return (
-            f"{quoted(text)} is quoted or has a comma, as in CSV; every line must be just {FILTER_LINE_FORM}"
-        )
+        return f"{quoted(text)} is quoted or has a comma, as in CSV; every line must be just {FILTER_LINE_FORM}"
     if number == 1 and "/" not in text:
         return f"{quoted(text)} looks like a CSV header; {_HEADER_ADVICE}"
     parts = text.split("/")
@@ -157,8 +152,7 @@ def _check_lines(text: bytes, lines: int, problems: list[tuple[int, str]]) -> tu
             problems.append(
                 (
                     lines,
-                    line_problem(line, lines)
-                    or f"{quoted(line.decode('utf-8', 'replace'))} is no resource path",
+                    line_problem(line, lines) or f"{quoted(line.decode('utf-8', 'replace'))} is no resource path",
                 )
             )
             stop = bad_end + 1

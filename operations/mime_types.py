@@ -51,9 +51,7 @@ MIME_TYPES: tuple[MimeType, ...] = (
     _dicom("dicom-jpeg-xl-lossless", "1.2.840.10008.1.2.4.110", "DICOM with JPEG XL Lossless"),
     _dicom("dicom-jpeg-xl-recompression", "1.2.840.10008.1.2.4.111", "DICOM with JPEG XL JPEG Recompression"),
     _dicom("dicom-jpeg-xl", "1.2.840.10008.1.2.4.112", "DICOM with JPEG XL"),
-    _dicom(
-        "dicom-htj2k-lossless", "1.2.840.10008.1.2.4.201", "DICOM with High-Throughput JPEG 2000 Lossless"
-    ),
+    _dicom("dicom-htj2k-lossless", "1.2.840.10008.1.2.4.201", "DICOM with High-Throughput JPEG 2000 Lossless"),
     _dicom(
         "dicom-htj2k-rpcl-lossless",
         "1.2.840.10008.1.2.4.202",
@@ -62,9 +60,7 @@ MIME_TYPES: tuple[MimeType, ...] = (
     _dicom("dicom-htj2k", "1.2.840.10008.1.2.4.203", "DICOM with High-Throughput JPEG 2000"),
     _dicom("dicom-rle-lossless", "1.2.840.10008.1.2.5", "DICOM with RLE Lossless"),
     _dicom("dicom-deflated-frames", "1.2.840.10008.1.2.8.1", "DICOM with Deflated Image Frame Compression"),
-    MimeType(
-        "pixels-as-stored", "application/octet-stream; transfer-syntax=*", "PixelData as it was stored", ""
-    ),
+    MimeType("pixels-as-stored", "application/octet-stream; transfer-syntax=*", "PixelData as it was stored", ""),
     MimeType(
         "pixels-uncompressed",
         "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1",

@@ -111,9 +111,7 @@ def parse_bigquery_uri(text: str) -> BigQueryTable:
     if not text.startswith("bq://"):
         raise UriError(f"{quoted(text)} is no BigQuery table; write {BIGQUERY_FORM}")
     if len(text) > TABLE_URI_MAX_LENGTH:
-        raise UriError(
-            f"{quoted(text, 60)} has {len(text)} characters; a table URI has {TABLE_URI_MAX_LENGTH} at most"
-        )
+        raise UriError(f"{quoted(text, 60)} has {len(text)} characters; a table URI has {TABLE_URI_MAX_LENGTH} at most")
     rest = text.removeprefix("bq://")
     # A domain-scoped project contains dots of its own, all of them before the colon.
     domain, colon, scoped = rest.rpartition(":")
@@ -149,9 +147,7 @@ def parse_cloud_storage_uri(text: str) -> CloudStoragePath:
     """
     bucket, path = _split_cloud_storage_uri(text)
     if "*" in path or "?" in path:
-        raise UriError(
-            f"{quoted(text)} has a wildcard; wildcards are for imports only, write {CLOUD_STORAGE_FORM}"
-        )
+        raise UriError(f"{quoted(text)} has a wildcard; wildcards are for imports only, write {CLOUD_STORAGE_FORM}")
     return CloudStoragePath(bucket, path)
 
 
@@ -190,9 +186,7 @@ def parse_import_uri(text: str) -> ImportSource:
     """
     bucket, pattern = _split_cloud_storage_uri(text)
     if not pattern:
-        raise UriError(
-            f"{quoted(text)} names no object; write gs://BUCKET/OBJECT or, for everything, gs://{bucket}/**"
-        )
+        raise UriError(f"{quoted(text)} names no object; write gs://BUCKET/OBJECT or, for everything, gs://{bucket}/**")
     if "**" in pattern:
         end = _DOUBLE_WILDCARD_END.search(pattern)
         if end is None:
@@ -201,13 +195,9 @@ def parse_import_uri(text: str) -> ImportSource:
                 "write gs://BUCKET/FOLDER/** or gs://BUCKET/FOLDER/**.dcm"
             )
         if "*" in pattern[: end.start()] or "?" in pattern[: end.start()]:
-            raise UriError(
-                f"{quoted(text)}: ** and another wildcard can't stand in one path; use one of them"
-            )
+            raise UriError(f"{quoted(text)}: ** and another wildcard can't stand in one path; use one of them")
     elif pattern.endswith("/"):
-        raise UriError(
-            f"{quoted(text)} names a folder; write {text}** for everything below it, {text}* for its files"
-        )
+        raise UriError(f"{quoted(text)} names a folder; write {text}** for everything below it, {text}* for its files")
     return ImportSource(bucket, pattern)
 
 
@@ -227,17 +217,13 @@ def _split_cloud_storage_uri(text: str) -> tuple[str, str]:
     if len(path.encode()) > OBJECT_NAME_MAX_BYTES:
         raise UriError(f"{quoted(text, 60)}: the path is longer than {OBJECT_NAME_MAX_BYTES} bytes")
     if path.startswith("/"):
-        raise UriError(
-            f"{quoted(text)} has two slashes after the bucket; write gs://{bucket}/{path.lstrip('/')}"
-        )
+        raise UriError(f"{quoted(text)} has two slashes after the bucket; write gs://{bucket}/{path.lstrip('/')}")
     return bucket, path
 
 
 def _bucket_problem(bucket: str) -> str | None:
     if not _BUCKET.fullmatch(bucket):
-        return (
-            "3 to 63 lower-case letters, digits, hyphens, underscores, dots; a letter or digit at both ends"
-        )
+        return "3 to 63 lower-case letters, digits, hyphens, underscores, dots; a letter or digit at both ends"
     if any(len(component) > 63 or not component for component in bucket.split(".")):
         return "each part between dots has 1 to 63 characters"
     if _IP_ADDRESS.fullmatch(bucket):

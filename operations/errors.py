@@ -1,0 +1,268 @@
+"""Errors of the service: the codes with what usually causes them, and texts a person can act on.
+
+Codes: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto; an operation's `error.code` is
+one of these numbers, never an HTTP status. Usual causes are those of DICOM imports and exports.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from operations.requests import ExportToBigQuery, ExportToCloudStorage, Import, Request
+
+if TYPE_CHECKING:
+    from googleapiclient.errors import HttpError
+
+
+class OperationsError(Exception):
+    """Something went wrong that a person has to know of; the text says what, and what to do."""
+
+
+@dataclass(frozen=True)
+class Code:
+    """One code: its number and name, the HTTP status it goes with, its usual cause, and whether it passes by itself."""
+
+    number: int
+    name: str
+    http: int
+    cause: str
+    passes: bool = False
+
+
+CODES: tuple[Code, ...] = (
+    Code(1, "CANCELLED", 499, "somebody cancelled the operation"),
+    Code(2, "UNKNOWN", 500, "the service can't say; the log entries and counters may"),
+    Code(
+        3,
+        "INVALID_ARGUMENT",
+        400,
+        "a URI that matches nothing, a file that is no DICOM instance, a bad filter line, an impossible format",
+    ),
+    Code(4, "DEADLINE_EXCEEDED", 504, "the service gave up because the job took too long", passes=True),
+    Code(5, "NOT_FOUND", 404, "a bucket, a BigQuery dataset or the DICOM store is gone"),
+    Code(6, "ALREADY_EXISTS", 409, "the table has rows already and the write disposition is WRITE_EMPTY"),
+    Code(7, "PERMISSION_DENIED", 403, "a role is missing, or was granted so recently that it has no effect yet"),
+    Code(8, "RESOURCE_EXHAUSTED", 429, "a quota is used up, or too many operations run at once", passes=True),
+    Code(9, "FAILED_PRECONDITION", 400, "the table isn't empty, or the encryption key can't be used"),
+    Code(10, "ABORTED", 409, "another operation got in the way", passes=True),
+    Code(11, "OUT_OF_RANGE", 400, "a value is outside what the service allows"),
+    Code(12, "UNIMPLEMENTED", 501, "the service doesn't do this"),
+    Code(13, "INTERNAL", 500, "a fault inside the service", passes=True),
+    Code(14, "UNAVAILABLE", 503, "the service couldn't be reached or was overloaded", passes=True),
+    Code(15, "DATA_LOSS", 500, "the service lost data"),
+    Code(16, "UNAUTHENTICATED", 401, "the credentials are missing or have expired"),
+)
+_UNKNOWN = CODES[1]
+_BY_NUMBER = {code.number: code for code in CODES}
+_BY_NAME = {code.name: code for code in CODES}
+# Where several codes share a status, the plain one is meant when the answer names none.
+_BY_STATUS = {code.http: code for code in reversed(CODES)} | {500: _BY_NUMBER[13], 400: _BY_NUMBER[3]}
+
+PERMISSION_DENIED = 7
+CANCELLED = 1
+
+
+def code_of(number: int) -> Code:
+    """Return the code of this number; UNKNOWN for numbers that don't exist."""
+    return _BY_NUMBER.get(number, _UNKNOWN)
+
+
+class ApiError(OperationsError):
+    """A call was refused. `code` says why, `status` is the HTTP status, `retry_after` the seconds asked for."""
+
+    def __init__(self, status: int, code: Code, message: str, *, retry_after: float | None = None) -> None:
+        """Put status, code and the service's message together."""
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+        super().__init__(f"{code.name} (HTTP {status}): {message}")
+
+
+class UnreachableError(OperationsError):
+    """No answer came. `refused` tells that nothing listens there at all."""
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        """Say what was tried."""
+        self.refused = refused
+        super().__init__(text)
+
+
+def api_error(error: "HttpError", now: float) -> ApiError:
+    """Read an HTTP error of google-api-python-client.
+
+    Args:
+        error: the error.
+        now: seconds since 1970, for a Retry-After header that holds a date.
+    """
+    status = int(error.resp.status)
+    content = error.content.decode("utf-8", "replace") if isinstance(error.content, bytes) else str(error.content)
+    message, code = content.strip()[:500] or "no text in the answer", _BY_STATUS.get(status, _UNKNOWN)
+    try:
+        body = json.loads(content)["error"]
+        message = str(body.get("message") or message)
+        code = _BY_NAME.get(str(body.get("status")), code)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        pass  # a proxy's page or an empty answer: the status has to do
+    return ApiError(status, code, message, retry_after=_retry_after(error.resp.get("retry-after"), now))
+
+
+def _retry_after(value: str | None, now: float) -> float | None:
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
+    except ValueError:
+        return None
+
+
+# The service agent's e-mail, or the words in which the service speaks of it. A refusal of the caller instead reads
+# `Permission healthcare.dicomStores.export denied on resource …`.
+_SERVICE_AGENT_WORDS = re.compile(
+    r"gcp-sa-healthcare|service agent|service account|Healthcare API doesn't have required|"
+    r"Access Denied: (?:Project|Dataset|Table|BigQuery)|User does not have bigquery\.|"
+    r"does not have (?:storage|bigquery)\.",
+    re.IGNORECASE,
+)
+_CALLER_WORDS = re.compile(r"Permission '?healthcare\.", re.IGNORECASE)
+
+
+def names_service_agent(message: str) -> bool:
+    """Tell whether a refusal is about the Healthcare service agent rather than the caller."""
+    return bool(_SERVICE_AGENT_WORDS.search(message)) and not _CALLER_WORDS.search(message)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a refusal means and what to do about it."""
+
+    means: str
+    do: str
+
+
+@dataclass(frozen=True)
+class _Rule:
+    codes: tuple[int, ...]
+    words: str
+    kinds: tuple[type, ...]
+    means: str
+    do: str
+
+
+_NEXT_UP = "then run `pulumi up`: a new operation is started"
+_ALL = (ExportToBigQuery, ExportToCloudStorage, Import)
+# The first rule that fits counts.
+_RULES: tuple[_Rule, ...] = (
+    _Rule(
+        (7,),
+        r"Permission '?healthcare\.",
+        _ALL,
+        "you may not do this with the store, or the Healthcare dataset doesn't exist",
+        "get roles/healthcare.dicomEditor on the dataset, or correct the store's name",
+    ),
+    _Rule(
+        (7,),
+        r"bigquery\.jobs\.create|jobUser",
+        (ExportToBigQuery,),
+        "{agent} may not run BigQuery jobs in project {project}",
+        f"grant it roles/bigquery.jobUser on that project (the stack does, unless grants are external), {_NEXT_UP}",
+    ),
+    _Rule(
+        (7,),
+        r"resourcePaths|filter",
+        (ExportToBigQuery, ExportToCloudStorage),
+        "{agent} may not read the filter file",
+        f"grant it roles/storage.objectViewer on the bucket of the filter file, {_NEXT_UP}",
+    ),
+    _Rule(
+        (7,),
+        "",
+        (ExportToBigQuery,),
+        "{agent} may not write to BigQuery dataset {project}.{dataset}",
+        "grant it roles/bigquery.dataEditor there and roles/bigquery.jobUser on project {project} "
+        f"(the stack does, unless grants are external), {_NEXT_UP}",
+    ),
+    _Rule(
+        (7, 9),
+        "permission|denied|access",
+        (ExportToCloudStorage,),
+        "{agent} may not write to bucket {bucket}",
+        f"grant it roles/storage.objectAdmin there (the stack does, unless grants are external), {_NEXT_UP}",
+    ),
+    _Rule(
+        (7, 9),
+        "permission|denied|access",
+        (Import,),
+        "{agent} may not read bucket {bucket}",
+        f"grant it roles/storage.objectViewer there (the stack does, unless grants are external), {_NEXT_UP}",
+    ),
+    _Rule(
+        (6, 9),
+        "exist|empty",
+        (ExportToBigQuery,),
+        "the table has rows already, and WRITE_EMPTY leaves them alone",
+        "choose WRITE_TRUNCATE to replace them, WRITE_APPEND to add to them, or another table",
+    ),
+    _Rule(
+        (5,),
+        "",
+        (ExportToBigQuery,),
+        "BigQuery dataset {project}.{dataset} doesn't exist, or the store is gone",
+        f"create it (a dataset under imaging:bigquery is created by the stack), {_NEXT_UP}",
+    ),
+    _Rule(
+        (5,),
+        "",
+        (ExportToCloudStorage, Import),
+        "bucket {bucket} doesn't exist, or the store is gone",
+        f"create it (a bucket under imaging:buckets is created by the stack), {_NEXT_UP}",
+    ),
+    _Rule(
+        (3, 5),
+        "match|no such|not found",
+        (Import,),
+        "no object matches {source}",
+        "correct the URI, or upload the files first",
+    ),
+    _Rule((1,), "", _ALL, "somebody cancelled the operation", "run `pulumi up` to start a new one"),
+    _Rule(
+        (8,), "", _ALL, "a quota is used up, or too many operations run at once", "wait a while, then run `pulumi up`"
+    ),
+    _Rule((4, 10, 13, 14), "", _ALL, "{cause}; such faults usually pass", f"wait a while, {_NEXT_UP}"),
+    _Rule((16,), "", _ALL, "the credentials are missing or have expired", "log in again, then run `pulumi up`"),
+)
+
+
+def advice(code: Code, message: str, request: Request | None, service_agent: str | None = None) -> Advice:
+    """Say what an error means and what to do.
+
+    Args:
+        code: of the refusal or of the failed operation.
+        message: the service's own text.
+        request: what was asked for, when it is known.
+        service_agent: e-mail of the Healthcare service agent, when it is known.
+    """
+    names = {
+        "agent": f"the service agent {service_agent}" if service_agent else "the Healthcare service agent",
+        "cause": code.cause,
+    }
+    if isinstance(request, ExportToBigQuery):
+        names |= {"project": request.table.project, "dataset": request.table.dataset}
+    elif isinstance(request, ExportToCloudStorage):
+        names |= {"bucket": request.prefix.bucket}
+    elif isinstance(request, Import):
+        names |= {"bucket": request.source.bucket, "source": request.source.uri}
+    for rule in _RULES:
+        fits = code.number in rule.codes and (request is None or isinstance(request, rule.kinds))
+        if fits and re.search(rule.words, message, re.IGNORECASE):
+            try:
+                return Advice(rule.means.format(**names), rule.do.format(**names))
+            except KeyError:
+                continue  # the rule speaks of a destination and none is known
+    return Advice(
+        code.cause, "see the log entries; when the cause is gone, run `pulumi up`: a new operation is started"
+    )

@@ -1,0 +1,66 @@
+"""How much a DICOM store holds, by `getDICOMStoreMetrics`."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from operations.clock import SYSTEM_CLOCK, Clock
+from operations.connection import Connection
+from operations.resource_names import DicomStoreName
+from operations.retrying import Patience, call
+
+
+@dataclass(frozen=True)
+class StoreMetrics:
+    """Counts of a store, and the bytes its blobs take."""
+
+    studies: int
+    series: int
+    instances: int
+    blob_bytes: int
+
+    def change_to(self, later: "StoreMetrics") -> str | None:
+        """Describe how the contents differ from a later reading; None when the counts are the same.
+
+        An instance that was replaced by another one leaves the counts as they are and goes unnoticed.
+        """
+        for kind in ("instances", "series", "studies"):
+            before, after = getattr(self, kind), getattr(later, kind)
+            if before != after:
+                return f"{before:,} → {after:,} {kind}"
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counts for a file or a state."""
+        return asdict(self)
+
+
+def metrics_from_json(value: Mapping[str, Any]) -> StoreMetrics:
+    """Read what `to_json` wrote; numbers may have become floating-point in between."""
+    return StoreMetrics(**{key: int(value[key]) for key in ("studies", "series", "instances", "blob_bytes")})
+
+
+def read_store_metrics(
+    connection: Connection, store: DicomStoreName, clock: Clock = SYSTEM_CLOCK, patience: Patience = Patience()
+) -> StoreMetrics:
+    """Read how much a store holds.
+
+    Raises:
+        OperationsError: the store can't be read; 404 means that it doesn't exist, 403 that the caller may not read it
+            or that the dataset doesn't exist.
+    """
+    answer = call(
+        connection,
+        lambda: (
+            connection.healthcare.projects().locations().datasets().dicomStores().getDICOMStoreMetrics(name=str(store))
+        ),
+        clock=clock,
+        patience=patience,
+    )
+    # Zero counts are left out of the answer.
+    return StoreMetrics(
+        studies=int(answer.get("studyCount", 0)),
+        series=int(answer.get("seriesCount", 0)),
+        instances=int(answer.get("instanceCount", 0)),
+        blob_bytes=int(answer.get("blobStorageSizeBytes", 0)),
+    )
