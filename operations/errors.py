@@ -136,6 +136,16 @@ def names_service_agent(message: str) -> bool:
     return bool(_SERVICE_AGENT_WORDS.search(message)) and not _CALLER_WORDS.search(message)
 
 
+def passes_with_grants(code: int, message: str) -> bool:
+    """Tell whether a refusal may pass once fresh grants of the service agent have taken effect.
+
+    Args:
+        code: the google.rpc code: 7, or for missing Cloud Storage rights 3 or 9.
+        message: the service's text.
+    """
+    return code in (3, 7, 9) and names_service_agent(message)
+
+
 @dataclass(frozen=True)
 class Advice:
     """What a refusal means and what to do about it."""

@@ -7,7 +7,7 @@ from typing import Any
 from operations.clock import SYSTEM_CLOCK, Clock
 from operations.connection import Connection
 from operations.resource_names import DicomStoreName
-from operations.retrying import Patience, call
+from operations.retrying import PATIENCE, Patience, call
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def metrics_from_json(value: Mapping[str, Any]) -> StoreMetrics:
 
 
 def read_store_metrics(
-    connection: Connection, store: DicomStoreName, clock: Clock = SYSTEM_CLOCK, patience: Patience = Patience()
+    connection: Connection, store: DicomStoreName, clock: Clock = SYSTEM_CLOCK, patience: Patience = PATIENCE
 ) -> StoreMetrics:
     """Read how much a store holds.
 

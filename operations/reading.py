@@ -7,13 +7,13 @@ from operations.clock import SYSTEM_CLOCK, Clock
 from operations.connection import Connection
 from operations.outcome import Outcome, outcome_of
 from operations.resource_names import DatasetName
-from operations.retrying import Patience, call
+from operations.retrying import PATIENCE, Patience, call
 
 _PAGE_SIZE = 1000
 
 
 def read_operation(
-    connection: Connection, name: str, clock: Clock = SYSTEM_CLOCK, patience: Patience = Patience()
+    connection: Connection, name: str, clock: Clock = SYSTEM_CLOCK, patience: Patience = PATIENCE
 ) -> Outcome:
     """Read one operation.
 
@@ -35,7 +35,7 @@ def list_operations(
     connection: Connection,
     dataset: DatasetName,
     clock: Clock = SYSTEM_CLOCK,
-    patience: Patience = Patience(),
+    patience: Patience = PATIENCE,
 ) -> Iterator[Outcome]:
     """Read all operations of a dataset that the service still knows, page by page.
 
@@ -51,7 +51,7 @@ def list_pages(
     connection: Connection,
     dataset: DatasetName,
     clock: Clock = SYSTEM_CLOCK,
-    patience: Patience = Patience(),
+    patience: Patience = PATIENCE,
 ) -> Iterator[list[Outcome]]:
     """Like `list_operations`, but one list per page, so that a caller can count requests."""
     token: str | None = None

@@ -41,6 +41,9 @@ class Patience:
     seconds: float = 120.0
 
 
+PATIENCE = Patience()
+
+
 def send(connection: Connection, prepare: Callable[[], HttpRequest[T]], clock: Clock = SYSTEM_CLOCK) -> T:
     """Make a call once.
 
@@ -86,7 +89,7 @@ def call(
     prepare: Callable[[], HttpRequest[T]],
     *,
     clock: Clock = SYSTEM_CLOCK,
-    patience: Patience = Patience(),
+    patience: Patience = PATIENCE,
     on_retry: Callable[[OperationsError, float], None] | None = None,
 ) -> T:
     """Make a call that is safe to repeat, again and again while its failures are of the passing kind.

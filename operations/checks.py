@@ -1,0 +1,151 @@
+"""What is looked at before an import or export starts, so that what can't work is said at once and by name.
+
+The caller needs no rights on destinations and sources (the Healthcare service agent does the work), so whatever the
+caller may not see is skipped: the service will find out.
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from operations import cloud_storage
+from operations.clock import SYSTEM_CLOCK, Clock
+from operations.connection import Connection
+from operations.errors import ApiError, OperationsError
+from operations.filters import FilterSummary, check_filter
+from operations.metrics import StoreMetrics, read_store_metrics
+from operations.requests import ExportToBigQuery, ExportToCloudStorage, Import, Request, WriteDisposition
+from operations.resource_names import DicomStoreName
+from operations.retrying import PATIENCE, Patience, call
+from operations.uris import BigQueryTable, CloudStoragePath, ImportSource
+
+# 20 pages of 1,000 objects: enough to count most imports without holding up the start of the biggest.
+_MAX_SOURCE_PAGES = 20
+
+
+class CheckError(OperationsError):
+    """The import or export can't work as it stands."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found. None stands for what could not be read, or isn't known.
+
+    Attributes:
+        metrics: what the store holds before the start.
+        total: instances or files that the operation will go through.
+        rows: rows that are in the table before the start.
+        filter: the checked filter file.
+    """
+
+    metrics: StoreMetrics | None = None
+    total: int | None = None
+    rows: int | None = None
+    filter: FilterSummary | None = None
+
+
+def check_start(connection: Connection, request: Request, clock: Clock = SYSTEM_CLOCK) -> Facts:
+    """Look at store, destination, source and filter.
+
+    Raises:
+        CheckError: something is missing or in the way; the text names it and says what to do.
+        UnreachableError: the service can't be reached.
+    """
+    metrics = _read_store(connection, request.store, clock)
+    if isinstance(request, Import):
+        return Facts(metrics=metrics, total=_count_source(connection, request.source, clock))
+    if metrics is not None and metrics.instances == 0:
+        raise CheckError(
+            f"DICOM store {request.store.store} is empty, so there is nothing to export; "
+            "import or store instances first"
+        )
+    filter_summary = None if request.filter is None else _check_filter_file(connection, request.filter, clock)
+    total = metrics.instances if metrics is not None and request.filter is None else None
+    if isinstance(request, ExportToCloudStorage):
+        _check_bucket(connection, request.prefix.bucket, clock)
+        return Facts(metrics=metrics, total=total, filter=filter_summary)
+    rows = _check_table(connection, request, clock)
+    return Facts(metrics=metrics, total=total, rows=rows, filter=filter_summary)
+
+
+def read_rows(
+    connection: Connection, table: BigQueryTable, clock: Clock = SYSTEM_CLOCK, patience: Patience = PATIENCE
+) -> int:
+    """Read how many rows a table has.
+
+    Raises:
+        ApiError: 404 when the table or its dataset doesn't exist, 403 when the caller may not look.
+    """
+    answer = call(
+        connection,
+        lambda: connection.bigquery.tables().get(
+            projectId=table.project, datasetId=table.dataset, tableId=table.table, fields="numRows"
+        ),
+        clock=clock,
+        patience=patience,
+    )
+    return int(cast("Any", answer).get("numRows", 0))
+
+
+def _read_store(connection: Connection, store: DicomStoreName, clock: Clock) -> StoreMetrics | None:
+    try:
+        return read_store_metrics(connection, store, clock)
+    except ApiError as error:
+        if error.status == 404:
+            raise CheckError(f"DICOM store {store} doesn't exist; correct its name or create it") from error
+        return None  # the caller may export without being allowed to read the metrics
+
+
+def _check_table(connection: Connection, request: ExportToBigQuery, clock: Clock) -> int | None:
+    table = request.table
+    try:
+        rows = read_rows(connection, table, clock)
+    except ApiError as error:
+        if error.status != 404:
+            return None
+        if "dataset" in error.message.lower():
+            raise CheckError(
+                f"BigQuery dataset {table.project}.{table.dataset} doesn't exist; create it "
+                "(one under imaging:bigquery is created by the stack) or correct the destination"
+            ) from error
+        return 0
+    if rows and request.write_disposition is WriteDisposition.WRITE_EMPTY:
+        raise CheckError(
+            f"table {table.project}.{table.dataset}.{table.table} has {rows:,} rows and the write disposition is "
+            "WRITE_EMPTY; "
+            "choose WRITE_TRUNCATE to replace them, WRITE_APPEND to add to them, or another table"
+        )
+    return rows
+
+
+def _check_bucket(connection: Connection, bucket: str, clock: Clock) -> None:
+    try:
+        cloud_storage.read_bucket(connection, bucket, clock)
+    except ApiError as error:
+        if error.status == 404:
+            raise CheckError(
+                f"bucket {bucket} doesn't exist; create it (one under imaging:buckets is created by the stack)"
+            ) from error
+
+
+def _count_source(connection: Connection, source: ImportSource, clock: Clock) -> int | None:
+    try:
+        objects, complete = cloud_storage.list_objects(
+            connection, source.bucket, source.literal_prefix, max_pages=_MAX_SOURCE_PAGES, clock=clock
+        )
+    except ApiError as error:
+        if error.status == 404:
+            raise CheckError(f"bucket {source.bucket} doesn't exist; correct {source.uri}") from error
+        return None
+    count = sum(source.matches(item.name) for item in objects)
+    if complete and count == 0:
+        raise CheckError(f"no object matches {source.uri}; correct the URI, or upload the files first")
+    return count if complete else None
+
+
+def _check_filter_file(connection: Connection, path: CloudStoragePath, clock: Clock) -> FilterSummary | None:
+    try:
+        return check_filter(cloud_storage.read_object(connection, path, clock), path.uri)
+    except ApiError as error:
+        if error.status == 404:
+            raise CheckError(f"filter file {path.uri} doesn't exist; correct its name or write it first") from error
+        return None

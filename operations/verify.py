@@ -1,0 +1,126 @@
+"""Checking that an operation did what it says: rows in the table, objects under the prefix, instances in the store."""
+
+import re
+
+from operations import cloud_storage
+from operations.checks import Facts, read_rows
+from operations.clock import SYSTEM_CLOCK, Clock
+from operations.connection import Connection
+from operations.errors import ApiError, OperationsError
+from operations.metrics import read_store_metrics
+from operations.outcome import Check, Outcome, seconds_of
+from operations.requests import ExportToBigQuery, ExportToCloudStorage, Import, Request, WriteDisposition
+from operations.retrying import Patience
+
+# 20 pages of 1,000 objects are listed; beyond that the studies under the prefix are counted.
+_MAX_PAGES = 20
+_PATIENCE = Patience(60)
+# Numbers may settle a moment after the operation's end.
+_PAUSES = (0.0, 2.0, 5.0)
+# Clocks of two services may differ a little.
+_CLOCK_TOLERANCE = 60.0
+_INSTANCE = re.compile(r"([0-9.]+)/([0-9.]+)/([0-9.]+?)(?:/[0-9]+)?(?:\.(?:dcm|jpg|png))?")
+
+
+def verify(
+    connection: Connection, request: Request, facts: Facts, outcome: Outcome, clock: Clock = SYSTEM_CLOCK
+) -> tuple[Check, ...]:
+    """Compare what an operation left behind with its counters.
+
+    What the caller may not read is reported as not checked; it is no failure, because the caller needs no rights on
+    the destination.
+
+    Args:
+        connection: the APIs.
+        request: what was asked for.
+        facts: what was found before the start.
+        outcome: what the service reports.
+        clock: real or simulated time.
+    """
+    check = _check_rows if isinstance(request, ExportToBigQuery) else _check_objects
+    if isinstance(request, Import):
+        check = _check_store
+    result = None
+    for pause in _PAUSES:
+        clock.sleep(pause)
+        try:
+            result = check(connection, request, facts, outcome, clock)
+        except OperationsError as error:
+            reason = "you may not read it" if isinstance(error, ApiError) and error.status == 403 else str(error)
+            return (Check(_WHAT[type(request)], outcome.success, None, passed=True, note=reason),)
+        if result.passed:
+            break
+    return (result,) if result is not None else ()
+
+
+_WHAT: dict[type, str] = {
+    ExportToBigQuery: "rows in the table",
+    ExportToCloudStorage: "instances under the prefix",
+    Import: "new instances in the store",
+}
+
+
+def _check_rows(connection: Connection, request: Request, facts: Facts, outcome: Outcome, clock: Clock) -> Check:
+    assert isinstance(request, ExportToBigQuery)  # noqa: S101 - for the type checker
+    what = _WHAT[ExportToBigQuery]
+    before = 0
+    if request.write_disposition is WriteDisposition.WRITE_APPEND:
+        if facts.rows is None:
+            return Check(what, outcome.success, None, passed=True, note="how many were there before is unknown")
+        before = facts.rows
+    try:
+        found = read_rows(connection, request.table, clock, _PATIENCE)
+    except ApiError as error:
+        # An export of nothing may leave no table behind.
+        if error.status != 404 or outcome.success:
+            raise
+        found = 0
+    expected = before + outcome.success
+    note = f"{before:,} were there before" if before else ""
+    if found > expected:
+        note = "; ".join(
+            filter(None, (note, "somebody else wrote to the table meanwhile, or instances were written twice"))
+        )
+    return Check(what, expected, found, passed=found == expected, note=note)
+
+
+def _check_store(connection: Connection, request: Request, facts: Facts, outcome: Outcome, clock: Clock) -> Check:
+    what = _WHAT[Import]
+    if facts.metrics is None:
+        return Check(what, outcome.success, None, passed=True, note="how many were there before is unknown")
+    after = read_store_metrics(connection, request.store, clock, _PATIENCE).instances
+    new = after - facts.metrics.instances
+    # Instances that were in the store already are left as they are and count as success.
+    duplicates = outcome.success - new
+    if duplicates >= 0 and new >= 0 and (after or not outcome.success):
+        note = f"{duplicates:,} of {outcome.success:,} were there already, or twice in the source" if duplicates else ""
+        return Check(what, new, new, passed=True, note=note)
+    if new > outcome.success:
+        note = f"{new - outcome.success:,} more than this import brought came from elsewhere meanwhile"
+        return Check(what, outcome.success, new, passed=True, note=note)
+    return Check(what, outcome.success, new, passed=False, note="instances were deleted meanwhile, or weren't stored")
+
+
+def _check_objects(connection: Connection, request: Request, facts: Facts, outcome: Outcome, clock: Clock) -> Check:
+    assert isinstance(request, ExportToCloudStorage)  # noqa: S101 - for the type checker
+    what = _WHAT[ExportToCloudStorage]
+    prefix = request.prefix
+    objects, complete = cloud_storage.list_objects(
+        connection, prefix.bucket, prefix.path, max_pages=_MAX_PAGES, clock=clock, patience=_PATIENCE
+    )
+    since = seconds_of(outcome.start_time) - _CLOCK_TOLERANCE
+    instances = {
+        match.groups()
+        for item in objects
+        if (match := _INSTANCE.fullmatch(item.name.removeprefix(prefix.path))) and seconds_of(item.created) >= since
+    }
+    found = len(instances)
+    if complete:
+        return Check(what, outcome.success, found, passed=found >= outcome.success)
+    expected = facts.metrics.studies if facts.metrics is not None and request.filter is None else None
+    studies = cloud_storage.count_folders(connection, prefix.bucket, prefix.path, clock=clock, patience=_PATIENCE)
+    if expected is None:
+        return Check(
+            f"studies under the prefix, {len(objects):,} objects looked at", studies, studies, passed=found > 0
+        )
+    return Check("studies under the prefix", expected, studies, passed=studies >= expected)
