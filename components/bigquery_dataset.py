@@ -1,0 +1,71 @@
+"""A BigQuery dataset, in any project.
+
+It never sets the dataset's `access` list: that would take away what others granted, and fight with the additive
+grants of this project, which write to the same list.
+"""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from components.arguments import arguments, child
+
+
+@dataclass(kw_only=True)
+class BigQueryDatasetArgs:
+    """Arguments of `BigQueryDataset`."""
+
+    name: str
+    """The dataset's id: letters, digits and underscores."""
+    project: str
+    """Project that holds the dataset."""
+    location: str | None = None
+    """Location, such as `EU` or `europe-west4`; needed unless `existing`. It can't be changed later."""
+    description: pulumi.Input[str] | None = None
+    """Text that BigQuery shows beside the dataset."""
+    labels: pulumi.Input[dict[str, pulumi.Input[str]]] | None = None
+    """Labels, 64 at most."""
+    kms_key: pulumi.Input[str] | None = None
+    """Key that new tables are encrypted with. BigQuery's agent must be able to use it."""
+    default_table_expiration: float | None = None
+    """Seconds after which new tables are deleted; 3600 at least. Never if unset."""
+    deletion_protection: bool | None = None
+    """Refuse to delete the dataset. If false, a destroy takes it with its tables. Defaults to true."""
+    existing: bool | None = None
+    """The dataset exists already: nothing is created, changed or deleted."""
+
+
+class BigQueryDataset(pulumi.ComponentResource):
+    """A BigQuery dataset: https://cloud.google.com/bigquery/docs/datasets-intro."""
+
+    dataset_id: pulumi.Output[str]
+    """Full name, `projects/…/datasets/…`."""
+    name: pulumi.Output[str]
+    """The dataset's id, known once the dataset exists."""
+
+    def __init__(self, name: str, args: BigQueryDatasetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("imaging:index:BigQueryDataset", name, {}, opts)
+        args = arguments(BigQueryDatasetArgs, args)
+        self.resource: gcp.bigquery.Dataset | None = None
+        protected = args.deletion_protection is not False
+        if args.existing:
+            self.name = pulumi.Output.from_input(args.name)
+            self.dataset_id = pulumi.Output.from_input(f"projects/{args.project}/datasets/{args.name}")
+        else:
+            expiration = args.default_table_expiration
+            self.resource = gcp.bigquery.Dataset(
+                name,
+                dataset_id=args.name,
+                project=args.project,
+                location=args.location,
+                description=args.description,
+                labels=args.labels,
+                default_encryption_configuration={"kms_key_name": args.kms_key} if args.kms_key else None,
+                default_table_expiration_ms=round(expiration * 1000) if expiration is not None else None,
+                delete_contents_on_destroy=not protected,
+                opts=child(self, opts, protect=protected),
+            )
+            self.name = self.resource.dataset_id
+            self.dataset_id = self.resource.id
+        self.register_outputs({"datasetId": self.dataset_id, "name": self.name})

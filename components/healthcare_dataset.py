@@ -1,0 +1,56 @@
+"""The Healthcare dataset: the container of DICOM stores, in one location, under one key."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from components.arguments import arguments, child
+
+
+@dataclass(kw_only=True)
+class HealthcareDatasetArgs:
+    """Arguments of `HealthcareDataset`."""
+
+    name: str
+    """The dataset's id: 1 to 256 letters, digits, underscores, hyphens and dots."""
+    project: str
+    """Project that holds the dataset."""
+    location: str
+    """Location, such as `europe-west4`. It can't be changed later."""
+    time_zone: pulumi.Input[str] | None = None
+    """IANA time zone that dates without one are read in. UTC if unset."""
+    kms_key: pulumi.Input[str] | None = None
+    """Customer-managed key in the same location. The service agent must be able to use it before the dataset is
+    created (pass that grant in `depends_on`). It can't be changed later."""
+    deletion_protection: bool | None = None
+    """Refuse to delete the dataset, which would delete all its stores and images. Defaults to true."""
+    existing: bool | None = None
+    """The dataset exists already: nothing is created, changed or deleted."""
+
+
+class HealthcareDataset(pulumi.ComponentResource):
+    """A Healthcare dataset: https://cloud.google.com/healthcare-api/docs/datasets."""
+
+    dataset_id: pulumi.Output[str]
+    """Full name, `projects/…/locations/…/datasets/…`."""
+
+    def __init__(self, name: str, args: HealthcareDatasetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("imaging:index:HealthcareDataset", name, {}, opts)
+        args = arguments(HealthcareDatasetArgs, args)
+        self.resource: gcp.healthcare.Dataset | None = None
+        full_name = f"projects/{args.project}/locations/{args.location}/datasets/{args.name}"
+        if args.existing:
+            self.dataset_id = pulumi.Output.from_input(full_name)
+        else:
+            self.resource = gcp.healthcare.Dataset(
+                name,
+                name=args.name,
+                project=args.project,
+                location=args.location,
+                time_zone=args.time_zone,
+                encryption_spec={"kms_key_name": args.kms_key} if args.kms_key else None,
+                opts=child(self, opts, protect=args.deletion_protection is not False),
+            )
+            self.dataset_id = self.resource.id
+        self.register_outputs({"datasetId": self.dataset_id})

@@ -1,0 +1,61 @@
+"""The Google provider of each project's resources: the default, the emulator's, or one with another account."""
+
+from typing import Any
+
+import pulumi
+import pulumi_gcp as gcp
+
+from components.settings import Settings
+
+# The paths that the provider expects behind the host, with the slash at the end that it insists on. Healthcare and
+# Service Usage are called in their beta versions.
+ENDPOINT_PATHS = {
+    "healthcare": "v1beta1/",
+    "big_query": "bigquery/v2/",
+    "storage": "storage/v1/",
+    "resource_manager": "v1/",
+    # Two names for one thing: different parts of the provider read different ones.
+    "cloud_resource_manager": "v1/",
+    "service_usage": "v1beta1/",
+    "cloud_billing": "v1/",
+    "pubsub": "v1/",
+    "kms": "v1/",
+}
+
+
+class Providers:
+    """Chooses the provider for each project; None stands for Pulumi's default one, set up by `gcp:` configuration."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._main: gcp.Provider | None = None
+        if settings.endpoint:
+            # Any text is a token for the emulator, and it is no secret: it opens nothing else.
+            self._main = gcp.Provider(
+                "emulator",
+                project=settings.project,
+                access_token="emulator",  # noqa: S106
+                **custom_endpoints(settings.endpoint),
+            )
+        self._by_project = {
+            project.name: gcp.Provider(
+                f"google-{project.name}",
+                project=project.name,
+                impersonate_service_account=project.impersonate,
+            )
+            for project in settings.projects
+            # The emulator knows no accounts to act as.
+            if project.impersonate and not settings.endpoint
+        }
+
+    def for_project(self, project: str | None) -> gcp.Provider | None:
+        """Return the provider for resources of a project; None as a project is one that isn't known."""
+        return self._by_project.get(project, self._main) if project else self._main
+
+    def options(self, project: str | None) -> pulumi.ResourceOptions:
+        """Return resource options with the provider for a project."""
+        return pulumi.ResourceOptions(provider=self.for_project(project))
+
+
+def custom_endpoints(url: str) -> dict[str, Any]:
+    """Return the provider's arguments that point every API at one address, `http://HOST:PORT`."""
+    return {f"{api}_custom_endpoint": f"{url}/{path}" for api, path in ENDPOINT_PATHS.items()}

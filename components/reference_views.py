@@ -1,0 +1,67 @@
+"""The reference views beside a table of exported metadata.
+
+They are made after the export, from the columns that the table has then: an export makes a column only for elements
+that some instance has.
+"""
+
+import json
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from components.arguments import arguments, child
+from components.queries import VIEWS, load_query
+from operations.uris import parse_bigquery_uri
+
+
+@dataclass(kw_only=True)
+class ReferenceViewsArgs:
+    """Arguments of `ReferenceViews`."""
+
+    table: str
+    """Table of a metadata export with the flattened schema, `bq://PROJECT.DATASET.TABLE`. Make the views depend on
+    the export, so that the table is there."""
+
+
+class ReferenceViews(pulumi.ComponentResource):
+    """Views over exported metadata, one for each file under `queries/views/`."""
+
+    views: pulumi.Output[dict[str, str]]
+    """Name of each view in BigQuery, `PROJECT.DATASET.VIEW`, by what it shows: `studies`, `series`, …"""
+
+    def __init__(self, name: str, args: ReferenceViewsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("imaging:index:ReferenceViews", name, {}, opts)
+        args = arguments(ReferenceViewsArgs, args)
+        table = parse_bigquery_uri(args.table)
+        found = gcp.bigquery.get_table_output(
+            project=table.project,
+            dataset_id=table.dataset,
+            table_id=table.table,
+            opts=pulumi.InvokeOutputOptions(parent=self, depends_on=opts.depends_on if opts else None),
+        )
+
+        def query(view: str) -> pulumi.Output[str]:
+            return found.schema.apply(lambda schema: load_query(f"views/{view}", table, _column_names(schema)))
+
+        for view in VIEWS:
+            gcp.bigquery.Table(
+                f"{name}-{view}",
+                project=table.project,
+                dataset_id=table.dataset,
+                table_id=f"{table.table}_{view}",
+                description=f"Reference view over {table.table}",
+                view=gcp.bigquery.TableViewArgs(query=query(view), use_legacy_sql=False),
+                # A view holds no data: it goes with the stack.
+                deletion_protection=False,
+                opts=child(self, opts),
+            )
+        self.views = pulumi.Output.from_input(
+            {view: f"{table.project}.{table.dataset}.{table.table}_{view}" for view in VIEWS}
+        )
+        self.register_outputs({"views": self.views})
+
+
+def _column_names(schema: str) -> list[str]:
+    """Return the top-level column names of a table schema as BigQuery writes it, a JSON list of fields."""
+    return [field["name"] for field in json.loads(schema or "[]")]
