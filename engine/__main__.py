@@ -1,0 +1,51 @@
+"""`python -m engine`: ensure, where, env."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+from engine import EngineError, ensure, environment, find, places
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: the words after `python -m engine`, by default this process's.
+
+    Returns:
+        The exit code: 0, 1 when there is no engine, 130 when interrupted.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m engine", description="Finds, installs or builds the Pulumi engine."
+    )
+    parser.add_argument("--root", help="the checkout to work in (default: the one this package is in)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("ensure", help="provide an engine and its plugins; prints where it is")
+    commands.add_parser("where", help="print the folder to put on PATH")
+    commands.add_parser("env", help='print shell exports, for eval "$(python -m engine env)"')
+    options = parser.parse_args(arguments)
+    try:
+        if options.command == "ensure":
+            engine = ensure(options.root)
+            print(f"{engine.directory}  ({engine.origin})")
+        elif options.command == "where":
+            found = find(places(options.root))
+            if found is None:
+                raise EngineError("there is no Pulumi engine yet; run `make setup` (or `python -m engine ensure`)")
+            print(found.directory)
+        else:
+            for name, value in environment(options.root).items():
+                print(f"export {name}={shlex.quote(value)}")
+    except EngineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

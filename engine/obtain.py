@@ -1,0 +1,122 @@
+"""Making sure that an engine is there, and the environment that programs, the demo and the tests run it in."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from engine import build, install, locate, standins
+from engine.places import EngineError, places
+from engine.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from engine.locate import Engine
+    from engine.places import Places
+
+LOCAL_PASSPHRASE = "local"  # noqa: S105 - encrypts the state of stacks on this machine's own emulator, nothing else
+
+
+def ensure(
+    root: Path | str | None = None,
+    *,
+    progress: Progress | None = None,
+    environ: Mapping[str, str] | None = None,
+    installer: str = install.INSTALLER,
+) -> Engine:
+    """Finds, installs or builds a Pulumi engine, and provides its plugins.
+
+    Args:
+        root: the checkout's top folder, by default this package's.
+        progress: told what is going on; by default a line on standard error.
+        environ: the environment to search, by default this process's.
+        installer: the address of the official installer.
+
+    Returns:
+        The engine.
+
+    Raises:
+        EngineError: there is none and none can be built.
+    """
+    where = places(root)
+    progress = progress or Progress()
+    environ = os.environ if environ is None else environ
+    engine = locate.find(where, environ)
+    if engine is None:
+        with _locked(where, progress):
+            # Another process may have built it while this one waited.
+            engine = locate.find(where, environ) or _obtain(where, progress, environ, installer)
+    with _locked(where, progress):
+        standins.place_beside(engine, where)
+        standins.place_gcp(engine, where, progress, environ)
+    where.backend.mkdir(parents=True, exist_ok=True)
+    return engine
+
+
+def environment(root: Path | str | None = None, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What to set so that `pulumi` is the engine of this checkout, on its own local state.
+
+    Args:
+        root: the checkout's top folder, by default this package's.
+        environ: the environment to search and to put the engine before, by default this process's.
+
+    Returns:
+        Variables to add to an environment: PATH, PULUMI_HOME, PULUMI_BACKEND_URL, PULUMI_CONFIG_PASSPHRASE,
+        PULUMI_SKIP_UPDATE_CHECK, PULUMI_PYTHON_CMD, and PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION with stand-ins.
+
+    Raises:
+        EngineError: there is no engine yet; `ensure` provides it.
+    """
+    where = places(root)
+    environ = os.environ if environ is None else environ
+    engine = locate.find(where, environ)
+    if engine is None:
+        raise EngineError("there is no Pulumi engine yet; run `make setup` (or `python -m engine ensure`)")
+    path = [part for part in environ.get("PATH", "").split(os.pathsep) if part and part != str(engine.directory)]
+    if engine.origin == "PATH":
+        # Already first of its name: moving its folder to the front would also move everything else in it.
+        path = [part for part in environ.get("PATH", "").split(os.pathsep) if part]
+    else:
+        path.insert(0, str(engine.directory))
+    settings = {
+        "PATH": os.pathsep.join(path),
+        "PULUMI_HOME": str(where.home),
+        "PULUMI_BACKEND_URL": f"file://{where.backend}",
+        "PULUMI_CONFIG_PASSPHRASE": environ.get("PULUMI_CONFIG_PASSPHRASE", LOCAL_PASSPHRASE),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_PYTHON_CMD": str(where.python),
+    }
+    if standins.in_use(where, environ):
+        # A stand-in is all there is: without this the engine would try to download what it can't.
+        settings["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
+    return settings
+
+
+def _obtain(where: Places, progress: Progress, environ: Mapping[str, str], installer: str) -> Engine:
+    useless = locate.incomplete(environ)
+    if useless:
+        progress.say(f"{useless} has no Python language host beside it, so it is not used")
+    if not install.run(where, progress, installer):
+        build.run(where, progress, environ)
+    engine = locate.find(where, environ)
+    if engine is None:
+        raise EngineError(
+            f"an engine was put into {where.engine}, but it is not complete; remove that folder and try again"
+        )
+    return engine
+
+
+@contextlib.contextmanager
+def _locked(where: Places, progress: Progress) -> Iterator[None]:
+    where.engine.mkdir(parents=True, exist_ok=True)
+    with where.lock.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.say("another process is setting up the engine; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,67 @@
+"""The provider's own settings: project, labels for every resource, and the client that the calls go through."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.plugins.gcp.rest import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROJECT_VARIABLES = ("GOOGLE_PROJECT", "GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT")
+ATTRIBUTION = "goog-pulumi-provisioned"
+"""The label that the official plugin puts on what it creates, unless `gcp:addPulumiAttributionLabel` is false."""
+
+
+@dataclass
+class Provider:
+    """One configured instance.
+
+    Args:
+        settings: the configuration by Pulumi's names, texts decoded.
+        environ: the environment.
+    """
+
+    settings: Mapping[str, Any]
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def __post_init__(self) -> None:
+        self.client = Client(self.settings, self.environ)
+
+    @property
+    def project(self) -> str | None:
+        """The project of resources that name none."""
+        given = self.settings.get("project")
+        return str(given) if given else next((self.environ[n] for n in PROJECT_VARIABLES if self.environ.get(n)), None)
+
+    def labels(self, given: Mapping[str, str], before: Mapping[str, str] | None) -> dict[str, str]:
+        """The labels that the provider answers for: defaults, the attribution label, the resource's own.
+
+        Args:
+            given: the resource's labels.
+            before: all labels in its state; None for a resource that is to be created.
+        """
+        labels = dict(self.settings.get("defaultLabels") or {})
+        strategy = self.settings.get("pulumiAttributionLabelAdditionStrategy")
+        if self.settings.get("addPulumiAttributionLabel", True) and (
+            before is None or ATTRIBUTION in before or strategy == "PROACTIVE"
+        ):
+            labels[ATTRIBUTION] = "true"
+        return {**labels, **given}
+
+
+def decode_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as values: the engine passes what is not text as JSON in text."""
+    settings: dict[str, Any] = {}
+    for name, value in arguments.items():
+        settings[name] = value
+        if isinstance(value, str) and (value in {"true", "false"} or value[:1] in {"{", "["}) and name != "credentials":
+            try:
+                settings[name] = json.loads(value)
+            except ValueError:
+                settings[name] = value
+    return settings
