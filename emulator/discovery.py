@@ -61,6 +61,7 @@ class Method:
     parameters: frozenset[str]
     request: str | None
     upload_paths: tuple[str, ...]
+    download_path: str | None = None
 
 
 def document_path(api: str, version: str) -> Path:
@@ -100,6 +101,7 @@ def methods(api: str, version: str) -> list[Method]:
         for resource in resources.values():
             for method in resource.get("methods", {}).values():
                 upload = method.get("mediaUpload", {}).get("protocols", {})
+                media = method.get("useMediaDownloadService", False)
                 found.append(
                     Method(
                         id=method["id"],
@@ -113,6 +115,7 @@ def methods(api: str, version: str) -> list[Method]:
                         parameters=frozenset(method.get("parameters", {})),
                         request=method.get("request", {}).get("$ref"),
                         upload_paths=tuple(protocol["path"].lstrip("/") for protocol in upload.values()),
+                        download_path=f"download/{service_path}{method['path']}" if media else None,
                     )
                 )
             walk(resource.get("resources", {}))

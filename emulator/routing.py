@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -139,27 +139,35 @@ class Router:
         return None if route is None else (route, route.parameters(values))
 
     def _add(self, method: discovery.Method, served: Served | None) -> None:
-        paths = [(method.flat_path, False), *((path, True) for path in method.upload_paths)]
-        for path, upload in paths:
-            plus = () if upload else _joined_variables(method)
-            names: list[str] = []
-            node = self._root
-            for segment in path.split("/"):
-                found = _VARIABLE.match(segment)
-                if found is None:
-                    node = node.literals.setdefault(segment, _Node())
-                    continue
-                names.append(found[1])
-                node.variable = node.variable or _Node()
-                node = node.variable
-                rest = segment[found.end() :]
-                if rest.startswith(":"):
-                    node = node.verbs.setdefault(rest[1:], _Node())
-            route = Route(method, served, tuple(names), plus, upload)
-            taken = node.routes.get(method.http_method)
-            if taken is None or (taken.served is None and served is not None):
-                node.routes[method.http_method] = route
-            self.routes.append(route)
+        self._add_at(method.flat_path, method, served)
+        if method.download_path:
+            self._add_at(method.download_path, method, served)
+        for path in method.upload_paths:
+            self._add_at(path, method, served, upload=True)
+            # A resumable upload goes on with PUT, and is cancelled with DELETE, where it began.
+            for http_method in ("PUT", "DELETE"):
+                self._add_at(path, replace(method, http_method=http_method), served, upload=True)
+
+    def _add_at(self, path: str, method: discovery.Method, served: Served | None, *, upload: bool = False) -> None:
+        plus = () if upload else _joined_variables(method)
+        names: list[str] = []
+        node = self._root
+        for segment in path.split("/"):
+            found = _VARIABLE.match(segment)
+            if found is None:
+                node = node.literals.setdefault(segment, _Node())
+                continue
+            names.append(found[1])
+            node.variable = node.variable or _Node()
+            node = node.variable
+            rest = segment[found.end() :]
+            if rest.startswith(":"):
+                node = node.verbs.setdefault(rest[1:], _Node())
+        route = Route(method, served, tuple(names), plus, upload)
+        taken = node.routes.get(method.http_method)
+        if taken is None or (taken.served is None and served is not None):
+            node.routes[method.http_method] = route
+        self.routes.append(route)
 
 
 def _joined_variables(method: discovery.Method) -> tuple[tuple[str, str], ...]:

@@ -82,7 +82,7 @@ class BlobWriter:
 
     def __init__(self, blobs: Blobs, blob_id: str) -> None:
         self._blobs = blobs
-        self._id = blob_id
+        self.id = blob_id
         self._chunks: list[bytes] = []
         self._file: BinaryIO | None = None
         self._crc = google_crc32c.Checksum()  # type: ignore[no-untyped-call]
@@ -102,12 +102,30 @@ class BlobWriter:
             self._file.write(data)
 
     def _spill(self) -> None:
-        path = self._blobs.file(self._id)
+        path = self._blobs.file(self.id)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("wb")
         for chunk in self._chunks:
             self._file.write(chunk)
         self._chunks.clear()
+
+    def sums(self) -> dict[str, str]:
+        """``crc32c`` and ``md5`` of what was written, in base64."""
+        crc = base64.b64encode(self._crc.digest()).decode()  # type: ignore[no-untyped-call]
+        return {"crc32c": crc, "md5": base64.b64encode(self._md5.digest()).decode()}
+
+    def flush(self) -> None:
+        """Have what was written outlive the process, if there is a data directory."""
+        if self._file is None and self._blobs.durable:
+            self._spill()
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file, which :meth:`Blobs.reopen` takes up again."""
+        self.flush()
+        if self._file is not None:
+            self._file.close()
 
     def commit(self) -> BlobInfo:
         """Keep the blob."""
@@ -116,15 +134,26 @@ class BlobWriter:
         if self._file is not None:
             self._file.close()
         else:
-            self._blobs.memory[self._id] = b"".join(self._chunks)
-        crc = base64.b64encode(self._crc.digest()).decode()  # type: ignore[no-untyped-call]
-        return BlobInfo(self._id, self.size, crc, base64.b64encode(self._md5.digest()).decode())
+            self._blobs.memory[self.id] = b"".join(self._chunks)
+        return BlobInfo(self.id, self.size, **self.sums())
+
+    def take_back(self) -> None:
+        """Go on after a restart: take what :meth:`flush` left, if anything."""
+        path = self._blobs.file(self.id)
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            while chunk := file.read(1024 * 1024):
+                self._crc.update(chunk)  # type: ignore[no-untyped-call]
+                self._md5.update(chunk)
+                self.size += len(chunk)
+        self._file = path.open("ab")
 
     def abort(self) -> None:
         """Throw the bytes away."""
         if self._file is not None:
             self._file.close()
-            self._blobs.file(self._id).unlink(missing_ok=True)
+            self._blobs.file(self.id).unlink(missing_ok=True)
         self._chunks.clear()
 
 
@@ -153,6 +182,12 @@ class Blobs:
     def create(self) -> BlobWriter:
         """A writer for a new blob."""
         return BlobWriter(self, f"{self._run}-{next(self._numbers):08x}")
+
+    def reopen(self, blob_id: str) -> BlobWriter:
+        """The writer of a blob that was being written when the process ended, with what was flushed until then."""
+        writer = BlobWriter(self, blob_id)
+        writer.take_back()
+        return writer
 
     def put(self, data: bytes) -> BlobInfo:
         """Keep these bytes as a new blob."""

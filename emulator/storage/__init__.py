@@ -1,4 +1,4 @@
-"""Placeholder until the handlers land."""
+"""Cloud Storage: buckets, objects, uploads and downloads of the JSON API."""
 
 from __future__ import annotations
 
@@ -10,4 +10,7 @@ if TYPE_CHECKING:
 
 def routes() -> list[Routes]:
     """The handlers of this API."""
-    return []
+    from . import buckets, objects
+    from . import uploads as _uploads  # noqa: F401 - adds to the routes of objects
+
+    return [buckets.routes, objects.routes]

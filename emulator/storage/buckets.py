@@ -1,0 +1,323 @@
+"""Buckets: insert, get, list, patch, update, delete, and their policies.
+
+https://cloud.google.com/storage/docs/json_api/v1/buckets
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from ..clock import now
+from ..errors import ApiError
+from ..paging import page
+from ..projects import project_number
+from ..routing import Routes
+from . import conditions
+from .access import bucket_for, holds, policy_key, project_for
+from .errors import invalid_argument, precondition_failed, required
+from .resources import (
+    BUCKET_FIXED,
+    BUCKET_SETTABLE,
+    STORAGE_CLASSES,
+    bucket_resource,
+    known_fields,
+    location_type,
+)
+from .store import store, timestamp
+
+if TYPE_CHECKING:
+    from ..call import Call
+    from ..state import Document
+
+routes = Routes("storage")
+
+#: https://cloud.google.com/storage/docs/buckets#naming
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
+
+#: What a project's owners, editors and viewers hold on a new bucket (IAM page, "Legacy roles").
+_FIRST_POLICY = (
+    ("roles/storage.legacyBucketOwner", ("projectEditor", "projectOwner")),
+    ("roles/storage.legacyBucketReader", ("projectViewer",)),
+    ("roles/storage.legacyObjectOwner", ("projectEditor", "projectOwner")),
+    ("roles/storage.legacyObjectReader", ("projectViewer",)),
+)
+
+
+@routes.method("buckets.insert")
+def insert(call: Call) -> dict[str, Any]:
+    """Create a bucket."""
+    project = call.query.get("project")
+    if not project:
+        raise required("project")
+    body = known_fields("Bucket", call.body)
+    name = body.get("name", "")
+    if not name:
+        raise required("name")
+    check_name(name)
+    project = project_for(call, "storage.buckets.create", project)
+    kept = store(call.emulator)
+    with kept.lock:
+        if (old := kept.buckets.get(name)) is not None:
+            raise ApiError(
+                409,
+                "Your previous request to create the named bucket succeeded and you already own it."
+                if old["project"] == project
+                else "The requested bucket name is not available. The bucket namespace is shared by all users of the "
+                "system. Please select a different name and try again.",
+                reason="conflict",
+            )
+        location = (body.get("location") or "US").upper()
+        moment = timestamp()
+        fields = {key: body[key] for key in BUCKET_SETTABLE if body.get(key) is not None}
+        bucket: Document = {
+            "project": project,
+            "location": location,
+            "metageneration": 1,
+            "timeCreated": moment,
+            "updated": moment,
+            "fields": _completed(fields, location, None),
+        }
+        with call.emulator.state.transaction():
+            kept.buckets[name] = bucket
+            call.emulator.iam.set(policy_key(name), {"bindings": _first_bindings(project)})
+    return bucket_resource(name, bucket, call.base_url)
+
+
+@routes.method("buckets.get")
+def get(call: Call) -> dict[str, Any]:
+    """A bucket's metadata."""
+    bucket = bucket_for(call, "storage.buckets.get")
+    conditions.check(call.query, bucket)
+    return bucket_resource(call.path["bucket"], bucket, call.base_url)
+
+
+@routes.method("buckets.list")
+def list_buckets(call: Call) -> dict[str, Any]:
+    """The buckets of a project."""
+    if not call.query.get("project"):
+        raise required("project")
+    project = project_for(call, "storage.buckets.list", call.query["project"])
+    kept = store(call.emulator)
+    names = [
+        name
+        for name in kept.buckets.keys_under(call.query.get("prefix", ""))
+        if kept.buckets[name]["project"] == project
+    ]
+    shown, token = page(names, call.page_size("maxResults", 1000, 1000), call.query.get("pageToken"))
+    answer: dict[str, Any] = {"kind": "storage#buckets"}
+    if shown:
+        answer["items"] = [bucket_resource(name, kept.buckets[name], call.base_url) for name in shown]
+    if token:
+        answer["nextPageToken"] = token
+    return answer
+
+
+@routes.method("buckets.patch")
+def patch(call: Call) -> dict[str, Any]:
+    """Change some fields: a nested value is merged, null removes."""
+    return _change(call, merge=True)
+
+
+@routes.method("buckets.update")
+def update(call: Call) -> dict[str, Any]:
+    """Replace every field that can be changed."""
+    return _change(call, merge=False)
+
+
+@routes.method("buckets.delete")
+def delete(call: Call) -> None:
+    """Delete an empty bucket."""
+    name = call.path["bucket"]
+    bucket = bucket_for(call, "storage.buckets.delete")
+    conditions.check(call.query, bucket)
+    kept = store(call.emulator)
+    with kept.lock:
+        if kept.names(name):
+            raise ApiError(409, "The bucket you tried to delete is not empty.", reason="conflict")
+        with call.emulator.state.transaction():
+            del kept.buckets[name]
+            call.emulator.iam.forget(policy_key(name))
+
+
+@routes.method("buckets.getIamPolicy")
+def get_iam_policy(call: Call) -> dict[str, Any]:
+    """The bucket's own allow policy."""
+    bucket_for(call, "storage.buckets.getIamPolicy")
+    return _policy(call, call.emulator.iam.get(policy_key(call.path["bucket"])))
+
+
+@routes.method("buckets.setIamPolicy")
+def set_iam_policy(call: Call) -> dict[str, Any]:
+    """Replace the bucket's allow policy."""
+    name = call.path["bucket"]
+    bucket = bucket_for(call, "storage.buckets.setIamPolicy")
+    body = known_fields("Policy", call.body)
+    kept = store(call.emulator)
+    try:
+        policy = call.emulator.iam.set(policy_key(name), body)
+    except ApiError as error:
+        if error.status == 409:
+            raise precondition_failed() from None
+        raise
+    kept.buckets[name] = {**bucket, "metageneration": bucket["metageneration"] + 1, "updated": timestamp()}
+    return _policy(call, policy)
+
+
+@routes.method("buckets.testIamPermissions")
+def test_iam_permissions(call: Call) -> dict[str, Any]:
+    """Which of the given permissions the caller holds on the bucket."""
+    name = call.path["bucket"]
+    bucket = store(call.emulator).bucket(name)
+    asked = call.query.getlist("permissions")
+    if not asked:
+        raise required("permissions")
+    answer: dict[str, Any] = {"kind": "storage#testIamPermissionsResponse"}
+    if held := [permission for permission in asked if holds(call, permission, name, bucket)]:
+        answer["permissions"] = held
+    return answer
+
+
+@routes.method("buckets.getStorageLayout")
+def get_storage_layout(call: Call) -> dict[str, Any]:
+    """Where a bucket is; ``gcloud storage`` asks whether it has folders."""
+    name = call.path["bucket"]
+    bucket = bucket_for(call, "storage.objects.list")
+    return {
+        "kind": "storage#storageLayout",
+        "bucket": name,
+        "location": bucket["location"],
+        "locationType": location_type(bucket["location"]),
+        "hierarchicalNamespace": {"enabled": False},
+    }
+
+
+@routes.method("anywhereCaches.list")
+def list_anywhere_caches(call: Call) -> dict[str, Any]:
+    """The caches of a bucket: there are none; the Terraform provider asks before it deletes a bucket."""
+    bucket_for(call, "storage.buckets.get")
+    return {"kind": "storage#anywhereCaches"}
+
+
+@routes.method("projects.serviceAccount.get")
+def get_service_account(call: Call) -> dict[str, Any]:
+    """The e-mail of the project's Cloud Storage service agent."""
+    project = project_for(call, "resourcemanager.projects.get", call.path["projectId"])
+    return {
+        "kind": "storage#serviceAccount",
+        "email_address": f"service-{project_number(project)}@gs-project-accounts.iam.gserviceaccount.com",
+    }
+
+
+def check_name(name: str) -> None:
+    """Refuse what can't be the name of a bucket.
+
+    Raises:
+        ApiError: 400.
+    """
+    parts = name.split(".")
+    good = (
+        _NAME.fullmatch(name) is not None
+        and not _ADDRESS.fullmatch(name)
+        and not name.startswith("goog")
+        and "google" not in name
+        and all(0 < len(part) <= 63 for part in parts)
+    )
+    if not good:
+        raise invalid_argument(f"Invalid bucket name: '{name}'")
+
+
+def _change(call: Call, *, merge: bool) -> dict[str, Any]:
+    name = call.path["bucket"]
+    kept = store(call.emulator)
+    with kept.lock:
+        bucket = bucket_for(call, "storage.buckets.update")
+        conditions.check(call.query, bucket)
+        body = known_fields("Bucket", call.body)
+        sent = {key: value for key, value in body.items() if key in BUCKET_SETTABLE and key not in BUCKET_FIXED}
+        fixed = {key: value for key, value in bucket["fields"].items() if key in BUCKET_FIXED}
+        fields = merged(bucket["fields"], sent) if merge else {**fixed, **merged({}, sent)}
+        changed = {
+            **bucket,
+            "metageneration": bucket["metageneration"] + 1,
+            "updated": timestamp(),
+            "fields": _completed(fields, bucket["location"], bucket["fields"]),
+        }
+        kept.buckets[name] = changed
+    return bucket_resource(name, changed, call.base_url)
+
+
+def merged(old: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A JSON merge patch (RFC 7396): objects are merged, null removes, everything else replaces."""
+    result = dict(old)
+    for key, value in changes.items():
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            before = result.get(key)
+            result[key] = merged(before if isinstance(before, dict) else {}, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _completed(fields: dict[str, Any], location: str, old: dict[str, Any] | None) -> dict[str, Any]:
+    """The fields with what the service adds: defaults, mirrored fields, times.
+
+    Raises:
+        ApiError: 400 for an unknown storage class or a malformed label.
+    """
+    storage_class = fields.get("storageClass", "STANDARD")
+    if storage_class not in STORAGE_CLASSES:
+        raise invalid_argument(f"Invalid storage class: '{storage_class}'")
+    for key, value in fields.get("labels", {}).items():
+        if (
+            not re.fullmatch(r"[^\WA-Z][\w-]{0,62}", key)
+            or not re.fullmatch(r"[\w-]{0,63}", value)
+            or value.lower() != value
+        ):
+            raise invalid_argument(f"Invalid label: '{key}: {value}'")
+    access = fields.get("iamConfiguration", {})
+    before = (old or {}).get("iamConfiguration", {})
+    sent = access.get("uniformBucketLevelAccess") or access.get("bucketPolicyOnly") or {}
+    uniform: dict[str, Any] = {"enabled": sent.get("enabled") in (True, "true")}
+    if uniform["enabled"]:
+        locked = before.get("uniformBucketLevelAccess", {}).get("lockedTime")
+        uniform["lockedTime"] = locked or timestamp(now() + timedelta(days=90))
+    completed = {
+        **fields,
+        "storageClass": storage_class,
+        "iamConfiguration": {
+            "bucketPolicyOnly": uniform,
+            "uniformBucketLevelAccess": uniform,
+            "publicAccessPrevention": access.get("publicAccessPrevention", "inherited"),
+        },
+        "softDeletePolicy": _soft_delete_policy(fields.get("softDeletePolicy"), (old or {}).get("softDeletePolicy")),
+    }
+    if not completed.get("labels", True):
+        del completed["labels"]
+    if location_type(location) != "region":
+        completed.setdefault("rpo", "DEFAULT")
+    return completed
+
+
+def _soft_delete_policy(sent: dict[str, Any] | None, old: dict[str, Any] | None) -> dict[str, Any]:
+    seconds = str((sent or {}).get("retentionDurationSeconds", "604800"))
+    if old is not None and old["retentionDurationSeconds"] == seconds:
+        return old
+    return {"retentionDurationSeconds": seconds, "effectiveTime": timestamp()}
+
+
+def _first_bindings(project: str) -> list[dict[str, Any]]:
+    return [{"role": role, "members": [f"{kind}:{project}" for kind in kinds]} for role, kinds in _FIRST_POLICY]
+
+
+def _policy(call: Call, policy: dict[str, Any]) -> dict[str, Any]:
+    answer = {"kind": "storage#policy", "resourceId": f"projects/_/buckets/{call.path['bucket']}", **policy}
+    if call.query.get("optionsRequestedPolicyVersion", "1") in ("", "1", "0") and answer.get("version") == 3:
+        # Below version 3 the bindings that have a condition are not shown.
+        answer["bindings"] = [binding for binding in answer["bindings"] if "condition" not in binding]
+        answer["version"] = 1
+    return answer
