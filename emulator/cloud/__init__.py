@@ -1,4 +1,4 @@
-"""Placeholder until the handlers land."""
+"""The smaller APIs: Resource Manager, Service Usage, Cloud Billing, Cloud Logging, Pub/Sub, Cloud KMS, IAM."""
 
 from __future__ import annotations
 
@@ -9,5 +9,7 @@ if TYPE_CHECKING:
 
 
 def routes() -> list[Routes]:
-    """The handlers of this API."""
-    return []
+    """The handlers of these APIs."""
+    from . import billing, resource_manager, service_usage
+
+    return [resource_manager.routes, service_usage.routes, billing.routes]
