@@ -74,9 +74,9 @@ _KEY_ROLE = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 RULES: Mapping[Use, Rule] = {
     Use.ACT_AS_AGENT: Rule("roles/healthcare.serviceAgent", On.PROJECT, "acts-in", _AGENT_PAGE),
     Use.WRITE_METADATA: Rule(
-        "roles/bigquery.dataEditor", On.BIGQUERY_DATASET, "writes", f"{_AGENT_PAGE}#bigquery", "export_metadata"
+        "roles/bigquery.dataEditor", On.BIGQUERY_DATASET, "writes", _AGENT_PAGE, "export_metadata"
     ),
-    Use.RUN_JOBS: Rule("roles/bigquery.jobUser", On.PROJECT, "runs-jobs-in", f"{_AGENT_PAGE}#bigquery", "run_jobs"),
+    Use.RUN_JOBS: Rule("roles/bigquery.jobUser", On.PROJECT, "runs-jobs-in", _AGENT_PAGE, "run_jobs"),
     Use.STREAM_METADATA: Rule(
         "roles/bigquery.dataEditor",
         On.BIGQUERY_DATASET,
@@ -84,20 +84,16 @@ RULES: Mapping[Use, Rule] = {
         f"{_HEALTHCARE_PAGES}/how-tos/dicom-bigquery-streaming",
         "export_metadata",
     ),
-    Use.WRITE_IMAGES: Rule(
-        "roles/storage.objectAdmin", On.BUCKET, "writes", f"{_AGENT_PAGE}#cloud_storage", "export_images"
-    ),
-    Use.READ_IMPORTS: Rule(
-        "roles/storage.objectViewer", On.BUCKET, "reads", f"{_AGENT_PAGE}#cloud_storage", "read_objects"
-    ),
+    Use.WRITE_IMAGES: Rule("roles/storage.objectAdmin", On.BUCKET, "writes", _AGENT_PAGE, "export_images"),
+    Use.READ_IMPORTS: Rule("roles/storage.objectViewer", On.BUCKET, "reads", _AGENT_PAGE, "read_objects"),
     Use.READ_FILTER: Rule(
         "roles/storage.objectViewer",
         On.BUCKET,
         "reads",
-        f"{_HEALTHCARE_PAGES}/how-tos/dicom-export-filter",
+        f"{_HEALTHCARE_PAGES}/how-tos/dicom-bigquery-export",
         "read_objects",
     ),
-    Use.NOTIFY: Rule("roles/pubsub.publisher", On.TOPIC, "publishes-to", f"{_AGENT_PAGE}#pubsub", "publish"),
+    Use.NOTIFY: Rule("roles/pubsub.publisher", On.TOPIC, "publishes-to", _AGENT_PAGE, "publish"),
     Use.ENCRYPT_DATASET: Rule(_KEY_ROLE, On.KEY, "uses", f"{_HEALTHCARE_PAGES}/cmek", "use_key"),
     Use.ENCRYPT_TABLES: Rule(
         _KEY_ROLE, On.KEY, "uses", "https://cloud.google.com/bigquery/docs/customer-managed-encryption", "use_key"

@@ -54,7 +54,7 @@ class ReferenceViews(pulumi.ComponentResource):
                 view=gcp.bigquery.TableViewArgs(query=query(view), use_legacy_sql=False),
                 # A view holds no data: it goes with the stack.
                 deletion_protection=False,
-                opts=child(self, opts),
+                opts=child(self, opts, delete_before_replace=True),
             )
         self.views = pulumi.Output.from_input(
             {view: f"{table.project}.{table.dataset}.{table.table}_{view}" for view in VIEWS}

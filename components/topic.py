@@ -25,7 +25,7 @@ class TopicArgs:
 
 
 class Topic(pulumi.ComponentResource):
-    """A topic: https://cloud.google.com/healthcare-api/docs/how-tos/dicom-pubsub."""
+    """A topic: https://cloud.google.com/pubsub/docs/create-topic."""
 
     topic_id: pulumi.Output[str]
     """Full name, `projects/…/topics/…`."""

@@ -1,0 +1,231 @@
+"""Writes the reference of the settings from the models: `python -m components.settings_docs`.
+
+`docs/settings.md` is for people, `docs/settings.schema.json` for editors, which complete and check
+`Pulumi.<stack>.yaml` with it, `docs/permissions.md` lists the grants. `--check` writes nothing and fails if a file
+isn't current.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from components.grants import AGENT_EMAILS, RULES
+from components.settings import Settings
+from components.settings.problems import FOREIGN_KEYS, NAMESPACE
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+_GENERATED = "<!-- Written by `python -m components.settings_docs`; edit the models instead. -->"
+
+
+def main(arguments: list[str]) -> int:
+    """Write the files, or with `--check` compare them. Returns the exit code."""
+    stale = []
+    for name, text in files().items():
+        path = DOCS / name
+        if "--check" not in arguments:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(f"docs/{name}")
+    if stale:
+        print(f"error: {', '.join(stale)} not current; run python -m components.settings_docs", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def files() -> dict[str, str]:
+    """Return the text of each file by its name under `docs/`."""
+    return {
+        "settings.md": settings_page(),
+        "settings.schema.json": json.dumps(stack_file_schema(), indent=2, ensure_ascii=False) + "\n",
+        "permissions.md": permissions_page(),
+    }
+
+
+# JSON Schema
+
+
+def stack_file_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a stack's configuration file."""
+    schema = Settings.model_json_schema(by_alias=True, ref_template="#/$defs/{model}")
+    definitions: dict[str, Any] = schema.pop("$defs")
+    # Pulumi puts an encrypted value in place of any text: https://www.pulumi.com/docs/iac/concepts/secrets/
+    definitions["Secret"] = {
+        "type": "object",
+        "properties": {"secure": {"type": "string"}},
+        "required": ["secure"],
+        "additionalProperties": False,
+        "description": "An encrypted value, as `pulumi config set --secret` writes it.",
+    }
+    properties = {
+        FOREIGN_KEYS.get(name, f"{NAMESPACE}:{name}"): _with_secrets(value)
+        for name, value in schema["properties"].items()
+    }
+    required = [FOREIGN_KEYS.get(name, f"{NAMESPACE}:{name}") for name in schema["required"]]
+    names = [key for key in properties if key.startswith(f"{NAMESPACE}:")]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Stack configuration of the project imaging",
+        "type": "object",
+        "properties": {
+            "config": {
+                "type": "object",
+                "properties": properties,
+                "required": required,
+                "propertyNames": {"anyOf": [{"enum": names}, {"not": {"pattern": f"^{NAMESPACE}:"}}]},
+            }
+        },
+        "$defs": {name: value if name == "Secret" else _with_secrets(value) for name, value in definitions.items()},
+    }
+
+
+def _with_secrets(schema: Any) -> Any:
+    """Allow an encrypted value wherever free text is allowed, and drop titles, which repeat the keys."""
+    if isinstance(schema, list):
+        return [_with_secrets(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {
+        key: {name: _with_secrets(each) for name, each in value.items()}
+        if key == "properties"
+        else _with_secrets(value)
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str))
+    }
+    if found.get("type") == "string" and "enum" not in found and "const" not in found:
+        about = {key: found.pop(key) for key in ("description", "default") if key in found}
+        return {**about, "anyOf": [found, {"$ref": "#/$defs/Secret"}]}
+    return found
+
+
+# The page for people
+
+
+SETTINGS_HEAD = f"""\
+# Settings
+
+{_GENERATED}
+
+The keys of `Pulumi.<stack>.yaml`. Everything is checked before anything is created, and all mistakes are shown at
+once. Editors that know JSON Schema complete and check the file with
+`# yaml-language-server: $schema=docs/settings.schema.json` in its first line."""
+
+
+def settings_page() -> str:
+    """Return the reference page of the settings."""
+    parts = [SETTINGS_HEAD, _table(Settings, top=True)]
+    for name, model in _nested(Settings):
+        parts += [f"## {name}", str(model.__doc__).strip(), _table(model)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(model: type[BaseModel], *, top: bool = False) -> str:
+    rows = ["| setting | form | default | meaning |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        if top:
+            key = FOREIGN_KEYS.get(name, f"{NAMESPACE}:{key}")
+        meaning = (field.description or "").replace("|", "\\|")
+        rows.append(f"| `{key}` | {_form(field)} | {_default(field)} | {meaning} |")
+    return "\n".join(rows)
+
+
+def _nested(model: type[BaseModel], prefix: str = NAMESPACE) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield the models inside, depth first, under the key that leads to each."""
+    for name, field in model.model_fields.items():
+        for inner in _models(field.annotation):
+            separator = ":" if prefix == NAMESPACE else "."
+            many = "[]" if get_origin(field.annotation) is list else ""
+            key = f"{prefix}{separator}{field.alias or name}{many}"
+            yield f"`{key}`", inner
+            yield from _nested(inner, key)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in getattr(annotation, "__args__", ()) for model in _models(argument)]
+
+
+_FORMS = {str: "text", int: "whole number", bool: "true or false", float: "duration", dict: "mapping of text"}
+
+
+def _form(field: FieldInfo) -> str:
+    return _form_of(field.annotation)
+
+
+def _form_of(annotation: Any) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _form_of(inner[0])
+    if origin is Literal:
+        return " / ".join(f"`{choice}`" for choice in inner)
+    if origin is list:
+        return f"list of {_form_of(inner[0])}s"
+    if origin is dict:
+        return _FORMS[dict]
+    if inner:  # X | None
+        return _form_of(inner[0])
+    return _FORMS.get(annotation, "mapping")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if value in (None, [], {}) or isinstance(value, BaseModel):
+        return ""
+    if value == 300.0:
+        return "`5m`"
+    return f"`{json.dumps(value)}`" if not isinstance(value, str) else f"`{value}`"
+
+
+# Permissions
+
+
+PERMISSIONS = """\
+# Permissions
+
+{generated}
+
+What the stack grants follows from its settings by this table, each grant once, additive members only: what others
+granted stays. The output `access` lists every grant with its reason. With `imaging:grants: external` the stack grants
+nothing and says what is missing.
+
+{roles}
+
+The Cloud Healthcare API acts as the service agent of the project that holds the *store*, wherever the data goes to or
+comes from. Keys are used by the agent of the service that encrypts, in the project of the data:
+
+{agents}
+
+Google asks for `roles/bigquery.jobUser` in the project of the table; which project is billed for the load job when the
+store is in another one, its pages leave open. So the agent may run it in both.
+
+`roles/storage.objectAdmin` includes `roles/storage.objectViewer`: a bucket that is written to and read from gets one
+grant.
+"""
+
+
+def permissions_page() -> str:
+    """Return the page about who needs which role on what."""
+    roles = ["| to | role | on | custom role | source |", "|---|---|---|---|---|"]
+    for use, rule in RULES.items():
+        custom = f"`roles.{_camel(rule.custom)}`" if rule.custom else ""
+        roles.append(f"| {use} | `{rule.role}` | {rule.on} | {custom} | [Google]({rule.page}) |")
+    agents = ["| service | service agent |", "|---|---|"]
+    agents += [f"| {service} | `{email.format(number='NUMBER')}` |" for service, email in AGENT_EMAILS.items()]
+    return PERMISSIONS.format(generated=_GENERATED, roles="\n".join(roles), agents="\n".join(agents))
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.title() for word in rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,64 @@
+"""The reference page, the JSON Schema and Pulumi.yaml say what the models say."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.settings import Settings, settings_from
+from components.settings_docs import DOCS, files, stack_file_schema
+
+yaml: Any = importlib.import_module("yaml")  # it has no type stubs
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize("name", files())
+def test_generated_documents_are_current(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == files()[name], "run python -m components.settings_docs"
+
+
+def test_pulumi_yaml_documents_every_setting_and_no_other() -> None:
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))
+    expected = [f"imaging:{field.alias or name}" for name, field in Settings.model_fields.items() if name != "project"]
+    assert list(project["config"]) == expected
+    assert all(entry["description"] for entry in project["config"].values())
+
+
+def test_the_defaults_of_pulumi_yaml_are_those_of_the_models() -> None:
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))
+    needed = {"project": "hospital-imaging", "location": "europe-west4", "dataset": {"name": "radiology"}}
+    defaults = {key.removeprefix("imaging:"): entry["default"] for key, entry in project["config"].items()}
+    assert settings_from({**defaults, **needed}) == settings_from(needed)
+
+
+def test_the_demo_stack_is_valid() -> None:
+    config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text(encoding="utf-8"))["config"]
+    settings = settings_from({key.partition(":")[2]: value for key, value in config.items()})
+    assert settings.endpoint == "http://127.0.0.1:8085"
+    assert settings.deletion_protection is False
+
+
+def test_the_schema_requires_what_the_models_require() -> None:
+    config = stack_file_schema()["properties"]["config"]
+    assert config["required"] == ["gcp:project", "imaging:location", "imaging:dataset"]
+
+
+def test_the_schema_takes_encrypted_text() -> None:
+    location = stack_file_schema()["properties"]["config"]["properties"]["imaging:location"]
+    assert {"$ref": "#/$defs/Secret"} in location["anyOf"]
+
+
+def test_every_setting_is_described() -> None:
+    undescribed: list[str] = []
+
+    def visit(model: Any) -> None:
+        for name, field in model.model_fields.items():
+            if not field.description:
+                undescribed.append(f"{model.__name__}.{name}")
+            for argument in (field.annotation, *getattr(field.annotation, "__args__", ())):
+                if hasattr(argument, "model_fields"):
+                    visit(argument)
+
+    visit(Settings)
+    assert undescribed == []
