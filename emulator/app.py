@@ -21,6 +21,7 @@ from . import control, discovery
 from .batch import run_batch
 from .call import Call, parse_json
 from .errors import ApiError, not_found, unimplemented
+from .fields import select, selection_of
 from .iam import OWNER
 from .routing import Route, Router
 from .services import all_routes, page_for
@@ -140,6 +141,8 @@ class Application:
             call.body = parse_json(call.raw)
             if method.api not in discovery.LENIENT_APIS:
                 discovery.check_body(method, call.body)
+        wanted = query.get("fields") or query.get("$fields")
+        selection = selection_of(wanted, method) if wanted else None
         result: Any
         if served.blocking:
             result = await asyncio.get_running_loop().run_in_executor(None, served.handler, call)
@@ -149,6 +152,8 @@ class Application:
                 result = await result
         if isinstance(result, Response):
             return result
+        if selection is not None:
+            result = select(result or {}, selection)
         pretty = query.get("prettyPrint") == "true"
         return json_response(result or {}, pretty=pretty)
 

@@ -62,6 +62,7 @@ class Method:
     request: str | None
     upload_paths: tuple[str, ...]
     download_path: str | None = None
+    response: str | None = None
 
 
 def document_path(api: str, version: str) -> Path:
@@ -116,6 +117,7 @@ def methods(api: str, version: str) -> list[Method]:
                         request=method.get("request", {}).get("$ref"),
                         upload_paths=tuple(protocol["path"].lstrip("/") for protocol in upload.values()),
                         download_path=f"download/{service_path}{method['path']}" if media else None,
+                        response=method.get("response", {}).get("$ref"),
                     )
                 )
             walk(resource.get("resources", {}))

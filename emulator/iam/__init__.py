@@ -14,6 +14,7 @@ topic, key ring, key      their resource names
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import time
@@ -140,8 +141,9 @@ class Iam:
                     since[key] = before.get(key, moment)
             version = 3 if any("condition" in binding for binding in bindings) else 1
             kept: dict[str, Any] = {"version": version, "bindings": bindings}
-            digest = hashlib.sha256(json.dumps([kept, moment]).encode()).hexdigest()
-            kept["etag"] = "BwX" + digest[:8] + "="
+            digest = hashlib.sha256(json.dumps([kept, moment]).encode()).digest()
+            # Eight bytes in base64, so that clients that decode it send the same text back.
+            kept["etag"] = base64.b64encode(b"\x07" + digest[:7]).decode()
             kept["since"] = since
             self._policies[resource] = kept
             return self.get(resource)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from ..app import json_response
 from ..call import parse_json
 from ..errors import ApiError
 from . import conditions
@@ -250,7 +249,7 @@ async def _begin(call: Call, bucket_name: str) -> Response:
     )
 
 
-async def _resume(call: Call, http_method: str) -> Response:
+async def _resume(call: Call, http_method: str) -> dict[str, Any] | Response:
     upload_id = call.query.get("upload_id")
     if not upload_id:
         raise required("upload_id")
@@ -267,14 +266,14 @@ async def _resume(call: Call, http_method: str) -> Response:
         return await _chunk(call, sessions, upload_id, session)
 
 
-async def _chunk(call: Call, sessions: Sessions, upload_id: str, session: Document) -> Response:
+async def _chunk(call: Call, sessions: Sessions, upload_id: str, session: Document) -> dict[str, Any] | Response:
     if "generation" in session:
         stored = store(call.emulator).objects(session["bucket"]).get(session["name"])
         if stored is None:
             raise ApiError(404, "The uploaded object was deleted meanwhile.", reason="notFound")
         async for _ in call.stream():
             pass
-        return json_response(object_resource(session["bucket"], session["name"], stored, call.base_url))
+        return object_resource(session["bucket"], session["name"], stored, call.base_url)
     writer = sessions.writer(upload_id)
     first, last, total = _content_range(call.headers.get("content-range"))
     if total is None:
@@ -312,7 +311,7 @@ async def _chunk(call: Call, sessions: Sessions, upload_id: str, session: Docume
     return _finish(call, sessions, upload_id, session, writer)
 
 
-def _finish(call: Call, sessions: Sessions, upload_id: str, session: Document, writer: BlobWriter) -> Response:
+def _finish(call: Call, sessions: Sessions, upload_id: str, session: Document, writer: BlobWriter) -> dict[str, Any]:
     bucket_name, name = session["bucket"], session["name"]
     # The preconditions are those of the call that began the upload.
     call.query = QueryParams(session["query"])
@@ -331,7 +330,7 @@ def _finish(call: Call, sessions: Sessions, upload_id: str, session: Document, w
     except ApiError:
         sessions.end(upload_id, None)
         raise
-    return json_response(object_resource(bucket_name, name, stored, call.base_url))
+    return object_resource(bucket_name, name, stored, call.base_url)
 
 
 def _content_range(header: str | None) -> tuple[int | None, int | None, int | None]:
