@@ -102,7 +102,7 @@ def failure_report(
         rows.append(
             (
                 "do",
-                "correct or remove what failed and run `pulumi up`, which starts a new operation; or allow as many failures",
+                "correct or remove what failed and run `pulumi up`: a new operation is started; or allow as many",
             )
         )
     elif not all(check.passed for check in outcome.checks):

@@ -138,10 +138,15 @@ class Pauses:
         self._clock = clock
         self._attempts = 0
 
-    def after(self, error: OperationsError) -> float:
-        """Return how many seconds to wait after this failure."""
+    def next(self) -> float:
+        """Return the next pause, in seconds."""
         pause = min(2.0**self._attempts + self._clock.random(), _LONGEST_PAUSE)
         self._attempts += 1
+        return pause
+
+    def after(self, error: OperationsError) -> float:
+        """Return how many seconds to wait after this failure."""
+        pause = self.next()
         if isinstance(error, ApiError) and error.retry_after is not None:
             # A little later than asked, so that many clients don't return in one instant.
             return error.retry_after + self._clock.random()

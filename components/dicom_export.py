@@ -1,0 +1,168 @@
+"""A DICOM export as a component: metadata to BigQuery, or instances to Cloud Storage.
+
+It owns the operation: start, wait, verification, outcome. It does not own the destination, nor the permissions of the
+Healthcare service agent there; hand those in through `depends_on`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.arguments import arguments
+from components.operation_runs import (
+    DEFAULT_MAX_RUNNING,
+    DEFAULT_PERMISSION_WAIT,
+    DEFAULT_TIMEOUT,
+    RunArgs,
+    declare_run,
+)
+from operations.filters import filter_from_lines
+from operations.invalid import InputError
+from operations.requests import Rerun, make_export
+from operations.uris import parse_object_uri
+
+# Stands in for a store whose name is known only later, when the rest of a request is checked.
+_SOME_STORE = "projects/p/locations/l/datasets/d/dicomStores/s"
+
+
+@dataclass(kw_only=True)
+class ExportFilter:
+    """What an export takes; exactly one of the three.
+
+    Attributes:
+        lines: resource paths, `/studies/UID[/series/UID[/instances/UID]]`.
+        file: `gs://` URI of a file of such lines; it is read and checked, never changed.
+        query: GoogleSQL that selects such lines in its one column.
+        query_project: the project in which the query runs.
+        query_location: where it runs, when BigQuery can't tell.
+    """
+
+    lines: Sequence[str] | None = None
+    file: str | None = None
+    query: str | None = None
+    query_project: str | None = None
+    query_location: str | None = None
+
+
+@dataclass(kw_only=True)
+class DicomExportArgs:
+    """The settings of an export.
+
+    Attributes:
+        store: full name of the DICOM store.
+        destination: `bq://PROJECT.DATASET.TABLE` for metadata, `gs://BUCKET/PREFIX` for instances.
+        write_disposition: `WRITE_EMPTY`, `WRITE_TRUNCATE` or `WRITE_APPEND`; needed for `bq://`, only there.
+        schema: `flattened` (the default) or `json`; for `bq://`.
+        include_source_store: whether the table names the store of each row; for `bq://`.
+        mime_type: format of the objects, as a value of the API or a short name; for `gs://`.
+        filter: what to export; everything without it.
+        filter_bucket: bucket for the filter file of `lines` or `query`.
+        rerun: `when-inputs-change`, `when-store-changes` or `always`.
+        trigger: any text; a new one starts a new run.
+        allowed_failures: instances that may fail before the run counts as failed.
+        timeout: seconds that one `pulumi up` waits for the end at most.
+        permission_wait: seconds to wait for fresh grants of the service agent to take effect.
+        max_running: operations running at once in the dataset; further ones queue.
+        service_agent: e-mail of the Healthcare service agent, for messages.
+        endpoint: the emulator's address; Google Cloud without it.
+        impersonate: service account to act as.
+    """
+
+    store: pulumi.Input[str]
+    destination: str
+    write_disposition: str | None = None
+    schema: str | None = None
+    include_source_store: bool = False
+    mime_type: str | None = None
+    filter: ExportFilter | None = None
+    filter_bucket: pulumi.Input[str] | None = None
+    rerun: str = Rerun.WHEN_INPUTS_CHANGE
+    trigger: pulumi.Input[str] | None = None
+    allowed_failures: int = 0
+    timeout: float = DEFAULT_TIMEOUT
+    permission_wait: float = DEFAULT_PERMISSION_WAIT
+    max_running: int = DEFAULT_MAX_RUNNING
+    service_agent: pulumi.Input[str] | None = None
+    endpoint: str | None = None
+    impersonate: str | None = None
+
+
+class DicomExport(pulumi.ComponentResource):
+    """One export. A dependency on it is a dependency on the end of its run."""
+
+    operation: pulumi.Output[str]
+    outcome: pulumi.Output[dict[str, Any]]
+
+    def __init__(
+        self,
+        name: str,
+        args: DicomExportArgs | Mapping[str, Any],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare an export.
+
+        Args:
+            name: what it is called in the stack and in messages.
+            args: its settings.
+            opts: as for every component; `depends_on` holds back both start and wait.
+
+        Raises:
+            operations.invalid.InputError: the settings can't be right; the text names each that isn't.
+        """
+        super().__init__("imaging:index:DicomExport", name, None, opts)
+        given = arguments(DicomExportArgs, args)
+        request = make_export(
+            _SOME_STORE,
+            given.destination,
+            write_disposition=given.write_disposition,
+            schema=given.schema,
+            include_source_store=given.include_source_store,
+            mime_type=given.mime_type,
+        )
+        run = declare_run(
+            self,
+            name,
+            RunArgs(
+                store=given.store,
+                method=request.method,
+                body=request.body(),
+                filter=_filter_input(name, given),
+                rerun=Rerun(given.rerun).value,
+                trigger=given.trigger,
+                allowed_failures=given.allowed_failures,
+                timeout=given.timeout,
+                permission_wait=given.permission_wait,
+                max_running=given.max_running,
+                service_agent=given.service_agent,
+                endpoint=given.endpoint,
+                impersonate=given.impersonate,
+            ),
+            opts,
+        )
+        self.operation = run.started.operation
+        self.outcome = run.awaited.outcome
+        self.register_outputs({"operation": self.operation, "outcome": self.outcome})
+
+
+def _filter_input(name: str, args: DicomExportArgs) -> dict[str, Any] | None:
+    chosen = args.filter
+    if chosen is None:
+        return None
+    kinds = [kind for kind in ("lines", "file", "query") if getattr(chosen, kind)]
+    if len(kinds) != 1:
+        raise InputError(f'filter of "{name}": give exactly one of lines, file and query')
+    if chosen.file:
+        return {"file": parse_object_uri(chosen.file).uri}
+    if not args.filter_bucket:
+        raise InputError(f'filter of "{name}": {kinds[0]} need a bucket for the filter file (filter_bucket)')
+    if chosen.lines:
+        lines = filter_from_lines(chosen.lines, f'filter of "{name}"').decode().splitlines()
+        return {"lines": lines, "bucket": args.filter_bucket}
+    return {
+        "query": chosen.query,
+        "project": chosen.query_project,
+        "location": chosen.query_location,
+        "bucket": args.filter_bucket,
+    }

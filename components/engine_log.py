@@ -1,0 +1,132 @@
+"""Talking to the person from inside the dynamic provider: messages on a resource's own row, errors without traceback.
+
+The provider is a process of its own. Its last argument is the engine's address; the engine's log service shows a
+message beside the resource whose URN goes with it. Where there is no such address (tests, previews under mocks)
+everything here is silent.
+"""
+
+import os
+import re
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+_ADDRESS = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\]):\d+")
+_LINE_EVERY = 55.0
+_LOOK_FOR_ENGINE_EVERY = 5.0
+_MISSES = 3
+
+_lock = threading.Lock()
+_stub: Any = None
+_prepared = False
+
+
+class Failure(Exception):  # noqa: N818 - it is an outcome, and its name never shows
+    """A failure whose text is all that a person should see."""
+
+
+class ProgressLine:
+    """Shows progress as it changes; now and then as a line that stays, so that a pipeline's log isn't silent."""
+
+    def __init__(self, urn: str) -> None:
+        self._urn = urn
+        self._last_line = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Show the text."""
+        progress(self._urn, text)
+        if time.monotonic() - self._last_line >= _LINE_EVERY and not _a_person_watches():
+            self._last_line = time.monotonic()
+            info(self._urn, text)
+
+
+def progress(urn: str, text: str) -> None:
+    """Show a text on the resource's row until the next one comes."""
+    _log(urn, text, "INFO", ephemeral=True)
+
+
+def info(urn: str, text: str) -> None:
+    """Show a text on the resource's row, and keep it."""
+    _log(urn, text, "INFO")
+
+
+def warning(urn: str, text: str) -> None:
+    """Show a warning on the resource's row, and keep it."""
+    _log(urn, text, "WARNING")
+
+
+def in_provider_process() -> None:
+    """Prepare the process of the dynamic provider; does nothing where there is no engine, or a second time."""
+    global _prepared
+    if _address() is None or _prepared:
+        return
+    _prepared = True  # the server configures one provider at a time
+    _hide_tracebacks_of_failures()
+    threading.Thread(target=_end_with_engine, daemon=True).start()
+
+
+def _log(urn: str, text: str, severity: str, *, ephemeral: bool = False) -> None:
+    address = _address()
+    if address is None:
+        return
+    import grpc
+    from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
+
+    global _stub
+    with _lock:
+        if _stub is None:
+            _stub = engine_pb2_grpc.EngineStub(grpc.insecure_channel(address))
+    request = engine_pb2.LogRequest(severity=getattr(engine_pb2, severity), message=text, urn=urn, ephemeral=ephemeral)
+    try:
+        _stub.Log(request, timeout=5)
+    except grpc.RpcError:
+        return  # nobody is listening any more; the work itself goes on or ends by other means
+
+
+def _address() -> str | None:
+    argument = sys.argv[-1] if len(sys.argv) > 1 else ""
+    return argument if _ADDRESS.fullmatch(argument) else None
+
+
+def _hide_tracebacks_of_failures() -> None:
+    """Let the dynamic provider's server answer a `Failure` with its text alone.
+
+    The server puts `traceback.format_exc()` into its answer, which the engine shows to the person.
+    """
+    original = traceback.format_exc
+
+    def format_exc(limit: int | None = None, chain: bool = True) -> str:
+        error = sys.exc_info()[1]
+        return str(error) if isinstance(error, Failure) else original(limit, chain)
+
+    traceback.format_exc = format_exc
+
+
+def _end_with_engine() -> None:
+    """End the process when its engine is gone: plugins run in a process group of their own and outlive it."""
+    import socket
+
+    host, _, port = (_address() or "").rpartition(":")
+    misses = 0
+    while misses < _MISSES:
+        time.sleep(_LOOK_FOR_ENGINE_EVERY)
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            misses = 0
+        except OSError:
+            misses += 1
+    os._exit(1)
+
+
+def _a_person_watches() -> bool:
+    """Guess whether the engine writes to a terminal. It is this process's parent."""
+    if os.environ.get("CI"):
+        return False
+    try:
+        output = Path(f"/proc/{os.getppid()}/fd/1").readlink()
+    except OSError:
+        return True
+    return str(output).startswith(("/dev/pts/", "/dev/tty"))

@@ -1,0 +1,506 @@
+"""An import or export as two dynamic resources: `StartedOperation` posts it, `AwaitedOperation` waits for its end.
+
+Two, because a dynamic resource that fails leaves nothing in the state: with the name of the operation in the state the
+moment it exists, a run that is killed or times out while waiting goes on waiting for the same operation at the next
+`pulumi up`. Nothing is started twice.
+
+What decides about a new run is `StartedProvider.diff`. It sees what the operation came to in two ways: `previous`, the
+result that the awaited resource recorded at its last success (read from the stack's own state by the program), and, for
+an operation without such a record, the service itself.
+
+The provider classes are pickled by reference: their module and names are part of every stack's state and must stay.
+They hold no data, and heavy imports happen inside the methods. No secret is an input: credentials come from the
+`gcp:` configuration and the environment.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import (
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from components import engine_log
+
+if TYPE_CHECKING:
+    from operations.checks import Facts
+    from operations.connection import Connection
+    from operations.outcome import Outcome
+    from operations.requests import Request
+    from operations.wait import Waiter
+
+# Inputs whose change starts a new run, with the words for it.
+_RUN_INPUTS = {
+    "store": "the store changed",
+    "method": "the kind of operation changed",
+    "body": "the request changed",
+    "filter": "the filter changed",
+    "trigger": "the trigger changed",
+}
+# A preview asks the service, but not for long.
+_PREVIEW_SECONDS = 5.0
+_CANCEL_SECONDS = 60.0
+_ERRORS_KEPT = 50
+
+_gcp_config: dict[str, str] = {}
+_connections: dict[str, "Connection"] = {}
+_waiters: dict[str, "Waiter"] = {}
+
+
+class StartedProvider(ResourceProvider):
+    """Starts operations, and decides when one has to be started again."""
+
+    serialize_as_secret_always = False
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Take the credentials of the `gcp:` configuration, and stop with the engine."""
+        _configure(req)
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Decide whether to start a new operation, and say why on the resource's row."""
+        reason = _reason_to_run(olds, news)
+        if reason:
+            engine_log.info(str(news.get("urn") or olds.get("urn") or ""), f"runs again: {reason}")
+        return DiffResult(changes=bool(reason))
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Start the operation."""
+        return CreateResult(f"{props['method']}/{props['label']}", _start(props))
+
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Start a new operation. An earlier one that still runs is cancelled first: two must not write at once."""
+        _cancel(olds, wait=True)
+        return UpdateResult(_start(news))
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        """Cancel the operation if it still runs. What it imported or exported stays."""
+        _cancel(props, wait=False)
+
+
+class AwaitedProvider(ResourceProvider):
+    """Waits for started operations, verifies their results, and fails when they failed."""
+
+    serialize_as_secret_always = False
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Take the credentials of the `gcp:` configuration, and stop with the engine."""
+        _configure(req)
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Wait again for a new operation, or judge the old one again when fewer failures are allowed."""
+        if pulumi.contains_unknowns(news):
+            return DiffResult(changes=True)
+        fewer_allowed = int(news["allowedFailures"]) < int(olds.get("outcome", {}).get("failure", 0))
+        return DiffResult(changes=olds.get("operation") != news["operation"] or fewer_allowed)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Wait for the operation."""
+        return CreateResult(f"{props['method']}/{props['label']}", _await(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Wait for the operation that is new."""
+        return UpdateResult(_await(news))
+
+
+class StartedOperation(Resource, module="imaging", name="StartedOperation"):
+    """An operation that was posted. `operation` is its full name; `facts` is what was found before the start."""
+
+    operation: pulumi.Output[str]
+    facts: pulumi.Output[dict[str, Any]]
+    started_at: pulumi.Output[str]
+    filter_uri: pulumi.Output[str]
+
+    def __init__(self, name: str, props: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
+        """Declare the start.
+
+        Args:
+            name: of the resource.
+            props: `label, store, method, body, filter, trigger, rerun, allowedFailures, permissionWait, maxRunning,
+                serviceAgent, endpoint, previous, urn`.
+            opts: as for every resource.
+        """
+        outputs = dict.fromkeys(("operation", "facts", "started_at", "filter_uri"))
+        super().__init__(StartedProvider(), name, {**props, **outputs}, opts)
+
+
+class AwaitedOperation(Resource, module="imaging", name="AwaitedOperation"):
+    """An operation that has ended well. `outcome` is what came of it."""
+
+    outcome: pulumi.Output[dict[str, Any]]
+    operation: pulumi.Output[str]
+
+    def __init__(self, name: str, props: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
+        """Declare the wait.
+
+        Args:
+            name: of the resource.
+            props: `label, store, method, body, filterUri, operation, facts, startedAt, allowedFailures, timeout,
+                permissionWait, maxRunning, serviceAgent, endpoint, urn`.
+            opts: as for every resource.
+        """
+        super().__init__(AwaitedProvider(), name, {**props, "outcome": None}, opts)
+
+
+# Starting
+
+
+def _start(props: Mapping[str, Any]) -> dict[str, Any]:
+    from operations.errors import OperationsError
+    from operations.invalid import InputError
+    from operations.start import start
+
+    connection = _connection(props)
+    urn = str(props["urn"])
+    try:
+        filter_uri = _prepare_filter(connection, props)
+        request = _request(props, filter_uri)
+        started = start(
+            connection,
+            request,
+            limits=_limits(props),
+            service_agent=_text(props, "serviceAgent"),
+            say=lambda text: engine_log.progress(urn, text),
+        )
+    except (OperationsError, InputError) as error:
+        raise engine_log.Failure(f'{_kind(props)} "{props["label"]}" could not be started: {error}') from error
+    return {
+        **props,
+        "operation": started.operation,
+        "facts": _facts_to_json(started.facts),
+        "started_at": started.time,
+        "filter_uri": filter_uri or "",
+    }
+
+
+def _limits(props: Mapping[str, Any]) -> Any:
+    from operations.start import StartLimits
+
+    return StartLimits(permission_wait=float(props["permissionWait"]), max_running=int(props["maxRunning"]))
+
+
+def _cancel(props: Mapping[str, Any], *, wait: bool) -> None:
+    """Cancel the operation of a started resource if it is still running."""
+    from operations.errors import ApiError, OperationsError
+    from operations.reading import cancel_operation, read_operation
+    from operations.retrying import Patience
+
+    operation = props.get("operation")
+    if not operation or _previous(props).get("operation") == operation:
+        return  # its end is on record
+    connection = _connection(props)
+    try:
+        if read_operation(connection, operation, patience=Patience(_PREVIEW_SECONDS)).done:
+            return
+        engine_log.info(str(props["urn"]), f"cancelling {operation}")
+        cancel_operation(connection, operation)
+        deadline = time.monotonic() + (_CANCEL_SECONDS if wait else 0)
+        while time.monotonic() < deadline and not read_operation(connection, operation).done:
+            time.sleep(1)
+    except ApiError as error:
+        if error.status in (403, 404):
+            return  # the record is gone, or its dataset is
+        raise engine_log.Failure(f"operation {operation} could not be cancelled: {error}") from error
+    except OperationsError as error:
+        raise engine_log.Failure(f"operation {operation} could not be cancelled: {error}") from error
+
+
+# Deciding about a new run
+
+
+def _reason_to_run(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
+    if not olds.get("operation"):
+        return "it never started"
+    run_inputs = {key: news.get(key) for key in _RUN_INPUTS}
+    if pulumi.contains_unknowns(run_inputs):
+        return "its inputs are known only after other resources have changed"
+    for key, words in _RUN_INPUTS.items():
+        if _plain(olds.get(key)) != _plain(news.get(key)):
+            return words
+    rerun = news["rerun"]
+    if rerun == "always":
+        return "rerun is always"
+    from operations.errors import OperationsError
+
+    try:
+        return _failed_before(olds, news) or (_store_changed(olds, news) if rerun == "when-store-changes" else None)
+    except OperationsError as error:
+        engine_log.warning(
+            str(news.get("urn") or ""), f"can't see whether a new run is needed, so none is planned: {error}"
+        )
+        return None
+
+
+def _failed_before(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
+    """Say how the operation in the state failed, or None when it succeeded or still runs."""
+    from operations.errors import ApiError
+    from operations.outcome import State
+    from operations.reading import read_operation
+    from operations.retrying import Patience
+
+    operation = str(olds["operation"])
+    previous, allowed = _previous(news), int(news["allowedFailures"])
+    if previous.get("operation") == operation:
+        failure = int(previous.get("failure", 0))
+        return f"{failure:,} instances failed, {allowed:,} are allowed" if failure > allowed else None
+    try:
+        outcome = read_operation(_connection(news), operation, patience=Patience(_PREVIEW_SECONDS))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        # Records are kept for about 30 days. Without a recorded end nobody knows what this operation did.
+        return "the service no longer knows the last operation, and its end was never seen"
+    if outcome.state is State.FAILED:
+        return f"the last operation failed with {outcome.error_name}"
+    if outcome.state is State.CANCELLED:
+        return "the last operation was cancelled"
+    if outcome.done and outcome.failure > allowed:
+        return f"{outcome.failure:,} instances failed, {allowed:,} are allowed"
+    return None
+
+
+def _store_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
+    """Compare the store with what it held when the last run began, so that nothing stored since is missed."""
+    from operations.metrics import metrics_from_json, read_store_metrics
+    from operations.resource_names import parse_dicom_store_name
+    from operations.retrying import Patience
+
+    recorded = _facts(olds.get("facts")).metrics
+    if news["method"] == "import":
+        # An import changes the store itself, so what counts is the store after it.
+        after = _previous(news).get("metrics")
+        recorded = metrics_from_json(after) if after and _previous(news).get("operation") == olds["operation"] else None
+    if recorded is None:
+        return None
+    now = read_store_metrics(
+        _connection(news), parse_dicom_store_name(str(news["store"])), patience=Patience(_PREVIEW_SECONDS)
+    )
+    change = recorded.change_to(now)
+    return f"store changed since the last run: {change}" if change else None
+
+
+def _previous(props: Mapping[str, Any]) -> Mapping[str, Any]:
+    previous = props.get("previous")
+    return previous if isinstance(previous, Mapping) else {}
+
+
+# Waiting
+
+
+def _await(props: Mapping[str, Any]) -> dict[str, Any]:
+    from operations.errors import OperationsError
+    from operations.invalid import InputError
+    from operations.report import conclude, failure_report, problem_of
+    from operations.wait import OperationGoneError, WaitTimeoutError
+
+    connection, urn = _connection(props), str(props["urn"])
+    facts, allowed = _facts(props["facts"]), int(props["allowedFailures"])
+    title = f'{_kind(props)} "{props["label"]}"'
+    again = f"`pulumi up --replace '{urn.replace('AwaitedOperation', 'StartedOperation')}'`"
+    try:
+        request = _request(props, _text(props, "filterUri"))
+        outcome = _wait_out_grants(connection, props, request, facts)
+        engine_log.progress(urn, "checking the result")
+        outcome = conclude(connection, outcome, request, facts)
+    except WaitTimeoutError as error:
+        raise engine_log.Failure(
+            f"{title}: {error}\n  do      run `pulumi up` to go on waiting for the same operation; "
+            "`timeout` bounds the wait of one run"
+        ) from error
+    except OperationGoneError as error:
+        raise engine_log.Failure(f"{title}: {error}\n  do      run `pulumi up` to start a new one") from error
+    except (OperationsError, InputError) as error:
+        raise engine_log.Failure(f"{title}: {error}") from error
+    if problem_of(outcome, allowed):
+        raise engine_log.Failure(
+            failure_report(
+                str(props["label"]),
+                request,
+                outcome,
+                allowed_failures=allowed,
+                service_agent=_text(props, "serviceAgent"),
+                again=again,
+            )
+        )
+    engine_log.info(urn, _summary(outcome))
+    return {**props, "outcome": _outcome_to_json(connection, props, request, outcome)}
+
+
+def _wait_out_grants(
+    connection: "Connection", props: Mapping[str, Any], request: "Request", facts: "Facts"
+) -> "Outcome":
+    """Wait for the operation. One that fails because grants have no effect yet is started anew, for a bounded time."""
+    from operations.clock import SYSTEM_CLOCK
+    from operations.errors import passes_with_grants
+    from operations.outcome import seconds_of
+    from operations.retrying import Pauses
+    from operations.start import start
+
+    urn, operation = str(props["urn"]), str(props["operation"])
+    show = engine_log.ProgressLine(urn)
+    pauses = Pauses(SYSTEM_CLOCK)
+    until = seconds_of(str(props["startedAt"])) + float(props["permissionWait"])
+    while True:
+        outcome = _waiter(props).wait(
+            operation,
+            timeout=float(props["timeout"]),
+            total=facts.total,
+            on_progress=lambda progress: show(str(progress)),
+            on_trouble=show,
+        )
+        pause = pauses.next()
+        if not passes_with_grants(outcome.error_code, outcome.error_message) or time.time() + pause > until:
+            return outcome
+        show(f"waiting for the service agent's permissions to take effect: {outcome.error_message}")
+        time.sleep(pause)
+        started = start(connection, request, limits=_limits(props), say=show, facts=facts)
+        operation = started.operation
+        engine_log.info(urn, f"started anew, now that permissions may have taken effect: {operation}")
+
+
+def _summary(outcome: "Outcome") -> str:
+    from operations.report import success_report
+
+    return success_report(None, outcome)
+
+
+def _outcome_to_json(
+    connection: "Connection", props: Mapping[str, Any], request: "Request", outcome: "Outcome"
+) -> dict[str, Any]:
+    from operations.report import rows_in_table
+
+    result: dict[str, Any] = {
+        "operation": outcome.operation,
+        "state": outcome.state.value,
+        "success": outcome.success,
+        "failure": outcome.failure,
+        "pending": outcome.pending,
+        "startTime": outcome.start_time,
+        "endTime": outcome.end_time,
+        "destination": request.destination,
+        "logsUrl": outcome.logs_url,
+        "errors": [
+            {"source": item.source, "message": item.message, "code": item.code}
+            for item in outcome.item_errors[:_ERRORS_KEPT]
+        ],
+        "checks": [str(check) for check in outcome.checks],
+    }
+    rows = rows_in_table(request, outcome)
+    if rows is not None:
+        result["rows"] = rows
+    if props["method"] == "import":
+        result["metrics"] = _metrics_after(connection, request)
+    return result
+
+
+def _metrics_after(connection: "Connection", request: "Request") -> dict[str, Any] | None:
+    from operations.errors import OperationsError
+    from operations.metrics import read_store_metrics
+
+    try:
+        return read_store_metrics(connection, request.store).to_json()
+    except OperationsError:
+        return None
+
+
+# What both need
+
+
+def _request(props: Mapping[str, Any], filter_uri: str | None) -> "Request":
+    from operations.requests import request_from_body
+
+    body = dict(props["body"])
+    if filter_uri:
+        body["filterConfig"] = {"resourcePathsGcsUri": filter_uri}
+    return request_from_body(str(props["store"]), str(props["method"]), body)
+
+
+def _prepare_filter(connection: "Connection", props: Mapping[str, Any]) -> str | None:
+    """Return the URI of the filter file; lines are written to an object of their own first."""
+    chosen = props.get("filter")
+    if not chosen:
+        return None
+    if chosen.get("file"):
+        return str(chosen["file"])
+    from operations.filter_objects import write_filter_lines
+
+    return write_filter_lines(connection, str(chosen["bucket"]), str(props["label"]), chosen["lines"])
+
+
+def _facts_to_json(facts: "Facts") -> dict[str, Any]:
+    return {
+        "metrics": facts.metrics.to_json() if facts.metrics else None,
+        "total": facts.total,
+        "rows": facts.rows,
+        "filter": {"lines": facts.filter.lines, "sha256": facts.filter.sha256} if facts.filter else None,
+    }
+
+
+def _facts(value: Any) -> "Facts":
+    from operations.checks import Facts
+    from operations.metrics import metrics_from_json
+
+    if not isinstance(value, Mapping):
+        return Facts()
+    total, rows = value.get("total"), value.get("rows")
+    return Facts(
+        metrics=metrics_from_json(value["metrics"]) if value.get("metrics") else None,
+        total=None if total is None else int(total),
+        rows=None if rows is None else int(rows),
+    )
+
+
+def _configure(req: ConfigureRequest) -> None:
+    for key in ("accessToken", "credentials", "impersonateServiceAccount"):
+        value = req.config.get(f"gcp:{key}")
+        if value:
+            _gcp_config[key] = str(value)
+    engine_log.in_provider_process()
+
+
+def _connection(props: Mapping[str, Any]) -> "Connection":
+    from operations.connection import Connection, connection_settings
+
+    endpoint = _text(props, "endpoint")
+    account = _text(props, "impersonate") or _gcp_config.get("impersonateServiceAccount")
+    key = f"{endpoint} {account}"
+    if key not in _connections:
+        settings = connection_settings(
+            endpoint,
+            access_token=_gcp_config.get("accessToken"),
+            credentials=_gcp_config.get("credentials"),
+            impersonate=account,
+        )
+        _connections.setdefault(key, Connection(settings))
+    return _connections[key]
+
+
+def _waiter(props: Mapping[str, Any]) -> "Waiter":
+    from operations.wait import Waiter
+
+    connection = _connection(props)
+    return _waiters.setdefault(f"{id(connection)}", Waiter(connection))
+
+
+def _kind(props: Mapping[str, Any]) -> str:
+    return str(props["method"])
+
+
+def _text(props: Mapping[str, Any], key: str) -> str | None:
+    value = props.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _plain(value: Any) -> Any:
+    """Make values comparable that have been through the engine: missing and empty are the same, mappings are dicts."""
+    if isinstance(value, Mapping):
+        return {key: plain for key, item in value.items() if (plain := _plain(item)) is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

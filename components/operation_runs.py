@@ -1,0 +1,173 @@
+"""What imports and exports have in common: the two resources of a run, in their own instances of the provider."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import pulumi
+
+from components.arguments import child
+from components.operation_resources import AwaitedOperation, StartedOperation
+
+STARTED_TYPE = "pulumi-python:dynamic/imaging:StartedOperation"
+AWAITED_TYPE = "pulumi-python:dynamic/imaging:AwaitedOperation"
+
+DEFAULT_TIMEOUT = 6 * 3600.0
+DEFAULT_PERMISSION_WAIT = 300.0
+DEFAULT_MAX_RUNNING = 5
+
+# Reads the outputs of a stack's resources from its state; built into the engine.
+_READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
+
+
+@dataclass(kw_only=True)
+class RunArgs:
+    """The settings of one import or export, checked and in the form that the resources take.
+
+    Attributes:
+        store: full name of the DICOM store.
+        method: `export` or `import`.
+        body: the request's body without a filter.
+        filter: `{"file": URI}` or `{"lines": […], "bucket": NAME}`.
+        rerun, trigger, allowed_failures, timeout, permission_wait, max_running, service_agent, endpoint,
+            impersonate: as in the components' arguments.
+    """
+
+    store: pulumi.Input[str]
+    method: str
+    body: Mapping[str, Any]
+    filter: pulumi.Input[Mapping[str, Any]] | None
+    rerun: str
+    trigger: pulumi.Input[str] | None
+    allowed_failures: int
+    timeout: float
+    permission_wait: float
+    max_running: int
+    service_agent: pulumi.Input[str] | None
+    endpoint: str | None
+    impersonate: str | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """The two resources of a run."""
+
+    started: StartedOperation
+    awaited: AwaitedOperation
+
+
+def declare_run(
+    component: pulumi.ComponentResource, name: str, args: RunArgs, opts: pulumi.ResourceOptions | None
+) -> Run:
+    """Declare start and wait as children of a component.
+
+    Args:
+        component: the import or export.
+        name: of the component, also in messages.
+        args: the settings.
+        opts: the component's options; both children wait for what it depends on.
+    """
+    started_urn = pulumi.create_urn(name, STARTED_TYPE, component)
+    awaited_urn = pulumi.create_urn(name, AWAITED_TYPE, component)
+    common: dict[str, Any] = {
+        "label": name,
+        "store": args.store,
+        "method": args.method,
+        "body": args.body,
+        "allowedFailures": args.allowed_failures,
+        "permissionWait": args.permission_wait,
+        "maxRunning": args.max_running,
+        "serviceAgent": args.service_agent,
+        "endpoint": args.endpoint,
+        "impersonate": args.impersonate,
+    }
+    started = StartedOperation(
+        name,
+        {
+            **common,
+            "filter": args.filter,
+            "trigger": args.trigger,
+            "rerun": args.rerun,
+            "previous": previous_result(awaited_urn),
+            "urn": started_urn,
+        },
+        child(component, opts),
+    )
+    awaited = AwaitedOperation(
+        name,
+        {
+            **common,
+            "operation": started.operation,
+            "facts": started.facts,
+            "startedAt": started.started_at,
+            "filterUri": started.filter_uri,
+            "timeout": args.timeout,
+            "urn": awaited_urn,
+        },
+        child(component, opts, provider=waits_provider()),
+    )
+    return Run(started, awaited)
+
+
+_programs: "WeakKeyDictionary[Any, dict[str, Any]]" = WeakKeyDictionary()
+
+
+def waits_provider() -> pulumi.ProviderResource:
+    """Return the instance of the dynamic provider in which all waits of the program run.
+
+    A process of the dynamic provider has four threads, first come first served; in a process of their own the waits
+    keep none from the starts.
+    """
+    program = _program()
+    if "waits" not in program:
+        program["waits"] = pulumi.ProviderResource("pulumi-python", "waits", {})
+    provider: pulumi.ProviderResource = program["waits"]
+    return provider
+
+
+def previous_result(awaited_urn: pulumi.Input[str]) -> pulumi.Output[dict[str, Any]]:
+    """Return what an awaited resource recorded at its last success, from the stack's own state.
+
+    Returns:
+        `read` (whether the state could be read) and, when there is a record, `operation` (the one the start posted),
+        `failure`, and for imports the store's `metrics` after it.
+    """
+    program = _program()
+    if "state" not in program:
+        program["state"] = pulumi.Output.from_input(_read_state())
+    state: pulumi.Output[dict[str, Any]] = program["state"]
+    return pulumi.Output.all(state, awaited_urn).apply(lambda both: _record(both[0], both[1]))
+
+
+def _record(state: Mapping[str, Any], urn: str) -> dict[str, Any]:
+    if not state.get("read"):
+        return {"read": False}
+    outputs = state["outputs"].get(urn, {}).get("outputs") or {}
+    outcome = outputs.get("outcome") or {}
+    if not outcome:
+        return {"read": True}
+    return {
+        "read": True,
+        "operation": outputs.get("operation"),
+        "failure": outcome.get("failure", 0),
+        "metrics": outcome.get("metrics"),
+    }
+
+
+async def _read_state() -> dict[str, Any]:
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    try:
+        result = await pulumi.runtime.invoke_async(_READ_STATE, {"stackName": name})
+    except Exception as error:  # noqa: BLE001 - without the record the service is asked; no program may fail over it
+        pulumi.log.debug(f"the stack's state can't be read: {error}")
+        return {"read": False}
+    if not isinstance(result, Mapping) or not isinstance(result.get("outputs"), Mapping):
+        return {"read": False}
+    return {"read": True, "outputs": result["outputs"]}
+
+
+def _program() -> dict[str, Any]:
+    """Return what belongs to the running program; several run in one process under tests and the Automation API."""
+    # Under mocks there is no root resource, but a monitor of the test's own.
+    return _programs.setdefault(pulumi.runtime.get_root_resource() or pulumi.runtime.settings.get_monitor(), {})
