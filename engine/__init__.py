@@ -1,7 +1,8 @@
 """Obtaining a Pulumi engine, and the environment to run it in.
 
-An official Pulumi is used where there is one or where the official installer can be reached. Where neither is so, the
-CLI is built from its tagged Go module and small plugins stand in for the official ones. Everything lives under `.local/`.
+An official Pulumi is used where there is one or where the official installer can be reached. Where neither is so,
+the CLI is built from its tagged Go module and small plugins stand in for the official ones. Everything lives under
+`.local/`.
 
     python -m engine ensure     # find, install or build
     eval "$(python -m engine env)"

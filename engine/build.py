@@ -138,7 +138,7 @@ def _build(command: list[str], environ: dict[str, str], places: Places, progress
 
 
 def _count_packages(go: str, environ: dict[str, str]) -> int:
-    # Only for the progress line. Listing needs every module, so where some are still to be downloaded it says 0 at once.
+    # Only for the progress line. Listing needs every module; where some are still to be downloaded it says 0 at once.
     try:
         done = subprocess.run(  # noqa: S603 - go, found on PATH, with our own arguments
             [go, "list", "-mod=readonly", "-deps", PACKAGE],

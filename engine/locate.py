@@ -1,4 +1,4 @@
-"""Finding a Pulumi engine that is already there. The order is the design's: PATH, `~/.pulumi/bin`, installed or built here."""
+"""Finding a Pulumi engine that is already there: on PATH, in `~/.pulumi/bin`, installed or built here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stand-in for `pulumi-resource-pulumi-python`: runs `pulumi.dynamic`, quietly when interrupted, and not without an engine.
+"""Stand-in for `pulumi-resource-pulumi-python`: runs `pulumi.dynamic`, quiet when interrupted, gone with the engine.
 
 Stands alone: the user's own modules are imported in this process, so nothing of this project's is left on its path.
 """

@@ -27,7 +27,7 @@ MISSES = 3
 
 
 def bare_packages(*names: str) -> None:
-    """Makes packages importable without running their `__init__`: importing all of pulumi takes longer than a plugin may.
+    """Makes packages importable without running their `__init__`: all of pulumi takes longer than a plugin may.
 
     Args:
         names: dotted package names, outer before inner; those already imported are left alone.
@@ -75,7 +75,7 @@ def serve(server: grpc.Server, on_interrupt: Callable[[], None] | None = None) -
 
 
 def end_with_engine(end: Callable[[], None], arguments: list[str] | None = None) -> None:
-    """Watches the engine from a thread. A killed engine leaves its plugins behind: they are in process groups of their own.
+    """Watches the engine from a thread: a killed engine leaves its plugins behind, in process groups of their own.
 
     Args:
         end: called once, when the parent process has changed or the engine's address no longer answers.

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from engine.plugins.gcp.fields import Field, Kind, block, blocks, flag, get, integer, mapping, text, texts
 from engine.plugins.gcp.iam import MemberType, PolicyHolder
-from engine.plugins.gcp.resource import DELETION_POLICY, LABELS, PROJECT, SELF_LINK, ResourceError, ResourceType, Steps
+from engine.plugins.gcp.resource import (
+    DELETION_POLICY,
+    KEPT,
+    LABELS,
+    PROJECT,
+    SELF_LINK,
+    ResourceError,
+    ResourceType,
+    Steps,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +56,7 @@ ACCESS = (
 
 def _dataset_body(body: dict[str, Any], values: Mapping[str, Any], creating: bool) -> None:
     body.setdefault("datasetReference", {})["projectId"] = values["project"]
-    if not creating:
+    if not creating and "accesses" in values[KEPT]:
         # Access is left to whoever granted it, unless the program lists it.
         body.pop("access", None)
 
@@ -66,7 +75,7 @@ DATASET = ResourceType(
         text("friendlyName"),
         text("description"),
         *LABELS,
-        blocks("accesses", *ACCESS, wire="access", keeps=True),
+        blocks("accesses", *ACCESS, wire="access", keeps=True, unordered=True),
         integer("defaultTableExpirationMs", as_text=True),
         integer("defaultPartitionExpirationMs", as_text=True),
         block("defaultEncryptionConfiguration", text("kmsKeyName", required=True)),
@@ -147,6 +156,8 @@ def _table_body(body: dict[str, Any], values: Mapping[str, Any], creating: bool)
     if creating and values.get("view"):
         # A view's schema follows from its query; the API takes descriptions for it only afterwards.
         body.pop("schema", None)
+    if not creating and values.get("view") and "schema" in values[KEPT]:
+        body.pop("schema", None)
 
 
 def _table_created(kind: ResourceType, provider: Provider, values: Properties, answer: Mapping[str, Any]) -> None:
@@ -161,7 +172,8 @@ def _table_decoded(outputs: Properties, answer: Mapping[str, Any]) -> None:
 
 def _delete_table(kind: ResourceType, provider: Provider, outputs: Mapping[str, Any]) -> None:
     if outputs.get("deletionProtection"):
-        message = f"cannot destroy table {outputs['tableId']} without setting deletionProtection=false and running `pulumi up`"
+        table = outputs["tableId"]
+        message = f"cannot destroy table {table} without setting deletionProtection=false and running `pulumi up`"
         raise ResourceError(message)
     provider.client.call("DELETE", kind.url(provider, outputs))
 
@@ -311,6 +323,8 @@ def _entry_member(entry: Mapping[str, Any]) -> str | None:
         return f"group:{entry['groupByEmail']}"
     if entry.get("domain"):
         return f"domain:{entry['domain']}"
+    if entry.get("specialGroup") == "allAuthenticatedUsers":
+        return "allAuthenticatedUsers"
     if entry.get("specialGroup"):
         return f"specialGroup:{entry['specialGroup']}"
     return f"iamMember:{entry['iamMember']}" if entry.get("iamMember") else None
@@ -318,7 +332,7 @@ def _entry_member(entry: Mapping[str, Any]) -> str | None:
 
 def _member_entry(member: str) -> dict[str, Any]:
     kind, _, name = member.partition(":")
-    if member == "allAuthenticatedUsers" or (kind == "specialGroup" and name in SPECIAL_GROUPS):
+    if member in SPECIAL_GROUPS or kind == "specialGroup":
         return {"specialGroup": name or member}
     keys = {"user": "userByEmail", "serviceAccount": "userByEmail", "group": "groupByEmail", "domain": "domain"}
     if kind in keys:

@@ -59,7 +59,7 @@ def check(
 
 
 def fill_name(inputs: Properties, olds: Mapping[str, Any], urn_name: str, seed: bytes) -> None:
-    """Gives a resource without a name one: its own in Pulumi with seven hexadecimal digits, the same at every update."""
+    """Names a resource that has no name: as in Pulumi, with seven hexadecimal digits, the same at every update."""
     if inputs.get("name") is not None:
         return
     if "name" in (olds.get(DEFAULTS) or []) and olds.get("name"):

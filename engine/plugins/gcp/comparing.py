@@ -92,7 +92,7 @@ def refreshed_inputs(
         if field.output:
             continue
         given, actual = inputs.get(field.name), now.get(field.name)
-        if field.path is None or (given is not None and same(field, given, actual)):
+        if (field.path is None and not field.read_back) or (given is not None and same(field, given, actual)):
             if given is not None:
                 fresh[field.name] = given
         elif given is not None:

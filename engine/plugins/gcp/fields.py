@@ -60,6 +60,8 @@ class Field:
         default: filled in when not given, and listed in the inputs' `__defaults`.
         fields: the properties of a block.
         as_text: a whole number that the API writes as text (int64).
+        read_back: off the wire by itself, but its type reads it back in a way of its own.
+        unordered: a list whose order means nothing.
         wire_fixed: sent when creating, never when updating.
         normal: applied to both sides before they are compared.
         decode: applied to what the API returns.
@@ -76,6 +78,8 @@ class Field:
     default: Any = None
     fields: tuple[Field, ...] = ()
     as_text: bool = False
+    read_back: bool = False
+    unordered: bool = False
     wire_fixed: bool = False
     normal: Callable[[Any], Any] = _same
     decode: Callable[[Any], Any] = _same
@@ -210,7 +214,7 @@ def same(field: Field, given: Any, actual: Any) -> bool:
         return False
     if field.kind is Kind.BLOCK:
         if is_zero(field, given) or is_zero(field, actual):
-            return is_zero(field, given) and is_zero(field, actual) and (given is None) == (actual is None)
+            return is_zero(field, given) and is_zero(field, actual)
         return all(
             same(each, given.get(each.name), actual.get(each.name))
             for each in field.fields
@@ -219,6 +223,8 @@ def same(field: Field, given: Any, actual: Any) -> bool:
     if field.kind is Kind.BLOCKS:
         given, actual = given or [], actual or []
         whole = Field(name=field.name, kind=Kind.BLOCK, fields=field.fields)
+        if field.unordered:
+            return len(given) == len(actual) and all(any(same(whole, a, b) for b in actual) for a in given)
         return len(given) == len(actual) and all(same(whole, a, b) for a, b in zip(given, actual, strict=True))
     if field.kind is Kind.MAP:
         return _plain(given) == _plain(actual)
@@ -228,6 +234,8 @@ def same(field: Field, given: Any, actual: Any) -> bool:
         return bool(field.normal(json.loads(given)) == field.normal(json.loads(actual)))
     if given is None or actual is None:
         return given is actual
+    if field.kind is Kind.TEXTS and field.unordered:
+        return sorted(given) == sorted(actual)
     return bool(field.normal(given) == field.normal(actual))
 
 

@@ -95,7 +95,7 @@ def _lookup(kind: ResourceType, wanted: tuple[str, ...]) -> Function:
 
 
 def storage_service_account(provider: Provider, arguments: Mapping[str, Any]) -> Properties:
-    """`gcp.storage.getProjectServiceAccount`: Cloud Storage's own account, which needs the key of an encrypted bucket."""
+    """`gcp.storage.getProjectServiceAccount`: Cloud Storage's own account, which needs a bucket's key."""
     project = arguments.get("project") or _project(provider, arguments)
     url = provider.client.address("storage") + expand("projects/{project}/serviceAccount", {"project": project})
     email = provider.client.call("GET", url)["email_address"]
@@ -109,7 +109,7 @@ def storage_service_account(provider: Provider, arguments: Mapping[str, Any]) ->
 
 
 def bigquery_service_account(provider: Provider, arguments: Mapping[str, Any]) -> Properties:
-    """`gcp.bigquery.getDefaultServiceAccount`: BigQuery's own account, which needs the key of an encrypted dataset."""
+    """`gcp.bigquery.getDefaultServiceAccount`: BigQuery's own account, which needs a dataset's key."""
     project = arguments.get("project") or _project(provider, arguments)
     url = provider.client.address("bigquery") + expand("projects/{project}/serviceAccount", {"project": project})
     email = provider.client.call("GET", url)["email"]

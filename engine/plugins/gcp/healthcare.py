@@ -26,6 +26,7 @@ DATASET = ResourceType(
     collection="projects/{project}/locations/{location}/datasets",
     create_query={"datasetId": "{+name}"},
     resource="projects/{project}/locations/{location}/datasets/{name}",
+    pending="dataset not initialized",
 )
 
 DICOM_STORE = ResourceType(

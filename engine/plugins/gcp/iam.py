@@ -30,6 +30,9 @@ CONFLICT_SECONDS = 60.0
 POLICY_VERSION = 3
 """The version that carries conditions; asking for a lower one would drop them."""
 
+BARE_MEMBERS = frozenset({"allUsers", "allAuthenticatedUsers", "projectOwners", "projectReaders", "projectWriters"})
+"""Members that are written without a kind; the last three are BigQuery's."""
+
 _locks: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
 _locks_guard = threading.Lock()
 
@@ -152,12 +155,7 @@ class MemberType:
         del olds, name, seed
         inputs, failures = checking.check(self.token, self.fields, news)
         member = inputs.get("member")
-        if (
-            isinstance(member, str)
-            and member != UNKNOWN
-            and ":" not in member
-            and member not in {"allUsers", "allAuthenticatedUsers"}
-        ):
+        if isinstance(member, str) and member != UNKNOWN and ":" not in member and member not in BARE_MEMBERS:
             failures.append(
                 checking.Failure("member", f"member is {member!r}; write user:…, group:…, serviceAccount:… or domain:…")
             )
@@ -212,8 +210,9 @@ class MemberType:
         self._modify(provider, parts, add)
         state = self.read(provider, "", values)
         if state is None:
+            name = plain(self.holder.name, parts)
             raise ResourceError(
-                f"{values['role']} was granted to {values['member']} on {plain(self.holder.name, parts)}, but the policy does not have it"
+                f"{values['role']} was granted to {values['member']} on {name}, but is not in its policy"
             )
         return state
 
@@ -359,4 +358,5 @@ def _comparable(condition: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 def _member_in(binding: Mapping[str, Any], member: str) -> str | None:
     # Google writes members in lower case; the provider compares them without regard to it.
-    return next((each for each in binding.get("members") or [] if each.lower() == member.lower()), None)
+    spellings = {member.lower(), f"specialgroup:{member.lower()}"}
+    return next((each for each in binding.get("members") or [] if each.lower() in spellings), None)

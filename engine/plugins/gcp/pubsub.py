@@ -29,7 +29,7 @@ TOPIC = ResourceType(
         text("messageRetentionDuration"),
         block(
             "messageStoragePolicy",
-            texts("allowedPersistenceRegions", required=True),
+            texts("allowedPersistenceRegions", required=True, unordered=True),
             flag("enforceInTransit", keeps=True),
             keeps=True,
         ),

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 NOT_FOUND = 404
 
+KEPT = "__kept"
+"""Among the values for a call: which of them the program did not give, so that they come from the state."""
+
 
 class ResourceError(Exception):
     """An operation that can't be done, with what to do instead."""
@@ -55,7 +58,7 @@ class State:
 PROJECT = text("project", wire=None, keeps=True, replaces=True)
 DELETION_POLICY = text("deletionPolicy", wire=None, keeps=True)
 LABELS = (
-    mapping("labels", wire=None),
+    mapping("labels", wire=None, read_back=True),
     mapping("pulumiLabels", wire=None, output=True),
     mapping("effectiveLabels", wire=None, output=True),
 )
@@ -79,6 +82,7 @@ class ResourceType:
         create_method: POST, or PUT where the caller names the resource.
         update: how it is changed: `mask` is PATCH with an `updateMask`, `patch` without one, `put` the whole of it.
         named: whether it gets a name when the program gives none.
+        pending: the words of a 404 that says the resource is still being made; the call is repeated.
         official_only: properties of the official plugin that this table does not have.
         on: functions that replace or complete the generic steps.
     """
@@ -95,6 +99,7 @@ class ResourceType:
     create_method: Literal["POST", "PUT"] = "POST"
     update: Literal["mask", "patch", "put"] = "mask"
     named: bool = True
+    pending: str = ""
     official_only: frozenset[str] = frozenset()
     on: Steps | None = None
 
@@ -175,6 +180,7 @@ class ResourceType:
             self._url(provider, self.collection, values),
             body,
             query={name: expand(value, values) for name, value in (self.create_query or {}).items()},
+            pending=self.pending,
         )
         identity = plain(self.identity, values)
         try:
@@ -182,10 +188,10 @@ class ResourceType:
                 self.on.created(self, provider, values, answer)
             state = self.read(provider, identity, values)
         except ApiError as error:
-            raise PartlyCreated(identity, {**values, "id": identity}, str(error)) from error
+            raise PartlyCreated(identity, _known(values, identity), str(error)) from error
         if state is None:
             message = f"{self.token} was created, but reading it back found nothing"
-            raise PartlyCreated(identity, {**values, "id": identity}, message)
+            raise PartlyCreated(identity, _known(values, identity), message)
         return state
 
     def read(self, provider: Provider, identity: str, values: Mapping[str, Any]) -> State | None:
@@ -199,7 +205,9 @@ class ResourceType:
         if self.on and self.on.read:
             return self.on.read(self, provider, identity, values)
         try:
-            answer = provider.client.call("GET", self._url(provider, self.resource, values), query=self.query)
+            answer = provider.client.call(
+                "GET", self._url(provider, self.resource, values), query=self.query, pending=self.pending
+            )
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -245,7 +253,9 @@ class ResourceType:
                 self.on.delete(self, provider, outputs)
             else:
                 query = self.on.delete_query(outputs) if self.on and self.on.delete_query else None
-                provider.client.call("DELETE", self._url(provider, self.resource, outputs), query=query)
+                provider.client.call(
+                    "DELETE", self._url(provider, self.resource, outputs), query=query, pending=self.pending
+                )
         except ApiError as error:
             if error.status != NOT_FOUND:
                 raise
@@ -264,7 +274,10 @@ class ResourceType:
             )
             found = re.fullmatch(pattern, identity)
             if found:
-                values: Properties = found.groupdict()
+                values: Properties = {
+                    each.name: each.default for each in self.fields if each.path is None and each.default is not None
+                }
+                values.update(found.groupdict())
                 if self._has("project") and "project" not in values:
                     values["project"] = provider.project
                 return plain(self.identity, values), values
@@ -290,14 +303,16 @@ class ResourceType:
     def send_changes(
         self, provider: Provider, values: Mapping[str, Any], olds: Mapping[str, Any], changed: set[str]
     ) -> dict[str, Any]:
-        """Sends what changed, in the way this API wants it. Nothing is sent when only the plugin's own settings changed."""
+        """Sends what changed, in the way this API wants it; nothing when only the plugin's own settings changed."""
         url = self._url(provider, self.resource, values)
         wired = [each for each in self.fields if each.name in changed and each.path and not each.output]
         labels = bool(changed & {"labels", "pulumiLabels"})
         if not wired and not labels:
             return {}
         if self.update == "put":
-            return provider.client.call("PUT", url, self._body(values, creating=False), query=self.query)
+            return provider.client.call(
+                "PUT", url, self._body(values, creating=False), query=self.query, pending=self.pending
+            )
         body: dict[str, Any] = {}
         for field in wired:
             value = values.get(field.name)
@@ -310,11 +325,13 @@ class ResourceType:
                 gone = set(olds.get("effectiveLabels") or {}) - set(values["effectiveLabels"])
                 body["labels"] = {**dict.fromkeys(sorted(gone)), **values["effectiveLabels"]}
         if self.update == "patch":
-            return provider.client.call("PATCH", url, body, query=self.query)
+            return provider.client.call("PATCH", url, body, query=self.query, pending=self.pending)
         mask = [each.path[0] for each in self.fields if each in wired and each.path] + (["labels"] if labels else [])
         if self.on and self.on.wrap:
             body = self.on.wrap(body, values)
-        return provider.client.call("PATCH", url, body, query={"updateMask": ",".join(dict.fromkeys(mask))})
+        return provider.client.call(
+            "PATCH", url, body, query={"updateMask": ",".join(dict.fromkeys(mask))}, pending=self.pending
+        )
 
     def whole_body(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The body of a PUT: everything that is set."""
@@ -329,9 +346,11 @@ class ResourceType:
 
     def _values(self, provider: Provider, inputs: Mapping[str, Any], olds: Mapping[str, Any] | None) -> Properties:
         values: Properties = without_defaults(dict(inputs))
+        kept: set[str] = set()
         for field in self.fields:
             if field.keeps and olds and values.get(field.name) is None and olds.get(field.name):
                 values[field.name] = olds[field.name]
+                kept.add(field.name)
         if self._has("project") and not values.get("project"):
             if not provider.project:
                 raise ResourceError(f"{self.token} needs a project: give it `project`, or set gcp:project")
@@ -340,9 +359,10 @@ class ResourceType:
             before = None if olds is None else dict(olds.get("effectiveLabels") or {})
             ours = provider.labels(_labels(inputs), before)
             dropped = set((olds or {}).get("pulumiLabels") or {}) - set(ours)
-            kept = {name: each for name, each in (before or {}).items() if name not in dropped}
+            theirs = {name: each for name, each in (before or {}).items() if name not in dropped}
             values["pulumiLabels"] = ours
-            values["effectiveLabels"] = {**kept, **ours}
+            values["effectiveLabels"] = {**theirs, **ours}
+        values[KEPT] = kept
         return values
 
     def _body(self, values: Mapping[str, Any], *, creating: bool) -> dict[str, Any]:
@@ -398,6 +418,10 @@ class Steps:
 def last_segment(value: Any) -> str:
     """The short name at the end of a full resource name."""
     return str(value).rsplit("/", 1)[-1]
+
+
+def _known(values: Mapping[str, Any], identity: str) -> Properties:
+    return {**{name: value for name, value in values.items() if name != KEPT}, "id": identity}
 
 
 def _labels(inputs: Mapping[str, Any]) -> dict[str, str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RETRIED = frozenset({429, 500, 502, 503})
 RETRY_SECONDS = 90.0
 CALL_SECONDS = 120.0
+PENDING_SECONDS = 1200.0
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -143,6 +144,7 @@ class Client:
         query: Mapping[str, str] | None = None,
         content: bytes | None = None,
         content_type: str = "application/json",
+        pending: str = "",
     ) -> dict[str, Any]:
         """Makes a call and returns the answer's JSON, retrying what may pass.
 
@@ -153,6 +155,7 @@ class Client:
             query: query parameters; `alt=json` is added.
             content: raw bytes to send instead of `body`.
             content_type: of `content`.
+            pending: the words of a 404 that says the resource is still being made; the call is repeated.
 
         Raises:
             ApiError: the API refused, or it could not be reached.
@@ -173,8 +176,12 @@ class Client:
             else:
                 if status < 300:
                     return _json(raw)
-                if status not in RETRIED or time.monotonic() > deadline:
-                    raise _refusal(method, url, status, raw)
+                refusal = _refusal(method, url, status, raw)
+                if status == 404 and pending and pending in refusal.message:
+                    if time.monotonic() > deadline + PENDING_SECONDS:
+                        raise refusal
+                elif status not in RETRIED or time.monotonic() > deadline:
+                    raise refusal
             time.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
             wait = min(wait * 2, 10.0)
 
@@ -230,7 +237,7 @@ class Client:
 
 
 class _Tokens:
-    """Tokens from a service account's key or the person's own login; google-auth is only imported where it is needed."""
+    """Tokens from a service account's key or the person's own login; google-auth is imported only when needed."""
 
     def __init__(self, settings: Mapping[str, Any], environ: Mapping[str, str]) -> None:
         import google.auth

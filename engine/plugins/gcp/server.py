@@ -22,7 +22,7 @@ from engine.plugins.gcp.rest import ApiError  # noqa: E402
 from engine.plugins.gcp.values import UNKNOWN, from_struct, has_unknown, to_struct  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class GcpProvider(provider_pb2_grpc.ResourceProviderServicer):
     def DiffConfig(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
         """A provider is never replaced; another project shows at each resource."""
         del context
-        olds, news = from_struct(request.old_inputs or request.olds), from_struct(request.news)
+        olds, news = _old_settings(request), from_struct(request.news)
         changed = sorted(name for name in {*olds, *news} - {"version"} if olds.get(name) != news.get(name))
         some = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
         return provider_pb2.DiffResponse(changes=some, diffs=changed)
@@ -111,7 +111,7 @@ class GcpProvider(provider_pb2_grpc.ResourceProviderServicer):
         """Runs a function."""
         function = FUNCTIONS.get(request.tok)
         if function is None:
-            _refuse(context, _not_mapped("function", request.tok, FUNCTIONS))
+            _refuse(context, _not_mapped("function", request.tok))
         arguments = from_struct(request.args)
         answer = _guarded(context, lambda: function(self._provider, arguments))
         response = provider_pb2.InvokeResponse()
@@ -209,18 +209,22 @@ class GcpProvider(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
 
+def _old_settings(request: provider_pb2.DiffRequest) -> dict[str, object]:
+    return from_struct(request.old_inputs if request.HasField("old_inputs") else request.olds)
+
+
 def _kind(urn: str, context: grpc.ServicerContext) -> AnyType:
     token = urn.split("::")[2].rsplit("$", 1)[-1]
     kind = TYPES.get(token)
     if kind is None:
-        _refuse(context, _not_mapped("resource type", token, TYPES))
+        _refuse(context, _not_mapped("resource type", token))
     return kind
 
 
-def _not_mapped(what: str, token: str, known: Iterable[str]) -> str:
+def _not_mapped(what: str, token: str) -> str:
     return (
-        f"the stand-in for the gcp plugin does not have the {what} {token}; the official plugin does "
-        f"(https://www.pulumi.com/registry/packages/gcp). It has: {', '.join(sorted(known))}"
+        f"the stand-in for the gcp plugin does not have the {what} {token}; the official plugin does: "
+        "install Pulumi where it can be downloaded, https://www.pulumi.com/docs/install/"
     )
 
 

@@ -151,7 +151,9 @@ BUCKET = ResourceType(
         ),
         block("autoclass", flag("enabled", required=True), text("terminalStorageClass", keeps=True)),
         block("hierarchicalNamespace", flag("enabled", required=True, replaces=True), replaces=True),
-        block("customPlacementConfig", texts("dataLocations", required=True, replaces=True), replaces=True),
+        block(
+            "customPlacementConfig", texts("dataLocations", required=True, replaces=True, unordered=True), replaces=True
+        ),
         flag("requesterPays", wire="billing.requesterPays"),
         flag("defaultEventBasedHold"),
         flag("enableObjectRetention", wire=None, replaces=True),
@@ -221,6 +223,9 @@ def _upload(kind: ResourceType, provider: Provider, values: Properties) -> State
 
 def _object_decoded(outputs: Properties, answer: Mapping[str, Any]) -> None:
     md5 = answer.get("md5Hash") or ""
+    if md5 and md5 != _digest(outputs):
+        # Someone else wrote the object: the next update writes it again.
+        outputs["content"], outputs["source"] = "", None
     outputs["outputName"] = answer.get("name", "")
     outputs["md5hash"] = outputs["detectMd5hash"] = md5
     outputs["md5hexhash"] = binascii.hexlify(base64.b64decode(md5)).decode() if md5 else ""
@@ -246,9 +251,13 @@ def _change_object(
     return state
 
 
-def content_digest(values: Mapping[str, Any]) -> str:
-    """The MD5 of what an object would hold, in the form that Cloud Storage returns."""
-    return base64.b64encode(hashlib.md5(_content(values), usedforsecurity=False).digest()).decode()
+def _digest(values: Mapping[str, Any]) -> str | None:
+    try:
+        content = _content(values)
+    except (ResourceError, OSError):
+        return None
+    # The form in which Cloud Storage returns it; nothing is protected by it.
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
 
 
 BUCKET_OBJECT = ResourceType(
@@ -257,8 +266,8 @@ BUCKET_OBJECT = ResourceType(
     fields=(
         text("name", replaces=True),
         text("bucket", wire=None, required=True, replaces=True),
-        text("content", wire=None),
-        Field(name="source", kind=Kind.ASSET, wire=None),
+        text("content", wire=None, read_back=True),
+        Field(name="source", kind=Kind.ASSET, wire=None, read_back=True),
         text("sourceMd5hash", wire=None),
         text("cacheControl", replaces=True),
         text("contentDisposition", replaces=True),
