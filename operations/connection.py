@@ -10,7 +10,7 @@ import http.client
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -100,13 +100,17 @@ def connection_settings(
 class Connection:
     """The APIs for one caller. May be used by many threads: each gets its own transport, as httplib2 needs."""
 
-    def __init__(self, settings: ConnectionSettings | None = None) -> None:
+    def __init__(
+        self, settings: ConnectionSettings | None = None, make_http: Callable[[float], httplib2.Http] | None = None
+    ) -> None:
         """Remember the settings; nothing is read or sent before the first call.
 
         Args:
             settings: `connection_settings()` unless given.
+            make_http: makes a transport with a timeout in seconds, for tests; `SingleSendHttp` unless given.
         """
         self.settings = settings if settings is not None else connection_settings()
+        self._make_http = make_http or (lambda timeout: SingleSendHttp(timeout=timeout))
         self._threads = threading.local()
         self._lock = threading.Lock()
         self._credentials: google.auth.credentials.Credentials | None = None
@@ -146,9 +150,7 @@ class Connection:
         import google_auth_httplib2
         from googleapiclient import discovery
 
-        transport = google_auth_httplib2.AuthorizedHttp(
-            self._authorize(), http=SingleSendHttp(timeout=self.settings.timeout)
-        )
+        transport = google_auth_httplib2.AuthorizedHttp(self._authorize(), http=self._make_http(self.settings.timeout))
         endpoint = self.settings.endpoints.get(api)
         if endpoint is None:
             service = discovery.build(api, _VERSIONS[api], http=transport, static_discovery=True, cache_discovery=False)

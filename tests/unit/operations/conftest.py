@@ -1,0 +1,21 @@
+"""A service and a clock for each test."""
+
+import pytest
+
+from operations.connection import Connection
+from tests.unit.operations.service import Service, SimulatedClock
+
+
+@pytest.fixture
+def clock() -> SimulatedClock:
+    return SimulatedClock()
+
+
+@pytest.fixture
+def service(clock: SimulatedClock) -> Service:
+    return Service(clock)
+
+
+@pytest.fixture
+def connection(service: Service) -> Connection:
+    return service.connection()

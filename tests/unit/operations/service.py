@@ -1,0 +1,248 @@
+"""A Healthcare service in memory and in simulated time, under the real google-api-python-client.
+
+It speaks just enough of the protocol to hold the client to its promises: how often it asks, what it repeats, what it
+never repeats. Faults are planned per kind of call and must all be consumed (`assert_consumed`).
+
+Limitations: one dataset; no permissions; operations end when their time has come, whatever they do.
+"""
+
+import json
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import httplib2
+
+from operations.connection import Connection, ConnectionSettings
+
+DATASET = "projects/hospital/locations/europe-west4/datasets/radiology"
+STORE = f"{DATASET}/dicomStores/pacs"
+
+
+class SimulatedClock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.wall_offset = 1_700_000_000.0
+        self.slept: list[float] = []
+
+    def now(self) -> float:
+        return self.wall_offset + self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+
+    def wait(self, condition: threading.Condition, seconds: float) -> None:
+        del condition
+        self.time += seconds
+
+    def random(self) -> float:
+        return 0.5
+
+
+@dataclass
+class Operation:
+    name: str
+    method: str
+    created: float
+    seconds: float
+    success: int = 10
+    failure: int = 0
+    error: dict[str, Any] | None = None
+    cancelled: bool = False
+    gone_at: float | None = None
+
+
+@dataclass
+class Fault:
+    """What happens instead of (or, with `after`, beside) a normal answer."""
+
+    status: int = 0
+    message: str = "planned fault"
+    retry_after: str | None = None
+    drop: str = ""  # "before" or "after" the call takes effect
+    error: Exception | None = None
+
+
+@dataclass
+class Service:
+    clock: SimulatedClock
+    instances: int = 10
+    rows: int | None = None
+    objects: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    errors: deque[dict[str, Any]] = field(default_factory=deque)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    faults: dict[str, deque[Fault]] = field(default_factory=dict)
+    requests: list[tuple[float, str]] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    log_entries: list[dict[str, Any]] = field(default_factory=list)
+    failure: int = 0
+    page_size: int = 1000
+    unknown_until: float = 0.0
+
+    def plan(self, kind: str, *faults: Fault) -> None:
+        self.faults.setdefault(kind, deque()).extend(faults)
+
+    def assert_consumed(self) -> None:
+        assert {kind: len(left) for kind, left in self.faults.items() if left} == {}
+
+    def count(self, kind: str) -> int:
+        return Counter(kind for _, kind in self.requests)[kind]
+
+    def connection(self, endpoint: str = "http://127.0.0.1:1") -> Connection:
+        endpoints = dict.fromkeys(("healthcare", "bigquery", "storage", "logging"), endpoint)
+        return Connection(ConnectionSettings(endpoints=endpoints), make_http=lambda _timeout: _Http(self))
+
+    def answer(self, method: str, uri: str, body: Any) -> tuple[int, dict[str, str], dict[str, Any]]:
+        parts = urlsplit(uri)
+        path, query = unquote(parts.path), {key: values[0] for key, values in parse_qs(parts.query).items()}
+        kind = _kind(method, path)
+        self.requests.append((self.clock.time, kind))
+        fault = self.faults[kind].popleft() if self.faults.get(kind) else None
+        if fault is not None:
+            if fault.error is not None:
+                raise fault.error
+            if fault.drop == "before":
+                raise ConnectionResetError("connection reset by peer")
+            if fault.drop == "after":
+                self._take(kind, path, query, body)
+                raise ConnectionResetError("connection reset by peer")
+            headers = {"retry-after": fault.retry_after} if fault.retry_after else {}
+            return fault.status, headers, _error(fault.status, fault.message)
+        return self._take(kind, path, query, body)
+
+    def _take(
+        self, kind: str, path: str, query: dict[str, str], body: Any
+    ) -> tuple[int, dict[str, str], dict[str, Any]]:
+        if kind in ("export", "import"):
+            return self._start(kind, body)
+        if kind == "operations.get":
+            operation = self.operations.get(path.removeprefix("/v1/"))
+            if operation is None or self._is_gone(operation):
+                return 404, {}, _error(404, "operation not found")
+            return 200, {}, self.as_json(operation)
+        if kind == "operations.list":
+            known = [each for each in self.operations.values() if not self._is_gone(each)]
+            begin = int(query.get("pageToken", 0))
+            size = min(int(query.get("pageSize", self.page_size)), self.page_size)
+            page: dict[str, Any] = {"operations": [self.as_json(each) for each in known[begin : begin + size]]}
+            if begin + size < len(known):
+                page["nextPageToken"] = str(begin + size)
+            return 200, {}, page
+        if kind == "operations.cancel":
+            self.operations[path.removeprefix("/v1/").removesuffix(":cancel")].cancelled = True
+            return 200, {}, {}
+        if kind == "metrics":
+            return 200, {}, {"name": STORE, "instanceCount": str(self.instances), "studyCount": "2"}
+        if kind == "tables.get":
+            if self.rows is None:
+                return 404, {}, _error(404, "Not found: Table research:dicom.instances")
+            return 200, {}, {"numRows": str(self.rows)}
+        if kind == "buckets.get":
+            return 200, {}, {"name": "bucket"}
+        if kind == "objects.list":
+            created = self._time(self.clock.time)
+            found = [name for name in sorted(self.objects) if name.startswith(query.get("prefix", ""))]
+            items = [{"name": name, "size": "1", "timeCreated": created, "generation": "1"} for name in found]
+            return 200, {}, {"items": items}
+        if kind == "entries.list":
+            return 200, {}, {"entries": self.log_entries}
+        raise AssertionError(f"unexpected call {kind} {path}")
+
+    def _start(self, kind: str, body: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
+        self.bodies.append(body)
+        name = f"{DATASET}/operations/{1000 + len(self.operations)}"
+        method = "ImportDicomData" if kind == "import" else "ExportDicomData_bq"
+        error = self.errors.popleft() if self.errors else None
+        self.operations[name] = Operation(
+            name, method, self.clock.time, self.seconds, self.instances - self.failure, self.failure, error
+        )
+        return 200, {}, {"name": name}
+
+    def as_json(self, operation: Operation) -> dict[str, Any]:
+        age = self.clock.time - operation.created
+        done = age >= operation.seconds or operation.cancelled
+        share = 1.0 if done or not operation.seconds else age / operation.seconds
+        success = int(operation.success * share)
+        counter = {
+            "success": str(success),
+            "failure": str(operation.failure),
+            "pending": str(operation.success - success),
+        }
+        metadata: dict[str, Any] = {
+            "@type": "type.googleapis.com/google.cloud.healthcare.v1.OperationMetadata",
+            "apiMethodName": f"google.cloud.healthcare.v1.dicom.DicomService.{operation.method}",
+            "createTime": self._time(operation.created),
+            "counter": {key: value for key, value in counter.items() if value != "0"},
+        }
+        found: dict[str, Any] = {"name": operation.name, "metadata": metadata}
+        if done:
+            metadata["endTime"] = self._time(operation.created + operation.seconds)
+            error = {"code": 1, "message": "cancelled"} if operation.cancelled else operation.error
+            found |= {"done": True, **({"error": error} if error else {"response": {}})}
+        return found
+
+    def add(self, seconds: float, **more: Any) -> str:
+        name = f"{DATASET}/operations/{1000 + len(self.operations)}"
+        self.operations[name] = Operation(name, "ExportDicomData_bq", self.clock.time, seconds, **more)
+        return name
+
+    def _is_gone(self, operation: Operation) -> bool:
+        if self.clock.time < self.unknown_until:
+            return True
+        return operation.gone_at is not None and self.clock.time >= operation.gone_at
+
+    def _time(self, moment: float) -> str:
+        return datetime.fromtimestamp(self.clock.wall_offset + moment, UTC).isoformat()
+
+
+class _Http(httplib2.Http):
+    def __init__(self, service: Service) -> None:
+        super().__init__()
+        self._service = service
+
+    def request(self, uri: str, method: str = "GET", body: Any = None, *_args: Any, **_more: Any) -> Any:
+        status, headers, answer = self._service.answer(method, uri, json.loads(body) if body else None)
+        response = httplib2.Response({"status": str(status), "content-type": "application/json", **headers})
+        response.reason = "planned"
+        return response, json.dumps(answer).encode()
+
+
+def _kind(method: str, path: str) -> str:
+    for ending, kind in (
+        (":export", "export"),
+        (":import", "import"),
+        (":cancel", "operations.cancel"),
+        (":getDICOMStoreMetrics", "metrics"),
+        ("/operations", "operations.list"),
+        ("/o", "objects.list"),
+        ("entries:list", "entries.list"),
+    ):
+        if path.endswith(ending):
+            return kind
+    for part, kind in (("/operations/", "operations.get"), ("/tables/", "tables.get"), ("/b/", "buckets.get")):
+        if part in path:
+            return kind
+    return f"{method} {path}"
+
+
+def _error(status: int, message: str) -> dict[str, Any]:
+    names = {
+        400: "INVALID_ARGUMENT",
+        401: "UNAUTHENTICATED",
+        403: "PERMISSION_DENIED",
+        404: "NOT_FOUND",
+        429: "RESOURCE_EXHAUSTED",
+        500: "INTERNAL",
+        503: "UNAVAILABLE",
+    }
+    return {"error": {"code": status, "message": message, "status": names.get(status, "UNKNOWN")}}
