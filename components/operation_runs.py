@@ -68,8 +68,9 @@ def declare_run(
         args: the settings.
         opts: the component's options; both children wait for what it depends on.
     """
-    started_urn = pulumi.create_urn(name, STARTED_TYPE, component)
-    awaited_urn = pulumi.create_urn(name, AWAITED_TYPE, component)
+    parent_urn = _without_dependency(component.urn)
+    started_urn = pulumi.create_urn(name, STARTED_TYPE, parent_urn)
+    awaited_urn = pulumi.create_urn(name, AWAITED_TYPE, parent_urn)
     common: dict[str, Any] = {
         "label": name,
         "store": args.store,
@@ -165,6 +166,15 @@ async def _read_state() -> dict[str, Any]:
     if not isinstance(result, Mapping) or not isinstance(result.get("outputs"), Mapping):
         return {"read": False}
     return {"read": True, "outputs": result["outputs"]}
+
+
+def _without_dependency(urn: pulumi.Output[str]) -> pulumi.Output[str]:
+    """Return a URN that carries no dependency: a child that depends on its own parent would be a circle."""
+
+    async def read() -> str:
+        return await urn.future() or ""
+
+    return pulumi.Output.from_input(read())
 
 
 def _program() -> dict[str, Any]:
