@@ -213,6 +213,7 @@ class Imaging:
             permission_wait=settings.permission_wait,
             service_agent=self._access.service_agent,
             endpoint=settings.endpoint,
+            impersonate=self._providers.impersonated(settings.project),
         )
         if run.timeout is not None:
             args.timeout = run.timeout
@@ -236,6 +237,7 @@ class Imaging:
             permission_wait=settings.permission_wait,
             service_agent=self._access.service_agent,
             endpoint=settings.endpoint,
+            impersonate=self._providers.impersonated(settings.project),
         )
         if run.timeout is not None:
             args.timeout = run.timeout

@@ -36,24 +36,24 @@ class Providers:
                 access_token="emulator",  # noqa: S106
                 **custom_endpoints(settings.endpoint),
             )
-        self._by_project = {
-            project.name: gcp.Provider(
-                f"google-{project.name}",
-                project=project.name,
-                impersonate_service_account=project.impersonate,
-            )
+        # The emulator knows no accounts to act as.
+        self._accounts = {
+            project.name: project.impersonate
             for project in settings.projects
-            # The emulator knows no accounts to act as.
             if project.impersonate and not settings.endpoint
+        }
+        self._by_project = {
+            project: gcp.Provider(f"google-{project}", project=project, impersonate_service_account=account)
+            for project, account in self._accounts.items()
         }
 
     def for_project(self, project: str | None) -> gcp.Provider | None:
         """Return the provider for resources of a project; None as a project is one that isn't known."""
         return self._by_project.get(project, self._main) if project else self._main
 
-    def options(self, project: str | None) -> pulumi.ResourceOptions:
-        """Return resource options with the provider for a project."""
-        return pulumi.ResourceOptions(provider=self.for_project(project))
+    def impersonated(self, project: str) -> str | None:
+        """Return the service account to act as in a project, if there is one."""
+        return self._accounts.get(project)
 
 
 def custom_endpoints(url: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def rule_problems(raw: Mapping[str, Any]) -> list[Problem]:
     Args:
         raw: the settings by key, as in the file; parts of any wrong type are stepped over.
     """
-    rules = (_duplicates, _references, _stores, _imports, _exports, _keys, _adopted)
+    rules = (_duplicates, _references, _stores, _exports, _keys, _adopted)
     return [problem for rule in rules for problem in rule(raw)]
 
 
@@ -107,17 +107,6 @@ def _stores(raw: Mapping[str, Any]) -> Iterator[Problem]:
                     (*stream_path, "table"),
                     f"{quoted(table)} is already streamed to by {key_of(tables[table])}",
                 )
-
-
-def _imports(raw: Mapping[str, Any]) -> Iterator[Problem]:
-    for path, run in _mappings(raw, "imports"):
-        source = _text(run, "from")
-        if run.get("rerun") == "when-store-changes" and source:
-            yield _problem(
-                (*path, "rerun"),
-                '"when-store-changes" is for exports: an import changes the store itself; '
-                "write when-inputs-change or always",
-            )
 
 
 def _exports(raw: Mapping[str, Any]) -> Iterator[Problem]:

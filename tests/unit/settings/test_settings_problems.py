@@ -97,16 +97,6 @@ CASES = {
             )
         ],
     ),
-    "an_import_that_waits_for_its_own_store": (
-        "imports: [ { name: a, store: pacs, from: gs://inbox/a.dcm, rerun: when-store-changes } ]",
-        [
-            (
-                'imaging:imports[0].rerun  "when-store-changes" is for exports: an import changes the store '
-                "itself; "
-                "write when-inputs-change or always"
-            )
-        ],
-    ),
     "an_unknown_key_inside": (
         EXPORT % "writeDispositon: WRITE_EMPTY",
         ['imaging:exports[0].writeDispositon  is no setting; did you mean "writeDisposition"?'],

@@ -1,0 +1,149 @@
+"""Runs components without an engine and shows what they declared."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_gcp
+import pytest
+from pulumi.runtime import mocks as pulumi_mocks
+from pulumi.runtime import rpc
+
+with warnings.catch_warnings():
+    # The provider's package, which loads its modules when they are used, warns of some of its own.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    # Any attribute makes one load.
+    for module in ("bigquery", "healthcare", "kms", "organizations", "projects", "pubsub", "storage"):
+        hasattr(getattr(pulumi_gcp, module), "loaded")
+
+PROJECT_NUMBERS = {"hospital-imaging": "4711", "research-analytics": "815"}
+TABLE_COLUMNS = '[{"name": "StudyInstanceUID"}, {"name": "SOPInstanceUID"}]'
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One resource as the engine would hear of it."""
+
+    type: str
+    name: str
+    inputs: dict[str, Any]
+    parent: str
+    """Type and name of the parent, as `imaging:index:Bucket inbox`; empty at the top."""
+    protect: bool
+    after: set[str]
+    """Names of the resources that it depends on."""
+    provider: str
+    """Name of its provider; empty for the default one."""
+    aliases: list[str]
+    delete_before_replace: bool
+
+
+class _Mocks(pulumi_mocks.Mocks):
+    """Answers as Google would: ids for resources, a number for a project."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def new_resource(self, args: pulumi_mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        return _id_of(args.typ, args.name, args.inputs), dict(args.inputs)
+
+    def call(self, args: pulumi_mocks.MockCallArgs) -> Any:
+        self.calls.append((args.token, dict(args.args)))
+        if args.token == "gcp:organizations/getProject:getProject":
+            return {"number": PROJECT_NUMBERS.get(args.args["projectId"], "99")}
+        if args.token == "gcp:bigquery/getTable:getTable":
+            return {"schema": TABLE_COLUMNS}
+        if args.token == "pulumi:pulumi:readStackResourceOutputs":
+            return {"outputs": {}}
+        raise AssertionError(f"unexpected call {args.token}")
+
+
+class _Monitor(pulumi_mocks.MockMonitor):
+    """Keeps what the mocks alone don't see: parents, dependencies and the other options."""
+
+    def __init__(self, mocks: pulumi_mocks.Mocks) -> None:
+        super().__init__(mocks)
+        self.declared: list[Declared] = []
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (the name of the call)
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        if request.type != "pulumi:pulumi:Stack":
+            self.declared.append(
+                Declared(
+                    type=request.type,
+                    name=request.name,
+                    inputs=rpc.deserialize_properties(request.object),
+                    parent=_short(request.parent),
+                    protect=request.protect,
+                    after={urn.rsplit("::", 1)[-1] for urn in request.dependencies},
+                    provider=request.provider.split("::")[3] if request.provider else "",
+                    aliases=[alias.spec.name for alias in request.aliases],
+                    delete_before_replace=request.deleteBeforeReplace,
+                )
+            )
+        return answer
+
+
+def _short(urn: str) -> str:
+    if not urn:
+        return ""
+    kind, name = urn.rsplit("::", 2)[-2:]
+    if kind == "pulumi:pulumi:Stack":
+        return ""
+    return f"{kind.split('$')[-1]} {name}"
+
+
+def _id_of(kind: str, name: str, inputs: dict[str, Any]) -> str | None:
+    """Return ids of the official provider's form, for the resources whose id others are made of."""
+    if kind == "gcp:healthcare/dataset:Dataset":
+        return f"projects/{inputs['project']}/locations/{inputs['location']}/datasets/{inputs['name']}"
+    if kind == "gcp:healthcare/dicomStore:DicomStore":
+        return f"{inputs['dataset']}/dicomStores/{inputs['name']}"
+    if kind == "gcp:bigquery/dataset:Dataset":
+        return f"projects/{inputs['project']}/datasets/{inputs['datasetId']}"
+    if kind == "gcp:pubsub/topic:Topic":
+        return f"projects/{inputs['project']}/topics/{inputs['name']}"
+    return f"{name}_id" if kind.startswith("gcp:") else None
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a program declared, called and put out."""
+
+    declared: list[Declared]
+    calls: list[tuple[str, dict[str, Any]]]
+    result: Any
+
+    def one(self, kind: str, name: str | None = None) -> Declared:
+        """Return the only resource of a type, and of a name if one is given."""
+        (found,) = self.all(kind, name)
+        return found
+
+    def all(self, kind: str, name: str | None = None) -> list[Declared]:
+        """Return the resources of a type."""
+        return [each for each in self.declared if each.type == kind and name in (None, each.name)]
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of the resources of a type, sorted."""
+        return sorted(each.name for each in self.all(kind))
+
+
+@pytest.fixture
+def run() -> Callable[..., Program]:
+    """Run a function that declares resources; its result is resolved."""
+
+    def run_program(declare: Callable[[], Any], *, preview: bool = False) -> Program:
+        mocks = _Mocks()
+        monitor = _Monitor(mocks)
+        pulumi.runtime.set_mocks(mocks, project="imaging", stack="test", preview=preview, monitor=monitor)
+        results: list[Any] = []
+
+        def body() -> pulumi.Output[Any]:
+            return pulumi.Output.from_input(declare()).apply(results.append)
+
+        pulumi.runtime.test(body)()  # type: ignore[no-untyped-call]
+        return Program(monitor.declared, mocks.calls, results[0] if results else None)
+
+    return run_program
