@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 def routes() -> list[Routes]:
     """The handlers of these APIs."""
-    from . import billing, resource_manager, service_usage
+    from . import billing, kms_api, logging_api, pubsub_api, resource_manager, service_usage
 
-    return [resource_manager.routes, service_usage.routes, billing.routes]
+    modules = (resource_manager, service_usage, billing, logging_api, pubsub_api, kms_api)
+    return [module.routes for module in modules]
