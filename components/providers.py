@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pulumi
 import pulumi_gcp as gcp
 
 from components.settings import Settings
