@@ -1,13 +1,15 @@
-"""Placeholder until the handlers land."""
+"""Cloud Healthcare: datasets, DICOM stores, their instances, and the operations that move them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ..routing import Routes
+from ..routing import Routes
 
 
 def routes() -> list[Routes]:
-    """The handlers of this API."""
-    return []
+    """The handlers of this API; a method that none of them names answers 501."""
+    from . import datasets, iam_methods, locations, operation_methods, stores
+
+    groups = Routes("healthcare")
+    for module in (locations, datasets, stores, iam_methods, operation_methods):
+        groups.served.update(module.routes.served)
+    return [groups]

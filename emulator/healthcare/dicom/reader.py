@@ -1,0 +1,338 @@
+"""Reading a DICOM file once: everything the store keeps of it beside its bytes.
+
+pydicom reads the elements. What a hostile file could do to it is bounded here: deflated data that expands without end,
+millions of tiny elements, sequences nested without end, lengths far beyond the end of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import mmap
+import re
+import struct
+import warnings
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import data_element_generator, read_partial
+
+from . import values as read
+from .columns import LARGEST_VALUE, PIXELS
+from .convert import (
+    Context,
+    NestedTooDeeplyError,
+    as_raw,
+    context_of,
+    convert,
+    described,
+    raw_element,
+    raw_value,
+)
+
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # its messages may contain values of patients
+
+#: A deflated file may expand to this many bytes.
+LARGEST_INFLATED = 256 * 1024 * 1024
+#: Files up to this size have too few elements to do harm; larger ones are read through a meter.
+_UNMETERED = 4 * 1024 * 1024
+_MOST_READS = 1_000_000
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_EXPLICIT = b"1.2.840.10008.1.2.1"
+_UID = re.compile(r"[0-9.]{1,64}")
+_LONG_HEADER = frozenset({"OB", "OD", "OF", "OL", "OW", "OV", "UN", "SQ", "UC", "UR", "UT", "SV", "UV"})
+
+#: Attributes that searches answer by default, by level (Google's DICOM conformance statement).
+STUDY_TAGS = (
+    *(0x00080005, 0x00080020, 0x00080030, 0x00080050, 0x00080056, 0x00080090, 0x00080201),
+    *(0x00100010, 0x00100020, 0x00100030, 0x00100040, 0x0020000D, 0x00200010),
+)
+SERIES_TAGS = (0x00080005, 0x00080060, 0x00080201, 0x0008103E, 0x0020000E, 0x00400244, 0x00400245, 0x00400275)
+INSTANCE_TAGS = (
+    *(0x00080005, 0x00080016, 0x00080018, 0x00080056, 0x00080201),
+    *(0x00200013, 0x00280008, 0x00280010, 0x00280011, 0x00280100),
+)
+_WANTED = frozenset((*STUDY_TAGS, *SERIES_TAGS, *INSTANCE_TAGS))
+
+_STUDY_UID, _SERIES_UID, _SOP_UID, _SOP_CLASS = 0x0020000D, 0x0020000E, 0x00080018, 0x00080016
+
+
+class BadInstanceError(Exception):
+    """A file that is no DICOM instance, or none that can be stored.
+
+    Args:
+        message: what is wrong with it.
+        code: number of google.rpc.Code.
+    """
+
+    def __init__(self, message: str, code: int = 3) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class Record(NamedTuple):
+    """What is kept of an instance.
+
+    Attributes:
+        study, series, instance: the UIDs.
+        sop_class, transfer_syntax: UIDs; empty if the file does not say.
+        patient_name, patient_id, accession, referring, study_date, modality: what searches compare.
+        study_json, series_json, instance_json: members of the DICOM JSON objects that searches answer by default.
+        metadata: the DICOM JSON object, compressed with zlib.
+        metadata_size: its size in bytes before that.
+        row: the members of the BigQuery row, without braces.
+        shape: key of the row's columns.
+        columns: those columns (see :func:`emulator.healthcare.dicom.convert.described`).
+        frames: number of frames.
+    """
+
+    study: str
+    series: str
+    instance: str
+    sop_class: str
+    transfer_syntax: str
+    patient_name: str
+    patient_id: str
+    accession: str
+    referring: str
+    study_date: str
+    modality: str
+    study_json: str
+    series_json: str
+    instance_json: str
+    metadata: bytes
+    metadata_size: int
+    row: bytes
+    shape: str
+    columns: str
+    frames: int
+
+
+_shapes: dict[tuple[int, ...], tuple[str, str]] = {}
+
+
+def read_instance(source: bytes | Path) -> Record:
+    """Read a DICOM file.
+
+    Args:
+        source: its bytes, or where it is.
+
+    Raises:
+        BadInstanceError: with the reason why it can't be stored.
+    """
+    hush()
+    if isinstance(source, Path):
+        if source.stat().st_size == 0:
+            raise BadInstanceError("empty DICOM instance found")
+        with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return _guarded(mapped, len(mapped))
+    if not source:
+        raise BadInstanceError("empty DICOM instance found")
+    return _guarded(BytesIO(source), len(source), source)
+
+
+def hush() -> None:
+    """Keep pydicom from warning about odd values: they are data here, and warnings would quote them."""
+    # Again for every file: a context that restores the filters may have removed it meanwhile.
+    warnings.filterwarnings("ignore", module=r"(pydicom|emulator\.healthcare\.dicom)(\..*)?$")
+
+
+def _guarded(file: Any, size: int, data: bytes | None = None) -> Record:
+    try:
+        return _read(file, size, data)
+    except (BadInstanceError, MemoryError):
+        raise
+    except InvalidDicomError:
+        raise BadInstanceError("not a DICOM file: the prefix 'DICM' after the preamble is missing") from None
+    except (NestedTooDeeplyError, RecursionError):
+        raise BadInstanceError("the DICOM instance can't be read: sequences are nested too deeply") from None
+    except _TooManyElementsError:
+        raise BadInstanceError("the DICOM instance can't be read: it has too many elements") from None
+    except Exception as error:  # noqa: BLE001 - a damaged file makes pydicom fail in any way
+        raise BadInstanceError(f"the DICOM instance can't be read: {type(error).__name__}") from None
+
+
+class _TooManyElementsError(Exception):
+    pass
+
+
+class _Metered:
+    """A file that may be read a bounded number of times."""
+
+    def __init__(self, file: Any) -> None:
+        self._read = file.read
+        self.seek = file.seek
+        self.tell = file.tell
+        self._left = _MOST_READS
+
+    def read(self, size: int = -1) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise _TooManyElementsError
+        data: bytes = self._read(size)
+        return data
+
+
+def _read(file: Any, size: int, data: bytes | None) -> Record:
+    head = (data or file)[:4096]
+    deflated = _DEFLATED in head and bytes(head[128:132]) == b"DICM"
+    if deflated and (plain := inflated(file)) is not None:
+        file, size = BytesIO(plain), len(plain)
+    else:
+        deflated = False
+    if size > _UNMETERED:
+        file = _Metered(file)
+
+    seen: list[tuple[str | None, int]] = []
+
+    def at_pixels(tag: Any, vr: str | None, length: int) -> bool:
+        if tag in PIXELS:
+            seen.append((vr, length))
+            return True
+        return False
+
+    dataset = read_partial(file, at_pixels, defer_size=LARGEST_VALUE)
+    elements: Any = dataset._dict  # noqa: SLF001 - the public mapping would convert every value
+    implicit, little = dataset.original_encoding
+    implicit, little = bool(implicit), little is not False
+    ctx = context_of(elements, implicit=implicit, little=little)
+    if seen:
+        _read_behind_pixels(file, size, elements, ctx, seen, at_pixels)
+    meta: Any = dataset.file_meta._dict  # noqa: SLF001 - see above
+    return _record(meta, elements, ctx, deflated=deflated)
+
+
+def _read_behind_pixels(
+    file: Any, size: int, elements: dict[Any, Any], ctx: Context, seen: list[tuple[str | None, int]], stop: Any
+) -> None:
+    """Note the pixel data, and read the few elements that may follow it."""
+    while seen:
+        vr, length = seen.pop()
+        start = file.tell()
+        file.seek(start)
+        group, element = struct.unpack(f"{'<' if ctx.little else '>'}HH", file.read(4))
+        tag = group << 16 | element
+        header = 12 if not ctx.implicit and vr in _LONG_HEADER else 8
+        kind = vr or ("OB" if length == 0xFFFFFFFF else "OW")
+        elements[tag] = raw_element(tag, kind, None if length else b"", length)
+        at = _end_of_fragments(file, start + header, size) if length == 0xFFFFFFFF else start + header + length
+        if at + 8 > size:
+            return
+        file.seek(at)
+        for raw in data_element_generator(
+            file, ctx.implicit, ctx.little, stop_when=stop, defer_size=LARGEST_VALUE, encoding=list(ctx.encodings)
+        ):
+            elements[raw.tag] = raw
+
+
+def _end_of_fragments(file: Any, at: int, size: int) -> int:
+    """Where encapsulated pixel data ends: behind its sequence delimiter."""
+    while at + 8 <= size:
+        file.seek(at)
+        group, element, length = struct.unpack("<HHI", file.read(8))
+        if (group, element) != (0xFFFE, 0xE000):
+            return at + 8
+        at += 8 + length
+    return size
+
+
+def _record(meta: dict[Any, Any], elements: dict[Any, Any], ctx: Context, *, deflated: bool) -> Record:
+    uids = [_text(elements, tag, ctx) for tag in (_STUDY_UID, _SERIES_UID, _SOP_UID)]
+    for name, uid in zip(("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"), uids, strict=True):
+        if not uid:
+            raise BadInstanceError(f"the DICOM instance has no {name}")
+        if not _UID.fullmatch(uid):
+            raise BadInstanceError(f"the {name} of the DICOM instance is not a valid UID")
+    header = {tag: as_raw(element) for tag, element in meta.items() if int(tag) >> 16 == 2}
+    if deflated:
+        header[0x00020010] = raw_element(0x00020010, "UI", _DEFLATED)
+    first = convert(header, context_of({}, implicit=False, little=True))
+    wanted = dict.fromkeys(_WANTED, "")
+    rest = convert(elements, ctx, wanted)
+    tokens = (*first.tokens, *rest.tokens)
+    shape = _shapes.get(tokens)
+    if shape is None:
+        columns = json.dumps(described(tokens), separators=(",", ":"))
+        shape = _shapes[tokens] = (hashlib.sha256(columns.encode()).hexdigest()[:24], columns)
+        if len(_shapes) > 10_000:
+            _shapes.clear()
+    row = [*first.row, *rest.row]
+    if dropped := [*first.dropped, *rest.dropped]:
+        row.append(f'"DroppedTags":[{",".join(dropped)}]')
+    text = f"{{{','.join(rest.meta)}}}".encode("utf-8", "replace")
+    frames = _text(elements, 0x00280008, ctx)
+    return Record(
+        study=uids[0],
+        series=uids[1],
+        instance=uids[2],
+        sop_class=_text(elements, _SOP_CLASS, ctx),
+        transfer_syntax=_text(header, 0x00020010, ctx),
+        patient_name=_text(elements, 0x00100010, ctx, "PN"),
+        patient_id=_text(elements, 0x00100020, ctx, "LO"),
+        accession=_text(elements, 0x00080050, ctx, "SH"),
+        referring=_text(elements, 0x00080090, ctx, "PN"),
+        study_date=_text(elements, 0x00080020, ctx),
+        modality=_text(elements, 0x00080060, ctx),
+        study_json=",".join(wanted[tag] for tag in STUDY_TAGS if wanted[tag]),
+        series_json=",".join(wanted[tag] for tag in SERIES_TAGS if wanted[tag]),
+        instance_json=",".join(wanted[tag] for tag in INSTANCE_TAGS if wanted[tag]),
+        metadata=zlib.compress(text, 1),
+        metadata_size=len(text),
+        row=",".join(row).encode("utf-8", "replace"),
+        shape=shape[0],
+        columns=shape[1],
+        frames=int(frames) if frames.isdigit() and len(frames) < 9 else 1,
+    )
+
+
+def _text(elements: dict[Any, Any], tag: int, ctx: Context, vr: str = "UI") -> str:
+    """The first value of an element as text; empty if it has none."""
+    value = raw_value(elements, tag)
+    found = read.text_values(vr, value, ctx.encodings) if value else []
+    return found[0] if found else ""
+
+
+def inflated(file: Any) -> bytes | None:
+    """A deflated file as an ordinary one, as far as it may expand; None if its header says that it is not deflated.
+
+    Raises:
+        BadInstanceError: it expands to too much, or is damaged.
+    """
+    file.seek(0)
+    data: bytes = file.read()
+    end, syntax = _end_of_header(data)
+    if syntax is None or data[syntax[0] : syntax[1]].rstrip(b"\0 ") != _DEFLATED:
+        return None
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        plain = stream.decompress(data[end:], LARGEST_INFLATED)
+    except zlib.error as error:
+        raise BadInstanceError(f"the deflated DICOM instance is damaged: {error}") from None
+    if stream.unconsumed_tail:
+        raise BadInstanceError(f"the deflated DICOM instance expands to more than {LARGEST_INFLATED >> 20} MiB")
+    padded = _EXPLICIT.ljust(syntax[1] - syntax[0], b"\0")
+    return data[: syntax[0]] + padded + data[syntax[1] : end] + plain
+
+
+def _end_of_header(data: bytes) -> tuple[int, tuple[int, int] | None]:
+    """Where group 0002 ends, and where in it the transfer syntax is."""
+    at, syntax = 132, None
+    while at + 8 <= len(data):
+        group, element = struct.unpack_from("<HH", data, at)
+        if group != 2:
+            break
+        if data[at + 4 : at + 6].decode("latin-1") in _LONG_HEADER:
+            start = at + 12
+            (length,) = struct.unpack_from("<I", data, at + 8) if start <= len(data) else (0,)
+        else:
+            start = at + 8
+            (length,) = struct.unpack_from("<H", data, at + 6)
+        if element == 0x0010:
+            syntax = (start, start + length)
+        at = start + length
+    return at, syntax

@@ -1,0 +1,57 @@
+"""Field masks of patch methods."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from ..errors import invalid
+
+
+def merged(old: dict[str, Any], new: dict[str, Any], mask: str, fields: tuple[str, ...]) -> dict[str, Any]:
+    """A document with the masked fields taken from another.
+
+    Args:
+        old: what there is; it stays as it is.
+        new: the request body.
+        mask: comma-separated paths, camel case or snake case, perhaps nested (``notificationConfig.pubsubTopic``);
+            ``*`` stands for all fields that can be changed.
+        fields: the fields that can be changed.
+
+    Raises:
+        ApiError: 400 if the mask is missing or names a field that can't be changed.
+    """
+    paths = [path.strip() for path in mask.split(",") if path.strip()]
+    if not paths:
+        raise invalid(f"update_mask is required; the fields that can be updated are {', '.join(fields)}")
+    if paths == ["*"]:
+        paths = list(fields)
+    result = copy.deepcopy(old)
+    for path in paths:
+        names = path.split(".")
+        names[0] = _camel(names[0])
+        if names[0] not in fields:
+            raise invalid(f"invalid update_mask path {path!r}: the fields that can be updated are {', '.join(fields)}")
+        # The keys of labels are the user's own; everything else is in camel case.
+        names[1:] = [".".join(names[1:])] if names[0] == "labels" and len(names) > 1 else [_camel(n) for n in names[1:]]
+        _copy(result, new, names)
+    return result
+
+
+def _copy(target: dict[str, Any], source: Any, names: list[str]) -> None:
+    *above, last = names
+    for name in above:
+        source = source.get(name) if isinstance(source, dict) else None
+        inner = target.get(name)
+        if not isinstance(inner, dict):
+            inner = target[name] = {}
+        target = inner
+    if isinstance(source, dict) and source.get(last) is not None:
+        target[last] = copy.deepcopy(source[last])
+    else:
+        target.pop(last, None)
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(part[:1].upper() + part[1:] for part in tail)

@@ -1,0 +1,379 @@
+"""The instances of all DICOM stores, with what searches, exports and metrics need of them.
+
+Kept in SQLite: in memory, or in a file of the data directory (write-ahead log: what was acknowledged survives a killed
+process). The bytes themselves are blobs, shared with the Cloud Storage objects they were imported from.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..clock import now, rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ..runtime import Emulator
+    from .dicom.reader import Record
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS shapes (key TEXT PRIMARY KEY, columns TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS studies (
+  id INTEGER PRIMARY KEY, store INTEGER NOT NULL, uid TEXT NOT NULL,
+  patient_name TEXT, patient_id TEXT, accession TEXT, referring TEXT, study_date TEXT, json TEXT,
+  UNIQUE (store, uid));
+CREATE INDEX IF NOT EXISTS studies_patient ON studies (store, patient_id);
+CREATE INDEX IF NOT EXISTS studies_name ON studies (store, patient_name);
+CREATE INDEX IF NOT EXISTS studies_accession ON studies (store, accession);
+CREATE INDEX IF NOT EXISTS studies_date ON studies (store, study_date);
+CREATE INDEX IF NOT EXISTS studies_referring ON studies (store, referring);
+CREATE TABLE IF NOT EXISTS series (
+  id INTEGER PRIMARY KEY, store INTEGER NOT NULL, study INTEGER NOT NULL, uid TEXT NOT NULL, modality TEXT, json TEXT,
+  UNIQUE (study, uid));
+CREATE INDEX IF NOT EXISTS series_uid ON series (store, uid);
+CREATE INDEX IF NOT EXISTS series_modality ON series (store, modality);
+CREATE TABLE IF NOT EXISTS instances (
+  id INTEGER PRIMARY KEY, store INTEGER NOT NULL, series INTEGER NOT NULL, uid TEXT NOT NULL, sop_class TEXT,
+  transfer_syntax TEXT, frames INTEGER, json TEXT, blob TEXT NOT NULL, size INTEGER NOT NULL, class TEXT NOT NULL,
+  class_time TEXT NOT NULL, updated TEXT NOT NULL, metadata BLOB, metadata_size INTEGER NOT NULL, row BLOB, shape TEXT,
+  UNIQUE (series, uid));
+CREATE INDEX IF NOT EXISTS instances_store ON instances (store);
+CREATE INDEX IF NOT EXISTS instances_uid ON instances (store, uid);
+"""
+
+
+class Instance(NamedTuple):
+    """An instance that is stored.
+
+    Attributes:
+        id: key within the emulator; later instances have larger ones.
+        study, series, uid: its UIDs.
+        blob: id of the blob that holds its bytes.
+        size: bytes.
+        storage_class: ``STANDARD``, ``NEARLINE``, ``COLDLINE`` or ``ARCHIVE``.
+    """
+
+    id: int
+    study: str
+    series: str
+    uid: str
+    sop_class: str
+    transfer_syntax: str
+    frames: int
+    blob: str
+    size: int
+    storage_class: str
+    class_time: str
+    updated: str
+    metadata_size: int
+    modality: str
+
+    @property
+    def path(self) -> str:
+        """``studies/…/series/…/instances/…``."""
+        return f"studies/{self.study}/series/{self.series}/instances/{self.uid}"
+
+
+_FIELDS = (
+    "i.id, t.uid, s.uid, i.uid, i.sop_class, i.transfer_syntax, i.frames, i.blob, i.size, i.class, i.class_time,"
+    " i.updated, i.metadata_size, s.modality"
+)
+_JOIN = "instances i JOIN series s ON s.id = i.series JOIN studies t ON t.id = s.study"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is."""
+
+    studies: int
+    series: int
+    instances: int
+    blob_bytes: int
+    structured_bytes: int
+
+    def to_json(self, *, studies: bool = False, series: bool = False) -> dict[str, str]:
+        """As the metrics of stores, studies and series show it."""
+        found = {"studyCount": str(self.studies)} if studies else {}
+        if series:
+            found["seriesCount"] = str(self.series)
+        return found | {
+            "instanceCount": str(self.instances),
+            "blobStorageSizeBytes": str(self.blob_bytes),
+            "structuredStorageSizeBytes": str(self.structured_bytes),
+        }
+
+
+class Path(NamedTuple):
+    """A part of a store: all of it, a study, a series or an instance."""
+
+    study: str = ""
+    series: str = ""
+    instance: str = ""
+
+    def where(self, store: int) -> tuple[str, list[Any]]:
+        """An SQL condition on the joined tables, and its arguments."""
+        condition, arguments = "i.store = ?", [store]
+        for column, value in (("t.uid", self.study), ("s.uid", self.series), ("i.uid", self.instance)):
+            if value:
+                condition += f" AND {column} = ?"
+                arguments.append(value)  # type: ignore[arg-type]
+        if self.study:
+            condition += " AND t.store = ?"
+            arguments.append(store)
+        return condition, arguments
+
+
+class New(NamedTuple):
+    """An instance to be stored: what was read of it, and where its bytes are."""
+
+    record: Record
+    blob: str
+    size: int
+    storage_class: str = "STANDARD"
+
+
+class Instances:
+    """All instances.
+
+    Args:
+        emulator: where they belong.
+    """
+
+    def __init__(self, emulator: Emulator) -> None:
+        from .operations import Operations
+
+        emulator.service(Operations)  # so that operations are told to stop before this is closed
+        self._emulator = emulator
+        data = emulator.state.data
+        self.lock = threading.RLock()
+        self._database = sqlite3.connect(
+            ":memory:" if data is None else data / "instances.sqlite",
+            check_same_thread=False,
+            isolation_level=None,
+            cached_statements=512,
+        )
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.executescript(_TABLES)
+        self._shapes = {key for (key,) in self._database.execute("SELECT key FROM shapes")}
+        # Ids of studies and series that were used lately: (store, UID) and (study, UID).
+        self._studies: dict[tuple[int, str], int] = {}
+        self._series: dict[tuple[int, str], int] = {}
+        emulator.on_reset(self._clear)
+        emulator.on_close(self._close)
+
+    # -- writing --
+
+    def add(self, store: int, new: Iterable[New]) -> list[bool]:
+        """Store instances; all are on disk when this returns.
+
+        Args:
+            store: number of the DICOM store.
+            new: the instances.
+
+        Returns:
+            For each whether it was stored; False: the store has an instance with these UIDs already.
+        """
+        moment = rfc3339(now())
+        added: list[bool] = []
+        with self.lock:
+            execute = self._database.execute
+            execute("BEGIN IMMEDIATE")
+            try:
+                for record, blob, size, storage_class in new:
+                    if record.shape not in self._shapes:
+                        execute("INSERT OR IGNORE INTO shapes VALUES (?, ?)", (record.shape, record.columns))
+                        self._shapes.add(record.shape)
+                    series = self._series_id(store, record)
+                    done = execute(
+                        "INSERT OR IGNORE INTO instances (store, series, uid, sop_class, transfer_syntax, frames, json,"
+                        " blob, size, class, class_time, updated, metadata, metadata_size, row, shape)"
+                        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                        (
+                            *(store, series, record.instance, record.sop_class, record.transfer_syntax, record.frames),
+                            *(record.instance_json, blob, size, storage_class, moment, moment),
+                            *(record.metadata, record.metadata_size, record.row, record.shape),
+                        ),
+                    )
+                    added.append(done.rowcount == 1)
+            except BaseException:
+                execute("ROLLBACK")
+                self._forget_ids()
+                self._shapes = {key for (key,) in execute("SELECT key FROM shapes")}
+                raise
+            execute("COMMIT")
+        return added
+
+    def _series_id(self, store: int, record: Record) -> int:
+        study = self._studies.get((store, record.study))
+        if study is None:
+            study = self._id_of(
+                "SELECT id FROM studies WHERE store = ? AND uid = ?",
+                (store, record.study),
+                "INSERT INTO studies (store, uid, patient_name, patient_id, accession, referring, study_date, json)"
+                " VALUES (?,?,?,?,?,?,?,?)",
+                (
+                    *(store, record.study, record.patient_name, record.patient_id, record.accession, record.referring),
+                    *(record.study_date, record.study_json),
+                ),
+            )
+            self._studies[store, record.study] = study
+        series = self._series.get((study, record.series))
+        if series is None:
+            series = self._id_of(
+                "SELECT id FROM series WHERE study = ? AND uid = ?",
+                (study, record.series),
+                "INSERT INTO series (store, study, uid, modality, json) VALUES (?,?,?,?,?)",
+                (store, study, record.series, record.modality, record.series_json),
+            )
+            self._series[study, record.series] = series
+        if len(self._series) > 10_000:
+            self._forget_ids()
+        return series
+
+    def _id_of(self, select: str, key: tuple[Any, ...], insert: str, values: tuple[Any, ...]) -> int:
+        found = self._database.execute(select, key).fetchone()
+        if found is not None:
+            return int(found[0])
+        return int(self._database.execute(insert, values).lastrowid or 0)
+
+    def delete(self, store: int, path: Path) -> list[Instance]:
+        """Delete a part of a store; returns what was there."""
+        condition, arguments = path.where(store)
+        with self.lock:
+            gone = [
+                Instance(*row)
+                for row in self._database.execute(f"SELECT {_FIELDS} FROM {_JOIN} WHERE {condition}", arguments)  # noqa: S608 - constants only
+            ]
+            execute = self._database.execute
+            execute("BEGIN IMMEDIATE")
+            self._database.executemany("DELETE FROM instances WHERE id = ?", [(one.id,) for one in gone])
+            for study, series in {(one.study, one.series) for one in gone}:
+                execute(
+                    "DELETE FROM series WHERE store = ? AND uid = ? AND study = (SELECT id FROM studies WHERE store = ?"
+                    " AND uid = ?) AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.series = series.id)",
+                    (store, series, store, study),
+                )
+            for study in {one.study for one in gone}:
+                execute(
+                    "DELETE FROM studies WHERE store = ? AND uid = ?"
+                    " AND NOT EXISTS (SELECT 1 FROM series s WHERE s.study = studies.id)",
+                    (store, study),
+                )
+            execute("COMMIT")
+            self._forget_ids()
+        self._release([one.blob for one in gone])
+        return gone
+
+    def delete_store(self, store: int) -> None:
+        """Delete everything in a store."""
+        with self.lock:
+            blobs = [blob for (blob,) in self._database.execute("SELECT blob FROM instances WHERE store = ?", (store,))]
+            self._database.execute("BEGIN IMMEDIATE")
+            for table in ("instances", "series", "studies"):
+                self._database.execute(f"DELETE FROM {table} WHERE store = ?", (store,))  # noqa: S608 - constants only
+            self._database.execute("COMMIT")
+            self._forget_ids()
+        self._release(blobs)
+
+    def set_class(self, ids: Iterable[int], storage_class: str) -> None:
+        """Move instances to a storage class."""
+        moment = rfc3339(now())
+        with self.lock:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany(
+                "UPDATE instances SET class = ?, class_time = ?, updated = ? WHERE id = ?",
+                [(storage_class, moment, moment, number) for number in ids],
+            )
+            self._database.execute("COMMIT")
+
+    def _release(self, blobs: list[str]) -> None:
+        from ..storage.service import release_blob
+
+        for blob in blobs:
+            release_blob(self._emulator, blob)
+
+    def _forget_ids(self) -> None:
+        self._studies.clear()
+        self._series.clear()
+
+    def _clear(self) -> None:
+        with self.lock:
+            for table in ("instances", "series", "studies", "shapes"):
+                self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - constants only
+            self._shapes.clear()
+            self._forget_ids()
+
+    def _close(self) -> None:
+        with self.lock:
+            self._database.close()
+
+    # -- reading --
+
+    def query(self, sql: str, arguments: Iterable[Any] = ()) -> list[Any]:
+        """All rows of a query."""
+        with self.lock:
+            return self._database.execute(sql, tuple(arguments)).fetchall()
+
+    def counts(self, store: int, path: Path = Path()) -> Counts:  # noqa: B008 - immutable
+        """How much there is in a part of a store."""
+        if not path.study:
+            (totals,) = self.query(
+                "SELECT COUNT(*), COALESCE(SUM(size), 0), COALESCE(SUM(metadata_size), 0)"
+                " FROM instances WHERE store = ?",
+                (store,),
+            )
+            (studies,) = self.query("SELECT COUNT(*) FROM studies WHERE store = ?", (store,))
+            (series,) = self.query("SELECT COUNT(*) FROM series WHERE store = ?", (store,))
+            return Counts(studies[0], series[0], *totals)
+        condition, arguments = path.where(store)
+        (found,) = self.query(
+            "SELECT COUNT(DISTINCT t.id), COUNT(DISTINCT s.id), COUNT(*), COALESCE(SUM(i.size), 0),"  # noqa: S608 - constants only
+            f" COALESCE(SUM(i.metadata_size), 0) FROM {_JOIN} WHERE {condition}",
+            arguments,
+        )
+        return Counts(*found)
+
+    def find(self, store: int, path: Path, limit: int = -1, offset: int = 0) -> list[Instance]:
+        """The instances of a part of a store, in the order in which they were stored."""
+        condition, arguments = path.where(store)
+        rows = self.query(
+            f"SELECT {_FIELDS} FROM {_JOIN} WHERE {condition} ORDER BY i.id LIMIT ? OFFSET ?",  # noqa: S608 - constants only
+            (*arguments, limit, offset),
+        )
+        return [Instance(*row) for row in rows]
+
+    def metadata(self, ids: list[int]) -> dict[int, bytes]:
+        """The compressed DICOM JSON of instances by id."""
+        found: dict[int, bytes] = {}
+        for at in range(0, len(ids), 500):
+            part = ids[at : at + 500]
+            marks = ",".join("?" * len(part))
+            found.update(self.query(f"SELECT id, metadata FROM instances WHERE id IN ({marks})", part))  # noqa: S608 - marks only
+        return found
+
+    def shapes(self, keys: Iterable[str]) -> dict[str, list[list[Any]]]:
+        """The columns of rows by the key of their shape."""
+        known = dict(self.query("SELECT key, columns FROM shapes"))
+        return {key: json.loads(known[key]) for key in keys}
+
+    def pages(self, sql: str, store: int, size: int = 2000) -> Iterator[list[Any]]:
+        """All rows of a store in portions, without holding others up in between.
+
+        Args:
+            sql: a query with ``?`` for the store and ``?`` for the id after which it goes on, its first column the id,
+                ordered by it, and a ``?`` for the number of rows.
+            store: number of the DICOM store.
+            size: rows per portion.
+        """
+        last = 0
+        while True:
+            rows = self.query(sql, (store, last, size))
+            if not rows:
+                return
+            yield rows
+            last = rows[-1][0]
