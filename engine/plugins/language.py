@@ -18,13 +18,11 @@ from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import grpc
+from google.protobuf import empty_pb2, json_format
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
+
 from engine.plugins import hosting
-
-hosting.bare_packages("pulumi", "pulumi.runtime", "pulumi.runtime.proto")
-
-import grpc  # noqa: E402 - the bare packages come first
-from google.protobuf import empty_pb2, json_format  # noqa: E402
-from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

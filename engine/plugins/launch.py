@@ -19,6 +19,10 @@ def main() -> None:
         runpy.run_path(str(Path(__file__).with_name("dynamic.py")), run_name="__main__")
         return
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    from engine.plugins.hosting import bare_packages
+
+    # Only the protocol is needed of pulumi; the rest of it would double the time to start.
+    bare_packages("pulumi", "pulumi.runtime", "pulumi.runtime.proto")
     if plugin == "language":
         from engine.plugins.language import main as run
     elif plugin == "gcp":

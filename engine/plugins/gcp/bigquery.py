@@ -231,6 +231,7 @@ TABLE = ResourceType(
         text("etag", output=True),
         text("location", output=True),
         text("type", output=True),
+        text("generatedSchemaColumns", wire=None, output=True),
         integer("creationTime", output=True),
         integer("lastModifiedTime", output=True),
         integer("numBytes", output=True),

@@ -6,20 +6,17 @@ import sys
 from concurrent import futures
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+import grpc
+from google.protobuf import empty_pb2, struct_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+
 from engine.plugins import hosting
-
-hosting.bare_packages("pulumi", "pulumi.runtime", "pulumi.runtime.proto")
-
-import grpc  # noqa: E402 - the bare packages come first
-from google.protobuf import empty_pb2, struct_pb2  # noqa: E402
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc  # noqa: E402
-
-from engine.plugins.gcp.catalog import FUNCTIONS, TYPES, AnyType  # noqa: E402
-from engine.plugins.gcp.comparing import Change, imported_inputs, refreshed_inputs  # noqa: E402
-from engine.plugins.gcp.provider import Provider, decode_settings  # noqa: E402
-from engine.plugins.gcp.resource import PartlyCreated, ResourceError  # noqa: E402
-from engine.plugins.gcp.rest import ApiError  # noqa: E402
-from engine.plugins.gcp.values import UNKNOWN, from_struct, has_unknown, to_struct  # noqa: E402
+from engine.plugins.gcp.catalog import FUNCTIONS, TYPES, AnyType
+from engine.plugins.gcp.comparing import Change, imported_inputs, refreshed_inputs
+from engine.plugins.gcp.provider import Provider, decode_settings
+from engine.plugins.gcp.resource import PartlyCreated, ResourceError
+from engine.plugins.gcp.rest import ApiError
+from engine.plugins.gcp.values import UNKNOWN, from_struct, has_unknown, to_struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable

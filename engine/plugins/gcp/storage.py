@@ -240,7 +240,7 @@ def _change_object(
     changed: set[str],
 ) -> State:
     del olds
-    if changed & {"content", "source", "sourceMd5hash"}:
+    if changed & {"content", "source", "sourceMd5hash", "detectMd5hash"}:
         return _upload(kind, provider, values)
     metadata = {name: values.get(name) for name in ("metadata", "eventBasedHold", "temporaryHold") if name in changed}
     if metadata:
@@ -280,7 +280,7 @@ BUCKET_OBJECT = ResourceType(
         flag("eventBasedHold"),
         flag("temporaryHold"),
         DELETION_POLICY,
-        text("detectMd5hash", wire=None, output=True),
+        text("detectMd5hash", wire=None, keeps=True),
         text("crc32c", output=True),
         integer("generation", output=True),
         text("md5hash", wire=None, output=True),
