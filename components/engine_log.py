@@ -14,6 +14,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from operations.clock import InterruptibleClock
+
 _ADDRESS = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\]):\d+")
 _LINE_EVERY = 55.0
 _LOOK_FOR_ENGINE_EVERY = 5.0
@@ -22,6 +24,10 @@ _MISSES = 3
 _lock = threading.Lock()
 _stub: Any = None
 _prepared = False
+
+
+#: The time that waits in this process go by.
+clock = InterruptibleClock()
 
 
 class Failure(Exception):  # noqa: N818 - it is an outcome, and its name never shows
@@ -65,6 +71,7 @@ def in_provider_process() -> None:
         return
     _prepared = True  # the server configures one provider at a time
     _hide_tracebacks_of_failures()
+    _end_waits_when_cancelled()
     threading.Thread(target=_end_with_engine, daemon=True).start()
 
 
@@ -103,6 +110,26 @@ def _hide_tracebacks_of_failures() -> None:
         return str(error) if isinstance(error, Failure) else original(limit, chain)
 
     traceback.format_exc = format_exc
+
+
+def _end_waits_when_cancelled() -> None:
+    """Let the first Ctrl-C end the waits; the operations go on, and the next `pulumi up` waits for them again.
+
+    The engine tells its plugins by the call Cancel and then waits for what they are doing, which may take hours. The
+    dynamic provider's server has bound a `Cancel` that does nothing, so its code is exchanged.
+    """
+    servicer = getattr(sys.modules["__main__"], "DynamicResourceProviderServicer", None)
+    if servicer is not None:
+        servicer.Cancel.__code__ = _cancel.__code__
+
+
+def _cancel(self: Any, request: Any, context: Any) -> Any:  # noqa: ARG001 - takes the place of a server's method
+    from google.protobuf import empty_pb2
+
+    from components.engine_log import clock
+
+    clock.interrupt()
+    return empty_pb2.Empty()
 
 
 def _end_with_engine() -> None:

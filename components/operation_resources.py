@@ -152,6 +152,7 @@ class AwaitedOperation(Resource, module="imaging", name="AwaitedOperation"):
 
 
 def _start(props: Mapping[str, Any]) -> dict[str, Any]:
+    from operations.clock import InterruptedWaitError
     from operations.errors import OperationsError
     from operations.invalid import InputError
     from operations.start import start
@@ -166,8 +167,11 @@ def _start(props: Mapping[str, Any]) -> dict[str, Any]:
             request,
             limits=_limits(props),
             service_agent=_text(props, "serviceAgent"),
-            say=lambda text: engine_log.progress(urn, text),
+            say=engine_log.ProgressLine(urn),
+            clock=engine_log.clock,
         )
+    except InterruptedWaitError as error:
+        raise engine_log.Failure(f'{_kind(props)} "{props["label"]}": interrupted before it was started') from error
     except (OperationsError, InputError) as error:
         raise engine_log.Failure(f'{_kind(props)} "{props["label"]}" could not be started: {error}') from error
     return {
@@ -294,6 +298,7 @@ def _previous(props: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _await(props: Mapping[str, Any]) -> dict[str, Any]:
+    from operations.clock import InterruptedWaitError
     from operations.errors import OperationsError
     from operations.invalid import InputError
     from operations.report import conclude, failure_report, problem_of
@@ -307,7 +312,12 @@ def _await(props: Mapping[str, Any]) -> dict[str, Any]:
         request = _request(props, _text(props, "filterUri"))
         outcome = _wait_out_grants(connection, props, request, facts)
         engine_log.progress(urn, "checking the result")
-        outcome = conclude(connection, outcome, request, facts)
+        outcome = conclude(connection, outcome, request, facts, engine_log.clock)
+    except InterruptedWaitError as error:
+        raise engine_log.Failure(
+            f"{title}: interrupted; operation {props['operation']} goes on\n"
+            "  do      run `pulumi up` to go on waiting for it"
+        ) from error
     except WaitTimeoutError as error:
         raise engine_log.Failure(
             f"{title}: {error}\n  do      run `pulumi up` to go on waiting for the same operation; "
@@ -336,7 +346,6 @@ def _wait_out_grants(
     connection: "Connection", props: Mapping[str, Any], request: "Request", facts: "Facts"
 ) -> "Outcome":
     """Wait for the operation. One that fails because grants have no effect yet is started anew, for a bounded time."""
-    from operations.clock import SYSTEM_CLOCK
     from operations.errors import passes_with_grants
     from operations.outcome import seconds_of
     from operations.retrying import Pauses
@@ -344,7 +353,7 @@ def _wait_out_grants(
 
     urn, operation = str(props["urn"]), str(props["operation"])
     show = engine_log.ProgressLine(urn)
-    pauses = Pauses(SYSTEM_CLOCK)
+    pauses = Pauses(engine_log.clock)
     until = seconds_of(str(props["startedAt"])) + float(props["permissionWait"])
     while True:
         outcome = _waiter(props).wait(
@@ -358,8 +367,8 @@ def _wait_out_grants(
         if not passes_with_grants(outcome.error_code, outcome.error_message) or time.time() + pause > until:
             return outcome
         show(f"waiting for the service agent's permissions to take effect: {outcome.error_message}")
-        time.sleep(pause)
-        started = start(connection, request, limits=_limits(props), say=show, facts=facts)
+        engine_log.clock.sleep(pause)
+        started = start(connection, request, limits=_limits(props), say=show, clock=engine_log.clock, facts=facts)
         operation = started.operation
         engine_log.info(urn, f"started anew, now that permissions may have taken effect: {operation}")
 
@@ -485,7 +494,7 @@ def _waiter(props: Mapping[str, Any]) -> "Waiter":
     from operations.wait import Waiter
 
     connection = _connection(props)
-    return _waiters.setdefault(f"{id(connection)}", Waiter(connection))
+    return _waiters.setdefault(f"{id(connection)}", Waiter(connection, engine_log.clock))
 
 
 def _kind(props: Mapping[str, Any]) -> str:

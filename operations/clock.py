@@ -50,3 +50,45 @@ class SystemClock:
 
 
 SYSTEM_CLOCK = SystemClock()
+
+
+class InterruptedWaitError(Exception):
+    """Somebody wants the program to end while it was waiting."""
+
+
+class InterruptibleClock(SystemClock):
+    """The real time, whose waits end with an exception once `interrupt` was called."""
+
+    _LONGEST_NAP = 0.5
+
+    def __init__(self) -> None:
+        """Begin uninterrupted."""
+        self._interrupted = threading.Event()
+
+    def interrupt(self) -> None:
+        """End the waits that are under way, and every later one."""
+        self._interrupted.set()
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass.
+
+        Raises:
+            InterruptedWaitError: `interrupt` was called.
+        """
+        if self._interrupted.wait(seconds):
+            raise InterruptedWaitError
+
+    def wait(self, condition: threading.Condition, seconds: float) -> None:
+        """Let time pass, less when `condition` is notified, and never long: callers look at the time themselves.
+
+        Raises:
+            InterruptedWaitError: `interrupt` was called.
+        """
+        condition.wait(min(seconds, self._LONGEST_NAP))
+        if self._interrupted.is_set():
+            raise InterruptedWaitError
+
+
+def uninterrupted(clock: Clock) -> Clock:
+    """Return a clock for short waits that must come to their end, such as finding out what was started."""
+    return SYSTEM_CLOCK if isinstance(clock, InterruptibleClock) else clock

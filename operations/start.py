@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from operations.checks import Facts, check_start
-from operations.clock import SYSTEM_CLOCK, Clock
+from operations.clock import SYSTEM_CLOCK, Clock, uninterrupted
 from operations.connection import Connection
 from operations.durations import format_duration
 from operations.errors import (
@@ -114,7 +114,7 @@ def start(
                 sends += 1
                 waited = clock.monotonic() - begin
                 if _may_be_accepted(error):
-                    found = _find_started(connection, request, known, error, clock)
+                    found = _find_started(connection, request, known, error, uninterrupted(clock))
                     if found is not None:
                         say(f"the answer to the start was lost; adopted {found}")
                         return Started(found, request, facts, time, adopted=True)
