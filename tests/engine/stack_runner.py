@@ -1,0 +1,119 @@
+"""Runs this project's program with the real CLI, in a project folder and a backend of its own."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import engine
+
+ROOT = Path(__file__).resolve().parents[2]
+# What the program consists of; the rest of the repository stays out of its folder.
+PROGRAM = ("__main__.py", "Pulumi.yaml", "components", "operations", "queries", ".venv")
+
+
+class StackFailedError(AssertionError):
+    """The CLI ended with an error; the text is what it said."""
+
+
+class Stack:
+    """One stack of the program.
+
+    Attributes:
+        config: the stack's configuration, by key; change it between calls.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any], name: str = "test") -> None:
+        self.config = config
+        self._name = name
+        self._project = folder / "project"
+        self._project.mkdir(parents=True)
+        for each in PROGRAM:
+            (self._project / each).symlink_to(ROOT / each)
+        backend = folder / "backend"
+        backend.mkdir()
+        engine.ensure()
+        self._environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "GOOGLE_"))},
+            **engine.environment(),
+            "PULUMI_BACKEND_URL": f"file://{backend}",
+            "PULUMI_CONFIG_PASSPHRASE": "test",
+        }
+        self._run("stack", "init", name)
+        self._file = self._project / f"Pulumi.{name}.yaml"
+        self._salt = re.findall(r"encryptionsalt: (\S+)", self._file.read_text(encoding="utf-8"))[0]
+
+    def up(self, *options: str) -> str:
+        """Deploy. Returns what the CLI said; raises if it failed."""
+        return self._run("up", "--yes", "--skip-preview", *options)
+
+    def up_fails(self, *options: str) -> str:
+        """Deploy, which must fail. Returns what the CLI said."""
+        try:
+            said = self.up(*options)
+        except StackFailedError as failed:
+            return str(failed)
+        raise AssertionError(f"`pulumi up` was expected to fail:\n{said}")
+
+    def preview(self) -> dict[str, str]:
+        """Return what an `up` would do: the step of each resource by `type name`, without those that stay the same."""
+        steps = json.loads(self._run("preview", "--json"))["steps"]
+        return {
+            f"{step['urn'].split('::')[2].split('$')[-1]} {step['urn'].split('::', 3)[3]}": step["op"]
+            for step in steps
+            if step["op"] != "same"
+        }
+
+    def preview_fails(self) -> str:
+        """Preview, which must fail. Returns what the CLI said."""
+        try:
+            said = self._run("preview")
+        except StackFailedError as failed:
+            return str(failed)
+        raise AssertionError(f"`pulumi preview` was expected to fail:\n{said}")
+
+    def refresh(self) -> str:
+        """Read everything again into the state."""
+        return self._run("refresh", "--yes", "--skip-preview")
+
+    def destroy(self) -> str:
+        """Delete everything."""
+        return self._run("destroy", "--yes", "--skip-preview")
+
+    def run(self, *arguments: str) -> str:
+        """Run another command of the CLI on this stack."""
+        return self._run(*arguments)
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the stack's outputs."""
+        found: dict[str, Any] = json.loads(self._run("stack", "output", "--json"))
+        return found
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """Return the state's resources by `type name`."""
+        state = json.loads(self._run("stack", "export"))
+        return {
+            f"{each['type']} {each['urn'].split('::', 3)[3]}": each for each in state["deployment"].get("resources", [])
+        }
+
+    def _run(self, *arguments: str) -> str:
+        if hasattr(self, "_file"):
+            # JSON is YAML too.
+            content = {"config": self.config, "encryptionsalt": self._salt}
+            self._file.write_text(json.dumps(content, indent=2), encoding="utf-8")
+        named = [] if arguments[:2] == ("stack", "init") else ["--stack", self._name]
+        done = subprocess.run(
+            ["pulumi", *arguments, *named, "--non-interactive", "--color", "never"],
+            cwd=self._project,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if "--json" not in arguments and "export" not in arguments else subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise StackFailedError(f"pulumi {' '.join(arguments)}:\n{done.stdout}\n{done.stderr or ''}")
+        return done.stdout
