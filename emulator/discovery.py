@@ -31,6 +31,7 @@ DOCUMENTS: tuple[tuple[str, str], ...] = (
     ("logging", "v2"),
     ("pubsub", "v1"),
     ("cloudkms", "v1"),
+    ("iam", "v1"),
 )
 
 #: APIs that ignore unknown JSON fields and query parameters; all others refuse them.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def routes() -> list[Routes]:
     """The handlers of these APIs."""
-    from . import billing, kms_api, logging_api, pubsub_api, resource_manager, service_usage
+    from . import billing, iam_api, kms_api, logging_api, pubsub_api, resource_manager, service_usage
 
-    modules = (resource_manager, service_usage, billing, logging_api, pubsub_api, kms_api)
+    modules = (resource_manager, service_usage, billing, logging_api, pubsub_api, kms_api, iam_api)
     return [module.routes for module in modules]

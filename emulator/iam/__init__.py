@@ -21,6 +21,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid
+from . import conditions
 from .roles import ROLES, holds
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ _MEMBER_KINDS = (
     "projectEditor",
     "projectViewer",
 )
+#: Kinds of members that stand for those with a basic role on a project.
+_CONVENIENCE = {"projectOwner": "roles/owner", "projectEditor": "roles/editor", "projectViewer": "roles/viewer"}
 _PUBLIC = ("allUsers", "allAuthenticatedUsers")
 _HEALTHCARE_AGENT = "@gcp-sa-healthcare.iam.gserviceaccount.com"
 
@@ -57,6 +60,7 @@ class Iam:
 
     def __init__(self, state: State, settings: Settings, projects: Projects) -> None:
         self._policies: Collection = state.collection("iam.policies")
+        self._roles: Collection = state.collection("iam.roles")
         self._settings = settings
         self._projects = projects
         self._lock = state.lock
@@ -71,7 +75,8 @@ class Iam:
         """
         if principal == OWNER or not self._settings.enforce_iam:
             return True
-        effective = time.time() - self._settings.iam_propagation_seconds
+        moment = time.time()
+        effective = moment - self._settings.iam_propagation_seconds
         for resource in resources:
             policy = self._policies.get(resource)
             if policy is None:
@@ -79,10 +84,12 @@ class Iam:
             since = policy.get("since", {})
             for binding in policy.get("bindings", ()):
                 role = binding["role"]
+                if not self._role_holds(role, permission):
+                    continue
+                if "condition" in binding and not conditions.parse(binding["condition"]["expression"])(moment):
+                    continue
                 for member in binding["members"]:
-                    if not _is(principal, member) or not self._role_holds(role, permission):
-                        continue
-                    if since.get(f"{role} {member}", 0.0) <= effective:
+                    if self._is(principal, member) and since.get(f"{role} {member}", 0.0) <= effective:
                         return True
         return False
 
@@ -155,13 +162,28 @@ class Iam:
                 self._policies.pop(key, None)
 
     def _role_holds(self, role: str, permission: str) -> bool:
-        return holds(role, permission)
+        if not role.startswith("projects/"):
+            return holds(role, permission)
+        custom = self._roles.get(role, {})
+        return not custom.get("deleted") and permission in custom.get("includedPermissions", ())
+
+    def _is(self, principal: str, member: str) -> bool:
+        kind, _, rest = member.partition(":")
+        basic = _CONVENIENCE.get(kind)
+        if basic is None:
+            return _is(principal, member)
+        # Everybody who has a basic role on the project: a convenience of buckets and BigQuery datasets.
+        bindings = self._policies.get(f"projects/{rest}", {}).get("bindings", ())
+        members = [one for binding in bindings if binding["role"] == basic for one in binding["members"]]
+        return any(_is(principal, one) for one in members)
 
     def _checked(self, binding: dict[str, Any]) -> dict[str, Any]:
         role = binding.get("role", "")
         custom = role.startswith(("projects/", "organizations/"))
         if role not in ROLES and not custom and not role.startswith("roles/"):
             raise invalid(f"Role {role} is not supported for this resource.")
+        if role.startswith("projects/") and self._roles.get(role, {"deleted": True}).get("deleted"):
+            raise invalid(f"Role ({role}) does not exist in the resource's hierarchy.")
         members = []
         for member in binding.get("members", ()):
             kind, colon, rest = member.partition(":")
@@ -175,6 +197,7 @@ class Iam:
             members.append(member if kind in ("principal", "principalSet") else _lowered(member))
         checked: dict[str, Any] = {"role": role, "members": sorted(set(members))}
         if binding.get("condition"):
+            conditions.parse(binding["condition"].get("expression") or "")
             checked["condition"] = binding["condition"]
         return checked
 
