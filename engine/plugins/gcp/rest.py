@@ -98,7 +98,7 @@ class ApiError(Exception):
 
 @dataclass
 class Client:
-    """Calls on behalf of one provider instance. Safe to use from many threads; each keeps its own connections.
+    """Calls on behalf of one provider instance. Safe to use from many threads; connections are kept and reused.
 
     Args:
         settings: the provider's configuration, by Pulumi's names.
@@ -107,7 +107,7 @@ class Client:
 
     settings: Mapping[str, Any]
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    _local: threading.local = field(default_factory=threading.local, init=False, repr=False)
+    _idle: dict[str, list[http.client.HTTPConnection]] = field(default_factory=dict, init=False, repr=False)
     _tokens: _Tokens | None = field(default=None, init=False, repr=False)
     _guard: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -191,40 +191,51 @@ class Client:
         if payload is not None:
             headers["Content-Type"] = content_type
         path = f"{parts.path}?{parts.query}"
-        reused = self._connections().get(parts.netloc)
+        reused = self._take(parts.netloc)
         if reused is not None:
             # A server may close a connection that was idle; only a fresh one's failure means anything.
             with contextlib.suppress(ConnectionError, http.client.BadStatusLine, http.client.CannotSendRequest):
-                return self._send(reused, method, path, payload, headers)
-            reused.close()
-            del self._connections()[parts.netloc]
+                return self._send(reused, parts.netloc, method, path, payload, headers)
         connection = self._open(parts.scheme, parts.netloc)
+        return self._send(connection, parts.netloc, method, path, payload, headers)
+
+    def close(self) -> None:
+        """Closes the connections that are kept."""
+        with self._guard:
+            idle, self._idle = self._idle, {}
+        for connection in (each for connections in idle.values() for each in connections):
+            connection.close()
+
+    def _take(self, netloc: str) -> http.client.HTTPConnection | None:
+        with self._guard:
+            connections = self._idle.get(netloc)
+            return connections.pop() if connections else None
+
+    def _send(
+        self,
+        connection: http.client.HTTPConnection,
+        netloc: str,
+        method: str,
+        path: str,
+        payload: bytes | None,
+        headers: dict[str, str],
+    ) -> tuple[int, bytes]:
         try:
-            answer = self._send(connection, method, path, payload, headers)
+            connection.request(method, path, body=payload, headers=headers)
+            response = connection.getresponse()
+            answer = response.status, response.read()
         except BaseException:
             connection.close()
             raise
-        self._connections()[parts.netloc] = connection
+        with self._guard:
+            self._idle.setdefault(netloc, []).append(connection)
         return answer
-
-    @staticmethod
-    def _send(
-        connection: http.client.HTTPConnection, method: str, path: str, payload: bytes | None, headers: dict[str, str]
-    ) -> tuple[int, bytes]:
-        connection.request(method, path, body=payload, headers=headers)
-        response = connection.getresponse()
-        return response.status, response.read()
 
     @staticmethod
     def _open(scheme: str, netloc: str) -> http.client.HTTPConnection:
         if scheme == "https":
             return http.client.HTTPSConnection(netloc, timeout=CALL_SECONDS, context=ssl.create_default_context())
         return http.client.HTTPConnection(netloc, timeout=CALL_SECONDS)
-
-    def _connections(self) -> dict[str, http.client.HTTPConnection]:
-        if not hasattr(self._local, "connections"):
-            self._local.connections = {}
-        return self._local.connections  # type: ignore[no-any-return]
 
     def _token(self) -> str:
         given = self.settings.get("accessToken") or self.environ.get("GOOGLE_OAUTH_ACCESS_TOKEN")

@@ -101,6 +101,7 @@ class GcpProvider(provider_pb2_grpc.ResourceProviderServicer):
         """Keeps the settings for the calls to come."""
         del context
         settings = decode_settings(from_struct(request.args))
+        self._provider.client.close()
         self._provider = Provider({name: value for name, value in settings.items() if value != UNKNOWN})
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
@@ -199,6 +200,10 @@ class GcpProvider(provider_pb2_grpc.ResourceProviderServicer):
         """Calls are short; what runs is left to end."""
         del request, context
         return empty_pb2.Empty()
+
+    def close(self) -> None:
+        """Ends the connections to Google."""
+        self._provider.client.close()
 
     def Attach(self, request: plugin_pb2.PluginAttach, context: grpc.ServicerContext) -> empty_pb2.Empty:
         """Nothing to do: the engine is never called back."""

@@ -77,6 +77,7 @@ def recorder() -> Iterator[Recorder]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def handle_any(self) -> None:
             parts = urlsplit(self.path)
@@ -222,7 +223,8 @@ def plugin(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterato
     for name in ("GOOGLE_PROJECT", "GOOGLE_CLOUD_PROJECT", "GOOGLE_OAUTH_ACCESS_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(GcpProvider(), server)
+    service = GcpProvider()
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(service, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -233,3 +235,4 @@ def plugin(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterato
         assert answer.supportsPreview
         yield Plugin(stub)
     server.stop(0).wait()
+    service.close()
