@@ -35,7 +35,7 @@ class ExportFilter:
         lines: resource paths, `/studies/UID[/series/UID[/instances/UID]]`.
         file: `gs://` URI of a file of such lines; it is read and checked, never changed.
         query: GoogleSQL that selects such lines in its one column.
-        query_project: the project in which the query runs.
+        query_project: the project in which the query runs; the store's unless given.
         query_location: where it runs, when BigQuery can't tell.
     """
 
@@ -162,7 +162,7 @@ def _filter_input(name: str, args: DicomExportArgs) -> dict[str, Any] | None:
         return {"lines": lines, "bucket": args.filter_bucket}
     return {
         "query": chosen.query,
-        "project": chosen.query_project,
+        "project": chosen.query_project or pulumi.Output.from_input(args.store).apply(lambda name: name.split("/")[1]),
         "location": chosen.query_location,
         "bucket": args.filter_bucket,
     }

@@ -36,14 +36,6 @@ if TYPE_CHECKING:
     from operations.requests import Request
     from operations.wait import Waiter
 
-# Inputs whose change starts a new run, with the words for it.
-_RUN_INPUTS = {
-    "store": "the store changed",
-    "method": "the kind of operation changed",
-    "body": "the request changed",
-    "filter": "the filter changed",
-    "trigger": "the trigger changed",
-}
 # A preview asks the service, but not for long.
 _PREVIEW_SECONDS = 5.0
 _CANCEL_SECONDS = 60.0
@@ -116,6 +108,7 @@ class StartedOperation(Resource, module="imaging", name="StartedOperation"):
     facts: pulumi.Output[dict[str, Any]]
     started_at: pulumi.Output[str]
     filter_uri: pulumi.Output[str]
+    filter_digest: pulumi.Output[str]
 
     def __init__(self, name: str, props: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
         """Declare the start.
@@ -126,7 +119,7 @@ class StartedOperation(Resource, module="imaging", name="StartedOperation"):
                 serviceAgent, endpoint, previous, urn`.
             opts: as for every resource.
         """
-        outputs = dict.fromkeys(("operation", "facts", "started_at", "filter_uri"))
+        outputs = dict.fromkeys(("operation", "facts", "started_at", "filter_uri", "filter_digest"))
         super().__init__(StartedProvider(), name, {**props, **outputs}, opts)
 
 
@@ -152,19 +145,26 @@ class AwaitedOperation(Resource, module="imaging", name="AwaitedOperation"):
 
 
 def _start(props: Mapping[str, Any]) -> dict[str, Any]:
+    from operations.checks import check_start
     from operations.clock import InterruptedWaitError
     from operations.errors import OperationsError
+    from operations.filter_objects import prepare_filter
     from operations.invalid import InputError
     from operations.start import start
 
     connection = _connection(props)
     urn = str(props["urn"])
     try:
-        filter_uri = _prepare_filter(connection, props)
-        request = _request(props, filter_uri)
+        chosen = props.get("filter")
+        prepared = prepare_filter(connection, str(props["label"]), chosen, engine_log.clock) if chosen else None
+        request = _request(props, prepared.uri if prepared else None)
+        facts = check_start(
+            connection, request, engine_log.clock, filter_summary=prepared.summary if prepared else None
+        )
         started = start(
             connection,
             request,
+            facts=facts,
             limits=_limits(props),
             service_agent=_text(props, "serviceAgent"),
             say=engine_log.ProgressLine(urn),
@@ -179,7 +179,8 @@ def _start(props: Mapping[str, Any]) -> dict[str, Any]:
         "operation": started.operation,
         "facts": _facts_to_json(started.facts),
         "started_at": started.time,
-        "filter_uri": filter_uri or "",
+        "filter_uri": prepared.uri if prepared else "",
+        "filter_digest": prepared.digest if prepared else "",
     }
 
 
@@ -193,10 +194,11 @@ def _cancel(props: Mapping[str, Any], *, wait: bool) -> None:
     """Cancel the operation of a started resource if it is still running."""
     from operations.errors import ApiError, OperationsError
     from operations.reading import cancel_operation, read_operation
+    from operations.rerun import recorded
     from operations.retrying import Patience
 
     operation = props.get("operation")
-    if not operation or _previous(props).get("operation") == operation:
+    if not operation or recorded(props).get("operation") == operation:
         return  # its end is on record
     connection = _connection(props)
     try:
@@ -219,79 +221,20 @@ def _cancel(props: Mapping[str, Any], *, wait: bool) -> None:
 
 
 def _reason_to_run(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
+    from operations.errors import OperationsError
+    from operations.rerun import RUN_INPUTS, reason_to_run
+
     if not olds.get("operation"):
         return "it never started"
-    run_inputs = {key: news.get(key) for key in _RUN_INPUTS}
-    if pulumi.contains_unknowns(run_inputs):
+    if pulumi.contains_unknowns({key: news.get(key) for key in RUN_INPUTS}):
         return "its inputs are known only after other resources have changed"
-    for key, words in _RUN_INPUTS.items():
-        if _plain(olds.get(key)) != _plain(news.get(key)):
-            return words
-    rerun = news["rerun"]
-    if rerun == "always":
-        return "rerun is always"
-    from operations.errors import OperationsError
-
     try:
-        return _failed_before(olds, news) or (_store_changed(olds, news) if rerun == "when-store-changes" else None)
+        return reason_to_run(_connection(news), olds, news)
     except OperationsError as error:
         engine_log.warning(
             str(news.get("urn") or ""), f"can't see whether a new run is needed, so none is planned: {error}"
         )
         return None
-
-
-def _failed_before(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
-    """Say how the operation in the state failed, or None when it succeeded or still runs."""
-    from operations.errors import ApiError
-    from operations.outcome import State
-    from operations.reading import read_operation
-    from operations.retrying import Patience
-
-    operation = str(olds["operation"])
-    previous, allowed = _previous(news), int(news["allowedFailures"])
-    if previous.get("operation") == operation:
-        failure = int(previous.get("failure", 0))
-        return f"{failure:,} instances failed, {allowed:,} are allowed" if failure > allowed else None
-    try:
-        outcome = read_operation(_connection(news), operation, patience=Patience(_PREVIEW_SECONDS))
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        # Records are kept for about 30 days. Without a recorded end nobody knows what this operation did.
-        return "the service no longer knows the last operation, and its end was never seen"
-    if outcome.state is State.FAILED:
-        return f"the last operation failed with {outcome.error_name}"
-    if outcome.state is State.CANCELLED:
-        return "the last operation was cancelled"
-    if outcome.done and outcome.failure > allowed:
-        return f"{outcome.failure:,} instances failed, {allowed:,} are allowed"
-    return None
-
-
-def _store_changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
-    """Compare the store with what it held when the last run began, so that nothing stored since is missed."""
-    from operations.metrics import metrics_from_json, read_store_metrics
-    from operations.resource_names import parse_dicom_store_name
-    from operations.retrying import Patience
-
-    recorded = _facts(olds.get("facts")).metrics
-    if news["method"] == "import":
-        # An import changes the store itself, so what counts is the store after it.
-        after = _previous(news).get("metrics")
-        recorded = metrics_from_json(after) if after and _previous(news).get("operation") == olds["operation"] else None
-    if recorded is None:
-        return None
-    now = read_store_metrics(
-        _connection(news), parse_dicom_store_name(str(news["store"])), patience=Patience(_PREVIEW_SECONDS)
-    )
-    change = recorded.change_to(now)
-    return f"store changed since the last run: {change}" if change else None
-
-
-def _previous(props: Mapping[str, Any]) -> Mapping[str, Any]:
-    previous = props.get("previous")
-    return previous if isinstance(previous, Mapping) else {}
 
 
 # Waiting
@@ -300,6 +243,7 @@ def _previous(props: Mapping[str, Any]) -> Mapping[str, Any]:
 def _await(props: Mapping[str, Any]) -> dict[str, Any]:
     from operations.clock import InterruptedWaitError
     from operations.errors import OperationsError
+    from operations.follow import follow
     from operations.invalid import InputError
     from operations.report import conclude, failure_report, problem_of
     from operations.wait import OperationGoneError, WaitTimeoutError
@@ -310,7 +254,21 @@ def _await(props: Mapping[str, Any]) -> dict[str, Any]:
     again = f"`pulumi up --replace '{urn.replace('AwaitedOperation', 'StartedOperation')}'`"
     try:
         request = _request(props, _text(props, "filterUri"))
-        outcome = _wait_out_grants(connection, props, request, facts)
+        show = engine_log.ProgressLine(urn)
+        outcome = follow(
+            connection,
+            request,
+            str(props["operation"]),
+            waiter=_waiter(props),
+            started_at=str(props["startedAt"]),
+            facts=facts,
+            limits=_limits(props),
+            timeout=float(props["timeout"]),
+            on_progress=lambda progress: show(str(progress)),
+            say=show,
+            on_restart=lambda name: engine_log.info(urn, f"started anew, as permissions may have taken effect: {name}"),
+            clock=engine_log.clock,
+        )
         engine_log.progress(urn, "checking the result")
         outcome = conclude(connection, outcome, request, facts, engine_log.clock)
     except InterruptedWaitError as error:
@@ -340,37 +298,6 @@ def _await(props: Mapping[str, Any]) -> dict[str, Any]:
         )
     engine_log.info(urn, _summary(outcome))
     return {**props, "outcome": _outcome_to_json(connection, props, request, outcome)}
-
-
-def _wait_out_grants(
-    connection: "Connection", props: Mapping[str, Any], request: "Request", facts: "Facts"
-) -> "Outcome":
-    """Wait for the operation. One that fails because grants have no effect yet is started anew, for a bounded time."""
-    from operations.errors import passes_with_grants
-    from operations.outcome import seconds_of
-    from operations.retrying import Pauses
-    from operations.start import start
-
-    urn, operation = str(props["urn"]), str(props["operation"])
-    show = engine_log.ProgressLine(urn)
-    pauses = Pauses(engine_log.clock)
-    until = seconds_of(str(props["startedAt"])) + float(props["permissionWait"])
-    while True:
-        outcome = _waiter(props).wait(
-            operation,
-            timeout=float(props["timeout"]),
-            total=facts.total,
-            on_progress=lambda progress: show(str(progress)),
-            on_trouble=show,
-        )
-        pause = pauses.next()
-        if not passes_with_grants(outcome.error_code, outcome.error_message) or time.time() + pause > until:
-            return outcome
-        show(f"waiting for the service agent's permissions to take effect: {outcome.error_message}")
-        engine_log.clock.sleep(pause)
-        started = start(connection, request, limits=_limits(props), say=show, clock=engine_log.clock, facts=facts)
-        operation = started.operation
-        engine_log.info(urn, f"started anew, now that permissions may have taken effect: {operation}")
 
 
 def _summary(outcome: "Outcome") -> str:
@@ -428,18 +355,6 @@ def _request(props: Mapping[str, Any], filter_uri: str | None) -> "Request":
     if filter_uri:
         body["filterConfig"] = {"resourcePathsGcsUri": filter_uri}
     return request_from_body(str(props["store"]), str(props["method"]), body)
-
-
-def _prepare_filter(connection: "Connection", props: Mapping[str, Any]) -> str | None:
-    """Return the URI of the filter file; lines are written to an object of their own first."""
-    chosen = props.get("filter")
-    if not chosen:
-        return None
-    if chosen.get("file"):
-        return str(chosen["file"])
-    from operations.filter_objects import write_filter_lines
-
-    return write_filter_lines(connection, str(chosen["bucket"]), str(props["label"]), chosen["lines"])
 
 
 def _facts_to_json(facts: "Facts") -> dict[str, Any]:
@@ -504,12 +419,3 @@ def _kind(props: Mapping[str, Any]) -> str:
 def _text(props: Mapping[str, Any], key: str) -> str | None:
     value = props.get(key)
     return value if isinstance(value, str) and value else None
-
-
-def _plain(value: Any) -> Any:
-    """Make values comparable that have been through the engine: missing and empty are the same, mappings are dicts."""
-    if isinstance(value, Mapping):
-        return {key: plain for key, item in value.items() if (plain := _plain(item)) is not None}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

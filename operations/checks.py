@@ -43,8 +43,20 @@ class Facts:
     filter: FilterSummary | None = None
 
 
-def check_start(connection: Connection, request: Request, clock: Clock = SYSTEM_CLOCK) -> Facts:
+def check_start(
+    connection: Connection,
+    request: Request,
+    clock: Clock = SYSTEM_CLOCK,
+    *,
+    filter_summary: FilterSummary | None = None,
+) -> Facts:
     """Look at store, destination, source and filter.
+
+    Args:
+        connection: the APIs.
+        request: what is to be started.
+        clock: real or simulated time.
+        filter_summary: of a filter file that was checked when it was made; else it is read and checked here.
 
     Raises:
         CheckError: something is missing or in the way; the text names it and says what to do.
@@ -58,7 +70,8 @@ def check_start(connection: Connection, request: Request, clock: Clock = SYSTEM_
             f"DICOM store {request.store.store} is empty, so there is nothing to export; "
             "import or store instances first"
         )
-    filter_summary = None if request.filter is None else _check_filter_file(connection, request.filter, clock)
+    if request.filter is not None and filter_summary is None:
+        filter_summary = _check_filter_file(connection, request.filter, clock)
     total = metrics.instances if metrics is not None and request.filter is None else None
     if isinstance(request, ExportToCloudStorage):
         _check_bucket(connection, request.prefix.bucket, clock)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from operations.clock import SYSTEM_CLOCK, Clock
 from operations.connection import Connection
+from operations.errors import ApiError
 from operations.retrying import PATIENCE, Patience, call
 from operations.uris import CloudStoragePath
 
@@ -171,3 +172,24 @@ def _range_call(connection: Connection, path: CloudStoragePath, first: int, last
         return request
 
     return prepare
+
+
+def compose_objects(
+    connection: Connection, bucket: str, sources: list[str], target: str, clock: Clock = SYSTEM_CLOCK
+) -> None:
+    """Put up to 32 objects together to one, in this order, without moving them through this machine."""
+    body: Any = {"sourceObjects": [{"name": name} for name in sources], "destination": {"contentType": "text/plain"}}
+    call(
+        connection,
+        lambda: connection.storage.objects().compose(destinationBucket=bucket, destinationObject=target, body=body),
+        clock=clock,
+    )
+
+
+def delete_object(connection: Connection, path: CloudStoragePath, clock: Clock = SYSTEM_CLOCK) -> None:
+    """Delete an object; one that isn't there is fine."""
+    try:
+        call(connection, lambda: connection.storage.objects().delete(bucket=path.bucket, object=path.path), clock=clock)
+    except ApiError as error:
+        if error.status != 404:
+            raise

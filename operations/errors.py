@@ -155,6 +155,39 @@ class Advice:
 
 
 @dataclass(frozen=True)
+class Wording:
+    """The words for what a person does next, which differ between a stack and the command line.
+
+    Attributes:
+        again: how to start a new operation.
+        wait: how to wait for the same operation again.
+        allow: how to allow failures.
+        grants: who makes grants, in brackets; may be empty.
+        creates: who creates destinations, in brackets, with `{setting}` for the name of the setting; may be empty.
+    """
+
+    again: str
+    wait: str
+    allow: str
+    grants: str = ""
+    creates: str = ""
+
+
+STACK_WORDS = Wording(
+    again="run `pulumi up`: a new operation is started",
+    wait="run `pulumi up` to go on waiting for the same operation",
+    allow="allowedFailures",
+    grants=" (the stack does, unless grants are external)",
+    creates=" (the stack creates those under {setting})",
+)
+COMMAND_WORDS = Wording(
+    again="run the command again: it starts a new operation",
+    wait="wait for it again with `python -m operations wait`",
+    allow="--allowed-failures",
+)
+
+
+@dataclass(frozen=True)
 class _Rule:
     codes: tuple[int, ...]
     words: str
@@ -163,7 +196,6 @@ class _Rule:
     do: str
 
 
-_NEXT_UP = "then run `pulumi up`: a new operation is started"
 _ALL = (ExportToBigQuery, ExportToCloudStorage, Import)
 # The first rule that fits counts.
 _RULES: tuple[_Rule, ...] = (
@@ -179,36 +211,36 @@ _RULES: tuple[_Rule, ...] = (
         r"bigquery\.jobs\.create|jobUser",
         (ExportToBigQuery,),
         "{agent} may not run BigQuery jobs in project {project}",
-        f"grant it roles/bigquery.jobUser on that project (the stack does, unless grants are external), {_NEXT_UP}",
+        "grant it roles/bigquery.jobUser on that project{grants}, then {again}",
     ),
     _Rule(
         (7,),
         r"resourcePaths|filter",
         (ExportToBigQuery, ExportToCloudStorage),
         "{agent} may not read the filter file",
-        f"grant it roles/storage.objectViewer on the bucket of the filter file, {_NEXT_UP}",
+        "grant it roles/storage.objectViewer on the bucket of the filter file{grants}, then {again}",
     ),
     _Rule(
         (7,),
         "",
         (ExportToBigQuery,),
         "{agent} may not write to BigQuery dataset {project}.{dataset}",
-        "grant it roles/bigquery.dataEditor there and roles/bigquery.jobUser on project {project} "
-        f"(the stack does, unless grants are external), {_NEXT_UP}",
+        "grant it roles/bigquery.dataEditor there and roles/bigquery.jobUser on project {project}"
+        "{grants}, then {again}",
     ),
     _Rule(
         (7, 9),
         "permission|denied|access",
         (ExportToCloudStorage,),
         "{agent} may not write to bucket {bucket}",
-        f"grant it roles/storage.objectAdmin there (the stack does, unless grants are external), {_NEXT_UP}",
+        "grant it roles/storage.objectAdmin there{grants}, then {again}",
     ),
     _Rule(
         (7, 9),
         "permission|denied|access",
         (Import,),
         "{agent} may not read bucket {bucket}",
-        f"grant it roles/storage.objectViewer there (the stack does, unless grants are external), {_NEXT_UP}",
+        "grant it roles/storage.objectViewer there{grants}, then {again}",
     ),
     _Rule(
         (6, 9),
@@ -222,14 +254,14 @@ _RULES: tuple[_Rule, ...] = (
         "",
         (ExportToBigQuery,),
         "BigQuery dataset {project}.{dataset} doesn't exist, or the store is gone",
-        f"create it (a dataset under imaging:bigquery is created by the stack), {_NEXT_UP}",
+        "create it{creates_dataset}, then {again}",
     ),
     _Rule(
         (5,),
         "",
         (ExportToCloudStorage, Import),
         "bucket {bucket} doesn't exist, or the store is gone",
-        f"create it (a bucket under imaging:buckets is created by the stack), {_NEXT_UP}",
+        "create it{creates_bucket}, then {again}",
     ),
     _Rule(
         (3, 5),
@@ -238,16 +270,20 @@ _RULES: tuple[_Rule, ...] = (
         "no object matches {source}",
         "correct the URI, or upload the files first",
     ),
-    _Rule((1,), "", _ALL, "somebody cancelled the operation", "run `pulumi up` to start a new one"),
-    _Rule(
-        (8,), "", _ALL, "a quota is used up, or too many operations run at once", "wait a while, then run `pulumi up`"
-    ),
-    _Rule((4, 10, 13, 14), "", _ALL, "{cause}; such faults usually pass", f"wait a while, {_NEXT_UP}"),
-    _Rule((16,), "", _ALL, "the credentials are missing or have expired", "log in again, then run `pulumi up`"),
+    _Rule((1,), "", _ALL, "somebody cancelled the operation", "{again}"),
+    _Rule((8,), "", _ALL, "a quota is used up, or too many operations run at once", "wait a while, then {again}"),
+    _Rule((4, 10, 13, 14), "", _ALL, "{cause}; such faults usually pass", "wait a while, then {again}"),
+    _Rule((16,), "", _ALL, "the credentials are missing or have expired", "log in again, then {again}"),
 )
 
 
-def advice(code: Code, message: str, request: Request | None, service_agent: str | None = None) -> Advice:
+def advice(
+    code: Code,
+    message: str,
+    request: Request | None,
+    service_agent: str | None = None,
+    wording: Wording = STACK_WORDS,
+) -> Advice:
     """Say what an error means and what to do.
 
     Args:
@@ -255,8 +291,13 @@ def advice(code: Code, message: str, request: Request | None, service_agent: str
         message: the service's own text.
         request: what was asked for, when it is known.
         service_agent: e-mail of the Healthcare service agent, when it is known.
+        wording: for a stack or for the command line.
     """
     names = {
+        "again": wording.again,
+        "grants": wording.grants,
+        "creates_dataset": wording.creates.format(setting="imaging:bigquery"),
+        "creates_bucket": wording.creates.format(setting="imaging:buckets"),
         "agent": f"the service agent {service_agent}" if service_agent else "the Healthcare service agent",
         "cause": code.cause,
     }
@@ -273,6 +314,4 @@ def advice(code: Code, message: str, request: Request | None, service_agent: str
                 return Advice(rule.means.format(**names), rule.do.format(**names))
             except KeyError:
                 continue  # the rule speaks of a destination and none is known
-    return Advice(
-        code.cause, "see the log entries; when the cause is gone, run `pulumi up`: a new operation is started"
-    )
+    return Advice(code.cause, f"see the log entries; when the cause is gone, {wording.again}")

@@ -4,7 +4,7 @@ from operations.checks import Facts
 from operations.clock import SYSTEM_CLOCK, Clock
 from operations.connection import Connection
 from operations.durations import format_duration
-from operations.errors import advice, code_of
+from operations.errors import STACK_WORDS, Wording, advice, code_of
 from operations.logs import try_log_entries
 from operations.outcome import Check, ItemError, Outcome, State
 from operations.requests import ExportToBigQuery, Import, Request
@@ -72,6 +72,7 @@ def failure_report(
     allowed_failures: int = 0,
     service_agent: str | None = None,
     again: str = "",
+    wording: Wording = STACK_WORDS,
 ) -> str:
     """Say what failed, why, what it means and what to do, in the words of the person who asked for it.
 
@@ -82,6 +83,7 @@ def failure_report(
         allowed_failures: how many instances may fail.
         service_agent: e-mail of the Healthcare service agent, when it is known.
         again: how to run it again after a result that doesn't match.
+        wording: for a stack or for the command line.
     """
     after = f" after {format_duration(outcome.seconds)}" if outcome.seconds else ""
     problem = problem_of(outcome, allowed_failures) or "succeeded"
@@ -89,7 +91,7 @@ def failure_report(
     rows = [("", f'{kind} "{name}": {request.describe()} {problem}{after}')]
     if outcome.error_code:
         code = code_of(outcome.error_code)
-        hint = advice(code, outcome.error_message, request, service_agent)
+        hint = advice(code, outcome.error_message, request, service_agent, wording)
         rows += [
             ("reason", f"{code.name} ({outcome.error_code}): {outcome.error_message}"),
             ("means", hint.means),
@@ -97,12 +99,12 @@ def failure_report(
         ]
     elif outcome.failure > allowed_failures:
         rows.append(
-            ("reason", f"{outcome.failure:,} instances failed, {allowed_failures:,} are allowed (allowedFailures)")
+            ("reason", f"{outcome.failure:,} instances failed, {allowed_failures:,} are allowed ({wording.allow})")
         )
         rows.append(
             (
                 "do",
-                "correct or remove what failed and run `pulumi up`: a new operation is started; or allow as many",
+                f"correct or remove what failed and {wording.again}; or allow as many ({wording.allow})",
             )
         )
     elif not all(check.passed for check in outcome.checks):

@@ -18,9 +18,11 @@ from operations.clock import SYSTEM_CLOCK, Clock, uninterrupted
 from operations.connection import Connection
 from operations.durations import format_duration
 from operations.errors import (
+    STACK_WORDS,
     ApiError,
     OperationsError,
     UnreachableError,
+    Wording,
     advice,
     passes_with_grants,
 )
@@ -82,6 +84,7 @@ def start(
     say: Say = lambda _text: None,
     clock: Clock = SYSTEM_CLOCK,
     facts: Facts | None = None,
+    wording: Wording = STACK_WORDS,
 ) -> Started:
     """Check what can be checked, then start the operation.
 
@@ -93,6 +96,7 @@ def start(
         say: told what is waited for.
         clock: real or simulated time.
         facts: the result of `check_start`, when that was called already.
+        wording: for a stack or for the command line.
 
     Raises:
         CheckError: something is missing or in the way; nothing was started.
@@ -124,12 +128,12 @@ def start(
                 elif isinstance(error, ApiError) and error.status == 429:
                     pause = throttle_pauses.after(error)
                     if waited + pause > limits.throttle_wait:
-                        raise _refused(error, request, service_agent) from error
+                        raise _refused(error, request, service_agent, wording) from error
                     say(f"the service asks to slow down ({error.message}); trying again in {format_duration(pause)}")
                 elif isinstance(error, ApiError) and _passes_with_grants(error):
                     pause = permission_pauses.after(error)
                     if waited + pause > limits.permission_wait:
-                        raise _refused(error, request, service_agent) from error
+                        raise _refused(error, request, service_agent, wording) from error
                     say(
                         "waiting for the service agent's permissions to take effect "
                         f"({format_duration(waited)} of at most {format_duration(limits.permission_wait)})"
@@ -137,7 +141,7 @@ def start(
                 elif isinstance(error, UnreachableError) and sends < _MAX_SENDS and not connection.settings.is_emulator:
                     pause = throttle_pauses.after(error)
                 elif isinstance(error, ApiError):
-                    raise _refused(error, request, service_agent) from error
+                    raise _refused(error, request, service_agent, wording) from error
                 else:
                     raise
         clock.sleep(pause)
@@ -219,8 +223,8 @@ def _wait_for_place(
         pause = min(pause * 1.5, _LONGEST_QUEUE_PAUSE)
 
 
-def _refused(error: ApiError, request: Request, service_agent: str | None) -> OperationsError:
-    hint = advice(error.code, error.message, request, service_agent)
+def _refused(error: ApiError, request: Request, service_agent: str | None, wording: Wording) -> OperationsError:
+    hint = advice(error.code, error.message, request, service_agent, wording)
     return OperationsError(
         f"{request.describe()} was refused\n"
         f"  reason  {error.code.name} ({error.code.number}): {error.message}\n"

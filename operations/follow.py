@@ -1,0 +1,69 @@
+"""Following a started operation to its end, through the time that fresh grants need to take effect."""
+
+from collections.abc import Callable
+
+from operations.checks import Facts
+from operations.clock import SYSTEM_CLOCK, Clock
+from operations.connection import Connection
+from operations.durations import format_duration
+from operations.errors import passes_with_grants
+from operations.outcome import Outcome, seconds_of
+from operations.requests import Request
+from operations.retrying import Pauses
+from operations.start import StartLimits, start
+from operations.wait import Progress, Waiter
+
+Say = Callable[[str], None]
+
+
+def follow(
+    connection: Connection,
+    request: Request,
+    operation: str,
+    *,
+    waiter: Waiter,
+    started_at: str,
+    facts: Facts,
+    limits: StartLimits,
+    timeout: float,
+    on_progress: Callable[[Progress], None] = lambda _progress: None,
+    say: Say = lambda _text: None,
+    on_restart: Say = lambda _operation: None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Outcome:
+    """Wait for an operation. One that fails because grants have no effect yet is started anew, for a bounded time.
+
+    Args:
+        connection: the APIs.
+        request: what was asked for.
+        operation: full name of the operation.
+        waiter: the one of this process.
+        started_at: when it was started first, RFC 3339; the time for grants counts from there.
+        facts: what was found before the start.
+        limits: how long to wait for grants.
+        timeout: seconds to wait for the end of one operation.
+        on_progress: told of every look at the running operation.
+        say: told of what is waited out.
+        on_restart: told the name of each new operation.
+        clock: real or simulated time.
+
+    Returns:
+        The outcome of the last operation.
+
+    Raises:
+        OperationsError: as `Waiter.wait` and `start`.
+    """
+    pauses = Pauses(clock)
+    until = seconds_of(started_at) + limits.permission_wait
+    while True:
+        outcome = waiter.wait(operation, timeout=timeout, total=facts.total, on_progress=on_progress, on_trouble=say)
+        pause = pauses.next()
+        if not passes_with_grants(outcome.error_code, outcome.error_message) or clock.now() + pause > until:
+            return outcome
+        say(
+            "waiting for the service agent's permissions to take effect, "
+            f"{format_duration(until - clock.now())} at most: {outcome.error_message}"
+        )
+        clock.sleep(pause)
+        operation = start(connection, request, limits=limits, say=say, clock=clock, facts=facts).operation
+        on_restart(operation)

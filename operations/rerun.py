@@ -1,0 +1,147 @@
+"""Whether an import or export that has been started before has to run again, and why.
+
+What is known comes from a stack's state: the outputs of its started operation, and `previous`, the record that the
+awaited one left at its last success. An operation without such a record is looked at at the service.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from operations.clock import SYSTEM_CLOCK, Clock
+from operations.connection import Connection
+from operations.errors import ApiError
+from operations.filter_objects import filter_digest
+from operations.metrics import metrics_from_json, read_store_metrics
+from operations.outcome import State
+from operations.reading import read_operation
+from operations.requests import Rerun
+from operations.resource_names import parse_dicom_store_name
+from operations.retrying import Patience
+
+# Inputs whose change starts a new run, with the words for it. A changed timeout or schedule starts nothing.
+RUN_INPUTS: Mapping[str, str] = {
+    "store": "the store changed",
+    "method": "the kind of operation changed",
+    "body": "the request changed",
+    "filter": "the filter changed",
+    "trigger": "the trigger changed",
+}
+
+# A preview asks the service, but not for long.
+_PATIENCE = Patience(5)
+
+
+def changed_inputs(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
+    """Say which change of the inputs needs a new run; None when there is none. Nothing is sent.
+
+    Args:
+        olds: outputs of the started operation, as the state has them.
+        news: its inputs as they are wanted now.
+    """
+    if not olds.get("operation"):
+        return "it never started"
+    for key, words in RUN_INPUTS.items():
+        old, new = _plain(olds.get(key)), _plain(news.get(key))
+        if old != new:
+            return f"{words}{_difference(old, new)}"
+    return "rerun is always" if news.get("rerun") == Rerun.ALWAYS else None
+
+
+def reason_to_run(
+    connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK
+) -> str | None:
+    """Say why a new run is needed; None when the last one holds, or still runs.
+
+    Args:
+        connection: the APIs.
+        olds: as for `changed_inputs`.
+        news: as for `changed_inputs`.
+        clock: real or simulated time.
+
+    Raises:
+        OperationsError: it can't be seen.
+    """
+    return (
+        changed_inputs(olds, news)
+        or _failed(connection, olds, news, clock)
+        or _filter_changed(connection, olds, news, clock)
+        or (_store_changed(connection, olds, news, clock) if news.get("rerun") == Rerun.WHEN_STORE_CHANGES else None)
+    )
+
+
+def recorded(props: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the record of the last success: `read`, `operation`, `failure`, `metrics`; empty without one."""
+    previous = props.get("previous")
+    return previous if isinstance(previous, Mapping) else {}
+
+
+def _failed(connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock) -> str | None:
+    """Say how the last operation failed; None when it succeeded or still runs."""
+    operation, record, allowed = str(olds["operation"]), recorded(news), int(news["allowedFailures"])
+    if record.get("operation") == operation:
+        failure = int(record.get("failure", 0))
+        return f"{failure:,} instances failed, {allowed:,} are allowed" if failure > allowed else None
+    try:
+        outcome = read_operation(connection, operation, clock, _PATIENCE)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        # Records are kept for about 30 days. Where the state can't be read, an old success is the likelier story.
+        return (
+            "the service no longer knows the last operation, and its end was never seen" if record.get("read") else None
+        )
+    if outcome.state is State.FAILED:
+        return f"the last operation failed with {outcome.error_name}"
+    if outcome.state is State.CANCELLED:
+        return "the last operation was cancelled"
+    if outcome.done and outcome.failure > allowed:
+        return f"{outcome.failure:,} instances failed, {allowed:,} are allowed"
+    return None
+
+
+def _filter_changed(
+    connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock
+) -> str | None:
+    chosen, before = news.get("filter"), olds.get("filter_digest")
+    if not isinstance(chosen, Mapping) or not before:
+        return None
+    now = filter_digest(connection, chosen, clock)
+    if not now or now == before:
+        return None
+    return "the filter file changed" if chosen.get("file") else "the filter query's result changed"
+
+
+def _store_changed(
+    connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock
+) -> str | None:
+    facts, record = olds.get("facts"), recorded(news)
+    # An export compares with the store at its start, so that nothing stored since is missed. An import changes the
+    # store itself: there the store after it counts.
+    before = facts.get("metrics") if isinstance(facts, Mapping) else None
+    if news["method"] == "import":
+        before = record.get("metrics") if record.get("operation") == olds["operation"] else None
+    if not before:
+        return None
+    store = parse_dicom_store_name(str(news["store"]))
+    change = metrics_from_json(before).change_to(read_store_metrics(connection, store, clock, _PATIENCE))
+    return f"store changed since the last run: {change}" if change else None
+
+
+def _difference(old: Any, new: Any) -> str:
+    """Name what differs, where that is short."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            if old.get(key) != new.get(key):
+                return _difference(old.get(key), new.get(key)) or f" ({key})"
+    if isinstance(old, str) and isinstance(new, str) and len(old) + len(new) < 200:
+        return f": {old} → {new}"
+    return ""
+
+
+def _plain(value: Any) -> Any:
+    """Make values comparable that have been through an engine: missing and null are the same, mappings are dicts."""
+    if isinstance(value, Mapping):
+        return {key: plain for key, item in value.items() if (plain := _plain(item)) is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
