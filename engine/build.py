@@ -6,7 +6,6 @@ is refused for it because it carries replace directives; a module of one's own t
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -17,13 +16,16 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.places import CLI_SOURCE, EngineError
+from engine.places import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engine.places import Places
     from engine.progress import Progress
+
+CLI_SOURCE = Path(__file__).resolve().parent / "cli"
+"""The Go module (go.mod and go.sum) that names the Pulumi CLI's version and every hash it is built from."""
 
 MODULE = "github.com/pulumi/pulumi/pkg/v3"
 PACKAGE = f"{MODULE}/cmd/pulumi"
@@ -107,26 +109,24 @@ def _build(command: list[str], environ: dict[str, str], places: Places, progress
         process = subprocess.Popen(  # noqa: S603 - go, found on PATH, with our own arguments
             command, cwd=CLI_SOURCE, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        try:
-            compiled = 0
-            assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-            for line in process.stdout:
-                log.write(line)
-                log.flush()
-                tail.append(line.rstrip())
-                if line.startswith("go: downloading"):
-                    task.note(line.removeprefix("go: ").strip())
-                elif "/" in line and " " not in line.strip():
-                    compiled += 1
-                    task.note(f"{compiled:,} of {max(total, compiled):,} packages compiled" if total else line.strip())
-            code = process.wait()
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(10)
-                if process.poll() is None:
-                    process.kill()
+        with process:
+            try:
+                compiled = 0
+                for line in process.stdout or ():
+                    log.write(line)
+                    log.flush()
+                    tail.append(line.rstrip())
+                    if line.startswith("go: downloading"):
+                        task.note(line.removeprefix("go: ").strip())
+                    elif "/" in line and " " not in line.strip():
+                        compiled += 1
+                        count = f"{compiled:,} of {max(total, compiled):,} packages compiled"
+                        task.note(count if total else line.strip())
+            except BaseException:
+                # Leaving the block waits for Go to end; after an interrupt it need not finish first.
+                process.kill()
+                raise
+        code = process.returncode
     if code:
         lines = "\n  ".join(tail) or "(it printed nothing)"
         raise EngineError(

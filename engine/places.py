@@ -6,9 +6,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-CLI_SOURCE = Path(__file__).resolve().parent / "cli"
-"""The Go module (go.mod and go.sum) that names the Pulumi CLI's version and every hash it is built from."""
-
 PLUGIN_LAUNCHER = Path(__file__).resolve().parent / "plugins" / "launch.py"
 """The script that every stand-in plugin is started through."""
 

@@ -19,6 +19,12 @@ from engine.plugins.gcp.values import UNKNOWN
 if TYPE_CHECKING:
     from typing import Any
 
+
+def _said(refused: pytest.ExceptionInfo[grpc.RpcError]) -> str:
+    call: Any = refused.value
+    return str(call.details())
+
+
 DATASET = "gcp:healthcare/dataset:Dataset"
 STORE = "gcp:healthcare/dicomStore:DicomStore"
 TABLE = "gcp:bigquery/table:Table"
@@ -29,14 +35,14 @@ MEMBER = "gcp:projects/iAMMember:IAMMember"
 def test_an_unknown_resource_type_is_refused_by_name_and_says_who_has_it(plugin: Any) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         plugin.check("gcp:compute/instance:Instance", {})
-    assert "gcp:compute/instance:Instance" in refused.value.details()
-    assert "the official plugin does" in refused.value.details()
+    assert "gcp:compute/instance:Instance" in _said(refused)
+    assert "the official plugin does" in _said(refused)
 
 
 def test_an_unknown_function_is_refused_by_name(plugin: Any) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         plugin.invoke("gcp:compute/getImage:getImage", {})
-    assert "gcp:compute/getImage:getImage" in refused.value.details()
+    assert "gcp:compute/getImage:getImage" in _said(refused)
 
 
 def test_a_property_that_does_not_exist_is_refused_with_the_one_that_was_meant(plugin: Any) -> None:
@@ -167,7 +173,7 @@ def test_every_mapped_type_accounts_for_every_property_of_the_pulumi_gcp_package
     inputs, outputs = _official_properties(token)
     kind = TYPES[token]
     ours: dict[str, Field] = {field.name: field for field in kind.fields}
-    official_only = getattr(kind, "official_only", frozenset())
+    official_only: frozenset[str] = getattr(kind, "official_only", frozenset())
     assert {name for name, field in ours.items() if not field.output} | official_only == inputs
     assert {name for name, field in ours.items() if field.output} == outputs
 

@@ -12,6 +12,12 @@ import pytest
 if TYPE_CHECKING:
     from typing import Any
 
+
+def _said(refused: pytest.ExceptionInfo[grpc.RpcError]) -> str:
+    call: Any = refused.value
+    return str(call.details())
+
+
 AGENT = "serviceAccount:service-4711@gcp-sa-healthcare.iam.gserviceaccount.com"
 PROJECT_MEMBER = "gcp:projects/iAMMember:IAMMember"
 BUCKET_MEMBER = "gcp:storage/bucketIAMMember:BucketIAMMember"
@@ -70,7 +76,7 @@ def test_a_resource_without_a_policy_is_an_error_on_create_and_gone_on_read(plug
 def test_a_holder_of_the_wrong_form_is_refused_with_the_forms(plugin: Any) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         plugin.create(HEALTHCARE_MEMBER, {"datasetId": "radiology", "role": "roles/x.y", "member": AGENT})
-    assert "{project}/{location}/{dataset}" in refused.value.details()
+    assert "{project}/{location}/{dataset}" in _said(refused)
 
 
 def test_a_conflict_reads_the_policy_again_and_loses_nobodys_grant(

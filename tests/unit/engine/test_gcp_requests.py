@@ -13,6 +13,12 @@ import pytest
 if TYPE_CHECKING:
     from typing import Any
 
+
+def _said(refused: pytest.ExceptionInfo[grpc.RpcError]) -> str:
+    call: Any = refused.value
+    return str(call.details())
+
+
 HEALTHCARE_DATASET = "gcp:healthcare/dataset:Dataset"
 STORE = "gcp:healthcare/dicomStore:DicomStore"
 BQ_DATASET = "gcp:bigquery/dataset:Dataset"
@@ -38,7 +44,7 @@ def test_a_refusal_names_method_path_status_and_googles_message(plugin: Any, rec
     recorder.answer("POST", DATASET_PATH, (409, refusal))
     with pytest.raises(grpc.RpcError) as refused:
         plugin.create(HEALTHCARE_DATASET, {"name": "radiology", "location": "europe-west4"})
-    assert refused.value.details() == f"POST {DATASET_PATH}: 409 Conflict: already exists"
+    assert _said(refused) == f"POST {DATASET_PATH}: 409 Conflict: already exists"
     assert len(recorder.requests) == 1
 
 
@@ -51,14 +57,15 @@ def test_the_token_is_in_no_message(plugin: Any, recorder: Any) -> None:
 
 
 def test_a_resource_that_exists_but_can_not_be_read_is_kept_as_partly_created(plugin: Any, recorder: Any) -> None:
-    from google.rpc import status_pb2
+    from google.rpc import status_pb2  # type: ignore[import-untyped]
     from pulumi.runtime.proto import provider_pb2
 
     recorder.answer("POST", DATASET_PATH, {"name": "operations/1"})
     recorder.answer("GET", f"{DATASET_PATH}/radiology", (403, {"error": {"message": "denied"}}))
     with pytest.raises(grpc.RpcError) as refused:
         plugin.create(HEALTHCARE_DATASET, {"name": "radiology", "location": "europe-west4"})
-    details = dict(refused.value.trailing_metadata())["grpc-status-details-bin"]
+    call: Any = refused.value
+    details = dict(call.trailing_metadata())["grpc-status-details-bin"]
     partly = provider_pb2.ErrorResourceInitFailed()
     assert status_pb2.Status.FromString(details).details[0].Unpack(partly)
     assert partly.id == DATASET_NAME
@@ -69,7 +76,7 @@ def test_a_bucket_with_objects_is_not_deleted_without_force_destroy(plugin: Any,
     recorder.answer("GET", "/storage/v1/b/inbox/o", {"items": [{"name": "a.dcm", "generation": "7"}]})
     with pytest.raises(grpc.RpcError) as refused:
         plugin.delete(BUCKET, {"id": "inbox", "name": "inbox", "forceDestroy": False})
-    assert "forceDestroy" in refused.value.details()
+    assert "forceDestroy" in _said(refused)
     assert "DELETE" not in {request.method for request in recorder.requests}
 
 
@@ -77,7 +84,7 @@ def test_a_table_with_deletion_protection_is_not_deleted(plugin: Any, recorder: 
     outputs = {"id": "t", "project": "p", "datasetId": "d", "tableId": "t", "deletionProtection": True}
     with pytest.raises(grpc.RpcError) as refused:
         plugin.delete(TABLE, outputs)
-    assert "deletionProtection=false" in refused.value.details()
+    assert "deletionProtection=false" in _said(refused)
     assert recorder.requests == []
 
 
@@ -105,7 +112,7 @@ def test_deleting_what_is_gone_already_is_no_error(plugin: Any, recorder: Any) -
 def test_an_import_id_of_the_wrong_form_is_refused_with_the_forms(plugin: Any) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         plugin.read(HEALTHCARE_DATASET, "radiology")
-    assert "projects/{project}/locations/{location}/datasets/{name}" in refused.value.details()
+    assert "projects/{project}/locations/{location}/datasets/{name}" in _said(refused)
 
 
 def test_nothing_listening_says_how_to_start_the_emulator(settings: dict[str, Any]) -> None:
