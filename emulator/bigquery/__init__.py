@@ -1,4 +1,4 @@
-"""Placeholder until the handlers land."""
+"""BigQuery v2: datasets, tables, rows, jobs and queries, with GoogleSQL on DuckDB."""
 
 from __future__ import annotations
 
@@ -10,4 +10,6 @@ if TYPE_CHECKING:
 
 def routes() -> list[Routes]:
     """The handlers of this API."""
-    return []
+    from . import datasets, tabledata, tables
+
+    return [datasets.routes, tables.routes, tabledata.routes]

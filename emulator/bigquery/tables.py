@@ -1,0 +1,371 @@
+"""``bigquery.tables``: tables and views."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ApiError, invalid
+from ..paging import page
+from ..projects import project_number
+from ..routing import Routes
+from .catalog import Catalog, check_etag
+from .names import TableName, already_exists, check_table_id, no_table, table_policy
+from .rows import reshape_table
+from .types import SchemaMismatchError, checked_schema, columns, union_schema
+
+if TYPE_CHECKING:
+    from ..call import Call
+
+routes = Routes("bigquery")
+
+#: What a client sets, beside ``schema`` and ``view``; kept as it is.
+_WRITABLE = (
+    "clustering",
+    "defaultCollation",
+    "defaultRoundingMode",
+    "description",
+    "encryptionConfiguration",
+    "expirationTime",
+    "friendlyName",
+    "labels",
+    "maxStaleness",
+    "rangePartitioning",
+    "requirePartitionFilter",
+    "resourceTags",
+    "tableConstraints",
+    "timePartitioning",
+)
+_REFUSED = {
+    "materializedView": "materialized views",
+    "externalDataConfiguration": "external tables",
+    "snapshotDefinition": "snapshots",
+    "cloneDefinition": "clones",
+    "model": "models",
+    "biglakeConfiguration": "BigLake tables",
+}
+_PARTITION_KINDS = ("HOUR", "DAY", "MONTH", "YEAR")
+
+
+def shown(call: Call, catalog: Catalog, name: TableName, document: dict[str, Any], view: str = "") -> dict[str, Any]:
+    """The REST resource of a table or view.
+
+    Args:
+        call: whose address is written into ``selfLink``.
+        catalog: where the table is.
+        name: which.
+        document: its document.
+        view: ``BASIC`` leaves the counts out.
+    """
+    resource = {key: value for key, value in document["resource"].items() if key != "owner"}
+    dataset = catalog.find_dataset(name.project, name.dataset) or {}
+    is_view = "view" in resource
+    made: dict[str, Any] = {
+        "kind": "bigquery#table",
+        "id": name.text,
+        "selfLink": f"{call.base_url}/bigquery/v2/projects/{name.project}/datasets/{name.dataset}/tables/{name.table}",
+        "type": "VIEW" if is_view else "TABLE",
+        "location": dataset.get("location", "US"),
+        **resource,
+    }
+    if view == "BASIC":
+        return made
+    rows, size = (0, 0) if is_view else (catalog.count(document), catalog.size(document))
+    made.update(numRows=str(rows), numBytes=str(size), numLongTermBytes="0", numTotalLogicalBytes=str(size))
+    made.update(numActiveLogicalBytes=str(size), numLongTermLogicalBytes="0")
+    return made
+
+
+def writable(body: dict[str, Any], schema: list[dict[str, Any]]) -> dict[str, Any]:
+    """The fields of a request body that are kept, checked against the table's columns.
+
+    Raises:
+        ApiError: 400 for partitioning or clustering by a column that can't serve; 501 for kinds of tables that the
+            emulator does not have.
+    """
+    for field, kind in _REFUSED.items():
+        if body.get(field):
+            raise ApiError(501, f"The emulator does not serve {kind} ({field}).")
+    made = {name: body[name] for name in _WRITABLE if body.get(name) is not None}
+    if "labels" in made:
+        made["labels"] = {key: value for key, value in made["labels"].items() if value is not None}
+    if "expirationTime" in made:
+        made["expirationTime"] = str(made["expirationTime"])
+    by_name = {field["name"].lower(): field for field in schema}
+    _check_partitioning(made, by_name)
+    for column in made.get("clustering", {}).get("fields", []):
+        if column.lower() not in by_name:
+            raise invalid(f"The field specified for clustering cannot be found in the schema: {column}")
+    return made
+
+
+def _check_partitioning(made: dict[str, Any], by_name: dict[str, dict[str, Any]]) -> None:
+    time = made.get("timePartitioning")
+    if time is not None:
+        if time.get("type") not in _PARTITION_KINDS:
+            raise invalid(f"timePartitioning.type is one of {', '.join(_PARTITION_KINDS)}, not {time.get('type')!r}")
+        column = time.get("field")
+        if column is not None:
+            field = by_name.get(column.lower())
+            if field is None:
+                raise invalid(f"The field specified for partitioning cannot be found in the schema: {column}")
+            if field["type"] not in ("DATE", "TIMESTAMP", "DATETIME") or field["mode"] == "REPEATED":
+                raise invalid(
+                    f"The field specified for time partitioning can only be of type TIMESTAMP, DATE or DATETIME. "
+                    f"The type found is: {field['type']}."
+                )
+    ranges = made.get("rangePartitioning")
+    if ranges is not None:
+        field = by_name.get(str(ranges.get("field", "")).lower())
+        if field is None or field["type"] != "INTEGER":
+            raise invalid(f"The field specified for range partitioning is not an INTEGER column: {ranges.get('field')}")
+
+
+@routes.method("tables.insert", blocking=True)
+def insert(call: Call) -> dict[str, Any]:
+    """Create a table or view."""
+    catalog, project, dataset = _dataset(call)
+    reference = call.body.get("tableReference") or {}
+    table = reference.get("tableId")
+    if not table:
+        raise invalid("Required parameter is missing: tableReference.tableId", reason="required")
+    for key, own in (("projectId", (project, project_number(project))), ("datasetId", (dataset,))):
+        if reference.get(key) not in (None, "", *own):
+            raise invalid(f"tableReference.{key} is {reference[key]}, the request is about {own[0]}")
+    name = TableName(project, dataset, check_table_id(table))
+    catalog.require_dataset(call.principal, "bigquery.tables.create", project, dataset)
+    catalog.dataset(project, dataset)
+    return shown(call, catalog, name, create(catalog, call.principal, name, call.body))
+
+
+def create(catalog: Catalog, principal: str, name: TableName, body: dict[str, Any]) -> dict[str, Any]:
+    """Create a table or view from a Table resource; returns its document.
+
+    Raises:
+        ApiError: 400 for a bad schema, setting or view query; 409 if it exists.
+    """
+    view = body.get("view")
+    if view:
+        resource = view_resource(catalog, principal, name, view, body.get("schema"))
+        resource = {**writable(body, resource["schema"]["fields"]), **resource}
+    else:
+        fields = checked_schema(body.get("schema", {}).get("fields", []))
+        resource = writable(body, fields)
+        if fields or "schema" in body:
+            resource["schema"] = {"fields": fields}
+    with catalog.engine.locked(name.key):
+        if catalog.find_table(name) is not None:
+            raise already_exists("Table", name.text)
+        physical = None
+        if not view:
+            physical = catalog.engine.write(lambda cursor: catalog.create_rows(cursor, columns(fields)))
+        return catalog.keep_table(name, resource, physical)
+
+
+def view_resource(
+    catalog: Catalog, principal: str, name: TableName, view: dict[str, Any], schema: dict[str, Any] | None
+) -> dict[str, Any]:
+    """``view`` and ``schema`` of a view, whose query is checked by the SQL engine.
+
+    Raises:
+        ApiError: 400 if the query is not valid, or legacy SQL; 403 if the caller may not read what it reads.
+    """
+    del catalog, principal, view, schema
+    raise ApiError(501, f"The emulator does not serve views yet: {name.text}")
+
+
+@routes.method("tables.get", blocking=True)
+def get(call: Call) -> dict[str, Any]:
+    """Read a table or view."""
+    catalog, name = _table(call)
+    catalog.require_table(call.principal, "bigquery.tables.get", name)
+    made = shown(call, catalog, name, catalog.table(name), call.query.get("view", ""))
+    selected = call.query.get("selectedFields")
+    if selected and "schema" in made:
+        wanted = {part.strip().lower() for part in selected.split(",")}
+        made["schema"] = {"fields": [field for field in made["schema"]["fields"] if field["name"].lower() in wanted]}
+    return made
+
+
+@routes.method("tables.list")
+def list_(call: Call) -> dict[str, Any]:
+    """The tables and views of a dataset."""
+    catalog, project, dataset = _dataset(call)
+    catalog.require_dataset(call.principal, "bigquery.tables.list", project, dataset)
+    catalog.dataset(project, dataset)
+    found = {name.table: name for name in catalog.table_names(project, dataset)}
+    names, token = page(sorted(found), call.page_size("maxResults", 50, 10_000), call.query.get("pageToken"))
+    listed = []
+    for table in names:
+        resource = catalog.tables[found[table].key]["resource"]
+        entry: dict[str, Any] = {
+            "kind": "bigquery#table",
+            "id": found[table].text,
+            "tableReference": found[table].reference,
+            "type": "VIEW" if "view" in resource else "TABLE",
+            "creationTime": resource["creationTime"],
+        }
+        keep = ("labels", "friendlyName", "timePartitioning", "rangePartitioning", "clustering", "expirationTime")
+        entry.update({key: resource[key] for key in keep if key in resource})
+        if "view" in resource:
+            entry["view"] = {"useLegacySql": False}
+        listed.append(entry)
+    answer: dict[str, Any] = {"kind": "bigquery#tableList", "etag": "list", "totalItems": len(found)}
+    if listed:
+        answer["tables"] = listed
+    if token:
+        answer["nextPageToken"] = token
+    return answer
+
+
+@routes.method("tables.patch", blocking=True)
+def patch(call: Call) -> dict[str, Any]:
+    """Change the fields that the request names; null removes one."""
+    return _change(call, whole=False)
+
+
+@routes.method("tables.update", blocking=True)
+def update(call: Call) -> dict[str, Any]:
+    """Replace what can be set."""
+    return _change(call, whole=True)
+
+
+def _change(call: Call, *, whole: bool) -> dict[str, Any]:
+    catalog, name = _table(call)
+    body = call.body
+    catalog.require_table(call.principal, "bigquery.tables.update", name)
+    with catalog.engine.locked(name.key):
+        document = catalog.table(name)
+        old = document["resource"]
+        check_etag(call.headers.get("if-match"), old)
+        new = {key: value for key, value in old.items() if not whole or key not in _WRITABLE}
+        for field in _WRITABLE:
+            if field in body and body[field] is None:
+                new.pop(field, None)
+        physical = document["physical"]
+        if body.get("view"):
+            if "view" not in old:
+                raise invalid(f"Cannot change partitioning/clustering spec or type: {name.text} is a table, not a view")
+            new.update(view_resource(catalog, call.principal, name, body["view"], None))
+        elif body.get("schema") is not None and "fields" in body["schema"]:
+            fields = checked_schema(body["schema"]["fields"])
+            if "view" in old:
+                new["schema"] = {"fields": fields}
+            else:
+                physical, new["schema"] = change_schema(catalog, name, document, fields)
+        given = writable(body, new.get("schema", {}).get("fields", []))
+        if not whole and body.get("labels") is not None:
+            labels = {**old.get("labels", {}), **body["labels"]}
+            given["labels"] = {key: value for key, value in labels.items() if value is not None}
+        new.update(given)
+        kept = catalog.keep_table(name, new, physical)
+        if physical != document["physical"]:
+            catalog.engine.drop(document["physical"])
+        return shown(call, catalog, name, kept)
+
+
+def change_schema(
+    catalog: Catalog, name: TableName, document: dict[str, Any], fields: list[dict[str, Any]]
+) -> tuple[str | None, dict[str, Any]]:
+    """Give a table another schema: more columns, or REQUIRED ones that may be NULL from now on.
+
+    Returns:
+        The table of rows with these columns (a new one if it had to be copied), and the schema.
+
+    Raises:
+        ApiError: 400 if a column is missing in the new schema or has another type.
+    """
+    old = document["resource"].get("schema", {}).get("fields", [])
+    try:
+        _refuse_missing(old, fields)
+        united, _ = union_schema(old, fields, relax=True)
+    except SchemaMismatchError as error:
+        raise invalid(f"Provided Schema does not match Table {name.text}. {error}") from None
+    by_name = {field["name"].lower(): field for field in fields}
+    described = [{**field, **_prose(by_name[field["name"].lower()])} for field in united]
+    schema = {"fields": described}
+    before, after = columns(old), columns(united)
+    physical = document["physical"]
+    if before == after:
+        return physical, schema
+    if physical is None:
+        return catalog.engine.write(lambda cursor: catalog.create_rows(cursor, after)), schema
+    return catalog.engine.write(lambda cursor: reshape_table(catalog, cursor, physical, before, after)), schema
+
+
+def _prose(field: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in field.items() if key not in ("name", "type", "mode", "fields")}
+
+
+def _refuse_missing(old: list[dict[str, Any]], new: list[dict[str, Any]], path: str = "") -> None:
+    by_name = {field["name"].lower(): field for field in new}
+    for field in old:
+        other = by_name.get(field["name"].lower())
+        if other is None:
+            raise SchemaMismatchError(f"Field {path}{field['name']} is missing in new schema")
+        if field["type"] == "RECORD" == other["type"]:
+            _refuse_missing(field["fields"], other["fields"], f"{path}{field['name']}.")
+
+
+@routes.method("tables.delete", blocking=True)
+def delete(call: Call) -> None:
+    """Delete a table or view."""
+    catalog, name = _table(call)
+    catalog.require_table(call.principal, "bigquery.tables.delete", name)
+    with catalog.engine.locked(name.key):
+        catalog.table(name)
+        catalog.delete_table(name)
+
+
+# --- policies of tables ---
+
+
+@routes.method("tables.getIamPolicy")
+def get_policy(call: Call) -> dict[str, Any]:
+    """The allow policy of a table (not that of its dataset)."""
+    catalog, name = _table_of_resource(call)
+    catalog.require_table(call.principal, "bigquery.tables.getIamPolicy", name)
+    _exists(catalog, name)
+    return call.emulator.iam.get(table_policy(name)[0])
+
+
+@routes.method("tables.setIamPolicy")
+def set_policy(call: Call) -> dict[str, Any]:
+    """Replace the allow policy of a table."""
+    catalog, name = _table_of_resource(call)
+    catalog.require_table(call.principal, "bigquery.tables.setIamPolicy", name)
+    _exists(catalog, name)
+    return call.emulator.iam.set(table_policy(name)[0], call.body.get("policy") or {})
+
+
+@routes.method("tables.testIamPermissions")
+def test_permissions(call: Call) -> dict[str, Any]:
+    """Which of the named permissions the caller holds on a table."""
+    catalog, name = _table_of_resource(call)
+    _exists(catalog, name)
+    held = [
+        permission
+        for permission in call.body.get("permissions", [])
+        if catalog.allowed(call.principal, permission, name.project, name.dataset, name.table)
+    ]
+    return {"permissions": held} if held else {}
+
+
+def _exists(catalog: Catalog, name: TableName) -> None:
+    if catalog.find_table(name) is None:
+        raise no_table(name)
+
+
+def _dataset(call: Call) -> tuple[Catalog, str, str]:
+    catalog = call.emulator.service(Catalog)
+    return catalog, catalog.project(call.path["projectId"]), call.path["datasetId"]
+
+
+def _table(call: Call) -> tuple[Catalog, TableName]:
+    catalog, project, dataset = _dataset(call)
+    return catalog, TableName(project, dataset, call.path["tableId"])
+
+
+def _table_of_resource(call: Call) -> tuple[Catalog, TableName]:
+    catalog = call.emulator.service(Catalog)
+    project = catalog.project(call.path["projectsId"])
+    return catalog, TableName(project, call.path["datasetsId"], call.path["tablesId"])
