@@ -2,9 +2,11 @@
 
 import pulumi
 
-from components import Imaging, load_settings
+from components import Imaging, check_access, load_settings
 
-stack = Imaging(load_settings())
+settings = load_settings()
+check_access(settings)
+stack = Imaging(settings)
 
 for name, value in stack.outputs.items():
     pulumi.export(name, value)

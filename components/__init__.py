@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from components.dicom_store import DicomStore, DicomStoreArgs
     from components.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
     from components.imaging import Imaging
+    from components.preview_checks import check_access
     from components.project_access import ProjectAccess, ProjectAccessArgs
     from components.reference_views import ReferenceViews, ReferenceViewsArgs
     from components.settings import Settings, load_settings, settings_from
@@ -41,6 +42,7 @@ _HOMES = {
     "Settings": "settings",
     "Topic": "topic",
     "TopicArgs": "topic",
+    "check_access": "preview_checks",
     "load_settings": "settings",
     "settings_from": "settings",
 }
@@ -68,6 +70,7 @@ __all__ = [
     "Settings",
     "Topic",
     "TopicArgs",
+    "check_access",
     "load_settings",
     "settings_from",
 ]

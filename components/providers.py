@@ -1,5 +1,6 @@
 """The Google provider of each project's resources: the default, the emulator's, or one with another account."""
 
+import os
 from typing import Any
 
 import pulumi_gcp as gcp
@@ -28,11 +29,10 @@ class Providers:
     def __init__(self, settings: Settings) -> None:
         self._main: gcp.Provider | None = None
         if settings.endpoint:
-            # Any text is a token for the emulator, and it is no secret: it opens nothing else.
             self._main = gcp.Provider(
                 "emulator",
                 project=settings.project,
-                access_token="emulator",  # noqa: S106
+                access_token=emulator_token(),
                 **custom_endpoints(settings.endpoint),
             )
         # The emulator knows no accounts to act as.
@@ -53,6 +53,16 @@ class Providers:
     def impersonated(self, project: str) -> str | None:
         """Return the service account to act as in a project, if there is one."""
         return self._accounts.get(project)
+
+
+def emulator_token() -> str:
+    """Return the token for the emulator, to which any text is one: it is no secret and opens nothing else.
+
+    A principal named by GOOGLE_OAUTH_ACCESS_TOKEN, as `principal:user:alice@example.org`, is who deploys there. A real
+    token in that variable is left alone: it must get neither to an emulator nor into the stack's state.
+    """
+    token = os.environ.get("GOOGLE_OAUTH_ACCESS_TOKEN", "")
+    return token if token.startswith("principal:") else "emulator"
 
 
 def custom_endpoints(url: str) -> dict[str, Any]:

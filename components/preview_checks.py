@@ -1,0 +1,81 @@
+"""What is checked at preview, before anything is created: grants made elsewhere, and the deployer's own permissions."""
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import pulumi
+
+from components import deployer, external_grants
+from components.google_rest import GoogleRest, RestError, rest_for
+from components.settings import Settings
+
+# Keys of the Google provider's configuration that say who deploys.
+_WHO = ("accessToken", "credentials", "impersonateServiceAccount")
+_PRINCIPAL = "principal:"
+
+
+def check_access(settings: Settings) -> None:
+    """Check, in a preview only, what the settings ask to have checked.
+
+    What can't be asked (no network, no right to look) is a warning: the service has the last word.
+
+    Raises:
+        pulumi.RunError: something is lacking; the text says what to do.
+    """
+    if not pulumi.runtime.is_dry_run():
+        return
+    config = pulumi.Config("gcp")
+    gcp: dict[str, Any] = {key: config.get(key) for key in _WHO}
+
+    with closing(_Callers(settings, gcp)) as callers:
+        if settings.check_permissions and _may_lack_permissions(settings):
+            _check_deployer(settings, callers.rest)
+        if settings.grants == "external":
+            _check_grants(settings, callers.rest)
+
+
+class _Callers:
+    """Calls as whoever deploys in each project, one connection for each."""
+
+    def __init__(self, settings: Settings, gcp_config: dict[str, Any]) -> None:
+        self._settings = settings
+        self._gcp_config = gcp_config
+        self._by_project: dict[str | None, GoogleRest] = {}
+
+    def rest(self, project: str | None) -> GoogleRest:
+        if project not in self._by_project:
+            self._by_project[project] = rest_for(self._settings, project, self._gcp_config)
+        return self._by_project[project]
+
+    def close(self) -> None:
+        for each in self._by_project.values():
+            each.close()
+
+
+def _check_deployer(settings: Settings, rest: Callable[[str | None], GoogleRest]) -> None:
+    lacking, unknown = deployer.missing_permissions(settings, rest)
+    for reason in unknown:
+        pulumi.log.warn(f"permissions can't be checked on {reason}")
+    if lacking:
+        raise pulumi.RunError(deployer.render(lacking))
+
+
+def _check_grants(settings: Settings, rest: Callable[[str | None], GoogleRest]) -> None:
+    try:
+        missing = external_grants.missing_grants(settings, rest)
+    except RestError as error:
+        pulumi.log.warn(f"grants can't be checked: {error}")
+        return
+    # What can't be looked at may be there, or may be granted once the stack has made the resource.
+    if any(not each.unknown for each in missing):
+        raise pulumi.RunError(external_grants.render(missing))
+    if missing:
+        pulumi.log.warn(external_grants.render(missing))
+
+
+def _may_lack_permissions(settings: Settings) -> bool:
+    """Tell whether it is worth asking: on the emulator everybody but a named principal is the owner."""
+    token = os.environ.get("GOOGLE_OAUTH_ACCESS_TOKEN", "")
+    return settings.endpoint is None or token.startswith(_PRINCIPAL)
