@@ -23,13 +23,18 @@ PLURALS = {
     "customPlacementConfig": "customPlacementConfigs",
     "defaultEncryptionConfiguration": "defaultEncryptionConfigurations",
     "encryption": "encryptions",
+    "encryptionConfiguration": "encryptionConfigurations",
     "hierarchicalNamespace": "hierarchicalNamespaces",
     "logging": "loggings",
+    "materializedView": "materializedViews",
     "messageStoragePolicy": "messageStoragePolicies",
+    "rangePartitioning": "rangePartitionings",
     "schemaSettings": "schemaSettings",
     "softDeletePolicy": "softDeletePolicies",
+    "timePartitioning": "timePartitionings",
     "versionTemplate": "versionTemplates",
     "versioning": "versionings",
+    "view": "views",
     "website": "websites",
 }
 
@@ -126,6 +131,7 @@ def _project(provider: Provider, arguments: Mapping[str, Any]) -> str:
 FUNCTIONS: dict[str, Function] = {
     "gcp:organizations/getProject:getProject": get_project,
     "gcp:bigquery/getDataset:getDataset": _lookup(bigquery.DATASET, ("datasetId",)),
+    "gcp:bigquery/getTable:getTable": _lookup(bigquery.TABLE, ("datasetId", "tableId")),
     "gcp:bigquery/getDefaultServiceAccount:getDefaultServiceAccount": bigquery_service_account,
     "gcp:kms/getKMSCryptoKey:getKMSCryptoKey": _lookup(kms.CRYPTO_KEY, ("name", "keyRing")),
     "gcp:kms/getKMSKeyRing:getKMSKeyRing": _lookup(kms.KEY_RING, ("name", "location")),
