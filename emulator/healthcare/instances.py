@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..clock import now, rfc3339
+from ..state import BlobInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,7 +40,8 @@ CREATE INDEX IF NOT EXISTS series_modality ON series (store, modality);
 CREATE TABLE IF NOT EXISTS instances (
   id INTEGER PRIMARY KEY, store INTEGER NOT NULL, series INTEGER NOT NULL, uid TEXT NOT NULL, sop_class TEXT,
   transfer_syntax TEXT, frames INTEGER, json TEXT, blob TEXT NOT NULL, size INTEGER NOT NULL, class TEXT NOT NULL,
-  class_time TEXT NOT NULL, updated TEXT NOT NULL, metadata BLOB, metadata_size INTEGER NOT NULL, row BLOB, shape TEXT,
+  class_time TEXT NOT NULL, updated TEXT NOT NULL, crc32c TEXT, md5 TEXT,
+  metadata_size INTEGER NOT NULL, shape TEXT, row BLOB, metadata BLOB,
   UNIQUE (series, uid));
 CREATE INDEX IF NOT EXISTS instances_store ON instances (store);
 CREATE INDEX IF NOT EXISTS instances_uid ON instances (store, uid);
@@ -71,6 +73,13 @@ class Instance(NamedTuple):
     updated: str
     metadata_size: int
     modality: str
+    crc32c: str
+    md5: str
+
+    @property
+    def blob_info(self) -> BlobInfo:
+        """Its bytes, for sharing them with an object of Cloud Storage."""
+        return BlobInfo(self.blob, self.size, self.crc32c, self.md5)
 
     @property
     def path(self) -> str:
@@ -80,7 +89,7 @@ class Instance(NamedTuple):
 
 _FIELDS = (
     "i.id, t.uid, s.uid, i.uid, i.sop_class, i.transfer_syntax, i.frames, i.blob, i.size, i.class, i.class_time,"
-    " i.updated, i.metadata_size, s.modality"
+    " i.updated, i.metadata_size, s.modality, i.crc32c, i.md5"
 )
 _JOIN = "instances i JOIN series s ON s.id = i.series JOIN studies t ON t.id = s.study"
 
@@ -131,8 +140,7 @@ class New(NamedTuple):
     """An instance to be stored: what was read of it, and where its bytes are."""
 
     record: Record
-    blob: str
-    size: int
+    blob: BlobInfo
     storage_class: str = "STANDARD"
 
 
@@ -168,7 +176,7 @@ class Instances:
 
     # -- writing --
 
-    def add(self, store: int, new: Iterable[New]) -> list[bool]:
+    def add(self, store: int, new: Iterable[New]) -> list[int]:
         """Store instances; all are on disk when this returns.
 
         Args:
@@ -176,30 +184,39 @@ class Instances:
             new: the instances.
 
         Returns:
-            For each whether it was stored; False: the store has an instance with these UIDs already.
+            The id of each; 0: it was not stored, because the store has an instance with these UIDs already.
         """
         moment = rfc3339(now())
-        added: list[bool] = []
+        added: list[int] = []
         with self.lock:
             execute = self._database.execute
             execute("BEGIN IMMEDIATE")
             try:
-                for record, blob, size, storage_class in new:
+                for record, blob, storage_class in new:
                     if record.shape not in self._shapes:
                         execute("INSERT OR IGNORE INTO shapes VALUES (?, ?)", (record.shape, record.columns))
                         self._shapes.add(record.shape)
                     series = self._series_id(store, record)
                     done = execute(
                         "INSERT OR IGNORE INTO instances (store, series, uid, sop_class, transfer_syntax, frames, json,"
-                        " blob, size, class, class_time, updated, metadata, metadata_size, row, shape)"
-                        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                        " blob, size, class, class_time, updated, crc32c, md5, metadata, metadata_size, row, shape)"
+                        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                         (
                             *(store, series, record.instance, record.sop_class, record.transfer_syntax, record.frames),
-                            *(record.instance_json, blob, size, storage_class, moment, moment),
+                            *(
+                                record.instance_json,
+                                blob.id,
+                                blob.size,
+                                storage_class,
+                                moment,
+                                moment,
+                                blob.crc32c,
+                                blob.md5,
+                            ),
                             *(record.metadata, record.metadata_size, record.row, record.shape),
                         ),
                     )
-                    added.append(done.rowcount == 1)
+                    added.append(int(done.lastrowid or 0) if done.rowcount == 1 else 0)
             except BaseException:
                 execute("ROLLBACK")
                 self._forget_ids()
@@ -346,6 +363,22 @@ class Instances:
             (*arguments, limit, offset),
         )
         return [Instance(*row) for row in rows]
+
+    def ids(self, store: int, path: Path) -> list[int]:
+        """The ids of the instances in a part of a store."""
+        condition, arguments = path.where(store)
+        rows = self.query(f"SELECT i.id FROM {_JOIN} WHERE {condition}", arguments)  # noqa: S608 - constants only
+        return [number for (number,) in rows]
+
+    def by_ids(self, ids: list[int]) -> list[Instance]:
+        """The instances with these ids."""
+        found: list[Instance] = []
+        for at in range(0, len(ids), 500):
+            part = ids[at : at + 500]
+            marks = ",".join("?" * len(part))
+            rows = self.query(f"SELECT {_FIELDS} FROM {_JOIN} WHERE i.id IN ({marks}) ORDER BY i.id", part)  # noqa: S608 - constants and marks only
+            found += [Instance(*row) for row in rows]
+        return found
 
     def metadata(self, ids: list[int]) -> dict[int, bytes]:
         """The compressed DICOM JSON of instances by id."""

@@ -10,6 +10,7 @@ from .names import StoreName, agent_of
 
 if TYPE_CHECKING:
     from ..runtime import Emulator
+    from .instances import Instance
 
 
 def check_destinations(
@@ -42,3 +43,9 @@ def _check_access(emulator: Emulator, name: StoreName, table: TableName) -> None
             f"failed to verify dataset (projectID:{table.project}, datasetID:{table.dataset}), please add the required "
             "bigquery.dataEditor role to your project's service account",
         )
+
+
+def stream(
+    emulator: Emulator, store: StoreName, configs: list[dict[str, Any]], action: str, instances: list[Instance]
+) -> None:
+    """Append rows about instances to the streaming destinations; what goes wrong is logged."""

@@ -14,6 +14,8 @@ from typing import Any
 
 from pydicom.charset import convert_encodings, decode_bytes
 
+from .name_parts import NAME_GROUPS, NAME_PARTS
+
 #: VRs with the default repertoire only, several values apart by backslashes.
 ASCII_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI"})
 #: VRs whose text depends on the Specific Character Set, several values apart by backslashes.
@@ -110,9 +112,6 @@ def tag_values(value: bytes, *, little: bool) -> list[int]:
 
 
 # -- person names --
-
-NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
-NAME_PARTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 
 
 def name_groups(text: str) -> dict[str, str]:

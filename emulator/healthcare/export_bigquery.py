@@ -1,0 +1,242 @@
+"""Metadata of a DICOM store as rows of a BigQuery table.
+
+The rows were made when the instances were stored; here they are completed and handed to BigQuery as lines of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ApiError, invalid
+from .agent_checks import require_table
+from .bigquery_uri import TableName
+from .failures import Failures
+from .instances import Instances
+from .names import StoreName
+from .schemas import flattened, json_layout
+from .selection import read_filter, selected_ids
+
+if TYPE_CHECKING:
+    from ..runtime import Emulator
+    from .operations import Operation
+
+_PORTION = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How rows look.
+
+    Attributes:
+        json: the JSON layout; else the flattened one.
+        source: the store's name for ``SourceDicomStore``; empty without that column.
+        latest: change data capture: the table keeps the newest version of each instance only.
+    """
+
+    json: bool = False
+    source: str = ""
+    latest: bool = False
+
+
+class BigQueryExport:
+    """One export.
+
+    Args:
+        emulator: where.
+        store: the DICOM store.
+        number: its number.
+        table: the destination.
+        disposition: write disposition; empty: none was given, an existing table is an error then even if it is empty.
+        layout: how rows look.
+        uri: the filter file; None for all instances.
+    """
+
+    def __init__(
+        self,
+        emulator: Emulator,
+        store: StoreName,
+        number: int,
+        table: TableName,
+        disposition: str,
+        layout: Layout,
+        uri: str | None,
+    ) -> None:
+        self._emulator = emulator
+        self._store = store
+        self._number = number
+        self._table = table
+        self._disposition = disposition
+        self._layout = layout
+        self._uri = uri
+        self._ids: list[int] | None = None
+
+    def prepare(self, _: Operation) -> int:
+        """Check the agent's access, the table's state and the filter; returns the number of instances."""
+        require_table(self._emulator, self._store.project, self._table)
+        self._check_table()
+        instances = self._emulator.service(Instances)
+        if self._uri is not None:
+            paths = read_filter(self._emulator, self._store.project, self._uri)
+            self._ids = selected_ids(instances, self._number, paths)
+            return len(self._ids)
+        return instances.counts(self._number).instances
+
+    def _check_table(self) -> None:
+        from ..bigquery.service import table_state
+
+        table = self._table
+        state = table_state(self._emulator, table.project, table.dataset, table.table)
+        if state is None:
+            return
+        where = f"{table.project}:{table.dataset}.{table.table}"
+        if state.view:
+            raise invalid(f"{where} is a view; rows can't be written to it")
+        if not self._disposition or (self._disposition == "WRITE_EMPTY" and state.rows):
+            raise ApiError(409, f"Already Exists: Table {where}")
+
+    def run(self, operation: Operation) -> None:
+        """Write the rows."""
+        from ..bigquery.service import load_rows
+
+        self._check_table()
+        table = self._table
+        failures = Failures(self._emulator, self._store, operation, "export")
+        shapes: set[str] = set()
+        data = self._emulator.state.data
+        with tempfile.TemporaryDirectory(prefix="export-", dir=data) as directory:
+            path = Path(directory) / "rows.json"
+            with path.open("wb", buffering=1024 * 1024) as file:
+                for portion in self._portions():
+                    operation.check()
+                    kept = [row for row in portion if not operation.take_planned_failure()]
+                    for row in portion[: len(portion) - len(kept)]:
+                        failures.add(self._path(row[0]), 13, "planned fault: this instance was to fail")
+                    if self._layout.json:
+                        file.writelines(self._json_lines(kept))
+                    else:
+                        file.writelines(self._flat_lines(kept, shapes))
+                    operation.success += len(kept)
+            operation.check()
+            try:
+                load_rows(
+                    self._emulator,
+                    table.project,
+                    table.dataset,
+                    table.table,
+                    self._schema(shapes),
+                    [path],
+                    self._disposition or "WRITE_EMPTY",
+                )
+            except ApiError:
+                operation.success = 0
+                raise
+        failures.raise_if_all_failed()
+
+    def _schema(self, shapes: set[str]) -> list[dict[str, Any]]:
+        if self._layout.json:
+            return json_layout(source=bool(self._layout.source), changes=not self._layout.latest)
+        known = self._emulator.service(Instances).shapes(shapes)
+        return flattened(known.values(), source=bool(self._layout.source))
+
+    def _portions(self) -> Iterator[list[Any]]:
+        instances = self._emulator.service(Instances)
+        columns = "id, size, class, shape, row"
+        if self._layout.json:
+            columns = "id, size, class, metadata_size, updated, row, metadata"
+        if self._ids is None:
+            yield from instances.pages(
+                f"SELECT {columns} FROM instances WHERE store = ? AND id > ? ORDER BY id LIMIT ?",  # noqa: S608 - constants
+                self._number,
+                _PORTION,
+            )
+            return
+        for at in range(0, len(self._ids), 500):
+            part = self._ids[at : at + 500]
+            marks = ",".join("?" * len(part))
+            yield instances.query(f"SELECT {columns} FROM instances WHERE id IN ({marks}) ORDER BY id", part)  # noqa: S608 - marks
+
+    def _flat_lines(self, rows: list[Any], shapes: set[str]) -> Iterator[bytes]:
+        source = f'"SourceDicomStore":{json.dumps(self._layout.source)},' if self._layout.source else ""
+        for _, size, storage_class, shape, row in rows:
+            shapes.add(shape)
+            yield b'{%b"BlobStorageSize":%d,"StorageClass":"%b",%b}\n' % (
+                source.encode(),
+                size,
+                storage_class.encode(),
+                row,
+            )
+
+    def _json_lines(self, rows: list[Any]) -> Iterator[bytes]:
+        known = {one.id: one for one in self._emulator.service(Instances).by_ids([row[0] for row in rows])}
+        for number, size, storage_class, metadata_size, updated, row, metadata in rows:
+            one = known.get(number)
+            if one is None:
+                continue  # deleted meanwhile
+            yield json_row(
+                self._store,
+                self._layout,
+                uids=(one.study, one.series, one.uid),
+                sizes=(metadata_size, size),
+                storage_class=storage_class,
+                updated=updated,
+                row=row,
+                metadata=metadata,
+            )
+
+    def _path(self, number: int) -> str:
+        found = self._emulator.service(Instances).by_ids([number])
+        return f"{self._store}/dicomWeb/{found[0].path}" if found else str(self._store)
+
+
+def json_row(
+    store: StoreName,
+    layout: Layout,
+    *,
+    uids: tuple[str, str, str],
+    sizes: tuple[int, int],
+    storage_class: str,
+    updated: str,
+    row: bytes,
+    metadata: bytes,
+    change: str = "INSERT",
+) -> bytes:
+    """A line of the JSON layout.
+
+    Args:
+        store: the DICOM store.
+        layout: which columns there are.
+        uids: study, series, instance.
+        sizes: of the metadata and of the file, in bytes.
+        storage_class: of the file.
+        updated: when the instance changed last (RFC 3339).
+        row: members of the flattened row, whose last one lists what was dropped.
+        metadata: compressed DICOM JSON.
+        change: kind of change.
+    """
+    study, series, instance = uids
+    head: dict[str, Any] = {"StudyInstanceUID": study, "SeriesInstanceUID": series, "SOPInstanceUID": instance}
+    if layout.source:
+        head["SourceDicomStore"] = layout.source
+    head |= {"StructuredStorageSize": sizes[0], "BlobStorageSize": sizes[1], "StorageClass": storage_class}
+    head |= {"LastUpdated": updated, "DroppedTags": dropped_names(row)}
+    if not layout.latest:
+        head["Type"] = change
+    text = zlib.decompress(metadata)
+    base = f"{store}/dicomWeb/studies/{study}/series/{series}/instances/{instance}/".encode()
+    text = text.replace(b'"BulkDataURI":"bulkdata/', b'"BulkDataURI":"' + base + b"bulkdata/")
+    return json.dumps(head, separators=(",", ":")).encode()[:-1] + b',"Metadata":' + text + b"}\n"
+
+
+def dropped_names(row: bytes) -> list[str]:
+    """The names of what a row leaves out."""
+    mark = b'"DroppedTags":['
+    at = row.rfind(mark)
+    if at < 0:
+        return []
+    return [item["TagName"] for item in json.loads(row[at + len(mark) - 1 :])]

@@ -1,0 +1,204 @@
+"""Instances of a DICOM store as objects of Cloud Storage.
+
+Names: ``PREFIX/STUDY/SERIES/INSTANCE[/FRAME].EXTENSION``, with a frame only for instances that have several and formats
+that hold one (discovery document, ``GcsDestination``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ApiError, invalid
+from ..state import BlobInfo
+from .agent_checks import WRITE, require_bucket
+from .failures import Failures
+from .instances import Instance, Instances
+from .names import StoreName
+from .selection import read_filter, selected_ids
+
+if TYPE_CHECKING:
+    from ..runtime import Emulator
+    from .operations import Operation
+
+_ROOT = "1.2.840.10008.1.2"
+#: Transfer syntaxes that the API takes for ``application/dicom``.
+SYNTAXES = frozenset(
+    {
+        _ROOT,
+        *(f"{_ROOT}.{tail}" for tail in ("1", "1.99", "5", "8.1")),
+        *(f"{_ROOT}.4.{n}" for n in (50, 51, 57, 70, 80, 81, 90, 91, 110, 111, 112, 201, 202, 203)),
+    }
+)
+_EXPLICIT = f"{_ROOT}.1"
+_JPEG = f"{_ROOT}.4.50"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What the objects hold.
+
+    Attributes:
+        kind: media type without parameters.
+        syntax: transfer syntax UID; ``*`` for the stored one.
+        extension: end of the names, with its period.
+    """
+
+    kind: str
+    syntax: str
+    extension: str
+
+    @property
+    def content_type(self) -> str:
+        """Content type of the objects."""
+        return self.kind
+
+
+ORIGINAL = Format("application/dicom", "*", ".dcm")
+
+
+def parse_format(text: str) -> Format:
+    """The format that a mime type stands for; an empty one for the original format.
+
+    Raises:
+        ApiError: 400 if it is none that can be exported to.
+    """
+    if not text.strip():
+        return ORIGINAL
+    kind, *parameters = (part.strip() for part in text.split(";"))
+    given = {}
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        given[name.strip().lower()] = value.strip().strip('"')
+    syntax = given.pop("transfer-syntax", "")
+    match kind.lower():
+        case "application/dicom" if syntax in ("", "*") or syntax in SYNTAXES:
+            found = Format("application/dicom", syntax or _EXPLICIT, ".dcm")
+        case "application/octet-stream" if syntax in ("", "*", _EXPLICIT):
+            found = Format("application/octet-stream", syntax or _EXPLICIT, "")
+        case "image/jpeg" if syntax in ("", _JPEG):
+            found = Format("image/jpeg", _JPEG, ".jpg")
+        case "image/png" if not syntax:
+            found = Format("image/png", "", ".png")
+        case _:
+            raise invalid(f"unsupported mime_type {text!r} of gcs_destination")
+    if given:
+        raise invalid(f"unsupported mime_type {text!r} of gcs_destination: {', '.join(given)} is not understood")
+    return found
+
+
+class StorageExport:
+    """One export.
+
+    Args:
+        emulator: where.
+        store: the DICOM store.
+        number: its number.
+        bucket: destination.
+        directory: what the names start with: empty or ending in ``/``.
+        form: what the objects hold.
+        uri: the filter file; None for all instances.
+    """
+
+    def __init__(
+        self,
+        emulator: Emulator,
+        store: StoreName,
+        number: int,
+        bucket: str,
+        directory: str,
+        form: Format,
+        uri: str | None,
+    ) -> None:
+        self._emulator = emulator
+        self._store = store
+        self._number = number
+        self._bucket = bucket
+        self._directory = directory
+        self._form = form
+        self._uri = uri
+        self._ids: list[int] = []
+
+    def prepare(self, _: Operation) -> int:
+        """Check the agent's access and the filter; returns the number of instances."""
+        from .instances import Path as Part
+
+        project = self._store.project
+        require_bucket(self._emulator, project, self._bucket, WRITE, "roles/storage.objectAdmin")
+        instances = self._emulator.service(Instances)
+        if self._uri is not None:
+            paths = read_filter(self._emulator, project, self._uri)
+            self._ids = selected_ids(instances, self._number, paths)
+        else:
+            self._ids = instances.ids(self._number, Part())
+        return len(self._ids)
+
+    def run(self, operation: Operation) -> None:
+        """Write the objects."""
+        failures = Failures(self._emulator, self._store, operation, "export")
+        instances = self._emulator.service(Instances)
+        for at in range(0, len(self._ids), 100):
+            for one in instances.by_ids(self._ids[at : at + 100]):
+                operation.check()
+                if operation.take_planned_failure():
+                    failures.add(self._resource(one), 13, "planned fault: this instance was to fail")
+                    continue
+                try:
+                    self._write(one)
+                except _InstanceError as error:
+                    failures.add(self._resource(one), error.code, error.message)
+                else:
+                    operation.success += 1
+        failures.raise_if_all_failed()
+
+    def _resource(self, one: Instance) -> str:
+        return f"{self._store}/dicomWeb/{one.path}"
+
+    def _write(self, one: Instance) -> None:
+        from ..storage.service import put_object
+
+        base = f"{self._directory}{one.study}/{one.series}/{one.uid}"
+        form = self._form
+        for frame, data in self._contents(one):
+            name = base + (f"/{frame}" if frame else "") + form.extension
+            try:
+                put_object(self._emulator, self._bucket, name, data, form.content_type)
+            except ApiError as error:
+                raise _InstanceError(error.rpc_code, error.message) from None
+            except FileNotFoundError:
+                raise _InstanceError(5, "the instance was deleted while the export ran") from None
+
+    def _contents(self, one: Instance) -> Iterator[tuple[int, bytes | BlobInfo]]:
+        """The objects of an instance: number of the frame (0: no frame in the name) and contents."""
+        form = self._form
+        if form.kind == "application/dicom" and form.syntax in ("*", one.transfer_syntax):
+            yield 0, one.blob_info
+            return
+        from .dicom import pixels
+
+        blobs = self._emulator.state.blobs
+        path = blobs.path(one.blob)
+        try:
+            source: bytes | Path = blobs.read(one.blob) if path is None else path
+            if form.kind == "application/dicom":
+                yield 0, pixels.transcoded(source, form.syntax)
+                return
+            dataset = pixels.open_instance(source)
+            frames = pixels.frame_count(dataset)
+            for number in range(1, frames + 1):
+                if form.kind == "application/octet-stream":
+                    data = pixels.raw_frame(dataset, number, decoded=form.syntax != "*")
+                else:
+                    data = pixels.rendered(dataset, number, form.kind)
+                yield (number if frames > 1 else 0), data
+        except pixels.UnsupportedError as error:
+            raise _InstanceError(3, str(error)) from None
+
+
+class _InstanceError(Exception):
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message

@@ -1,0 +1,197 @@
+"""Reading many DICOM files on all cores.
+
+A few files are read in the calling thread. For many, worker processes are started, kept for the next import, and ended
+when there was none for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..runtime import Emulator
+    from .dicom.reader import Record
+
+#: So many files are worth starting processes for, whose start takes as long as reading some hundreds.
+_MANY = 400
+_IDLE_SECONDS = 30.0
+_CHUNK_FILES = 48
+_CHUNK_BYTES = 4 * 1024 * 1024
+
+
+class ReaderPool:
+    """Worker processes of an emulator that read DICOM files."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._blobs = emulator.state.blobs
+        self._lock = threading.Lock()
+        self._busy = 0
+        self._idle: list[_Worker] = []
+        self._timer: threading.Timer | None = None
+        emulator.on_close(self._close)
+
+    def read(
+        self, blobs: list[tuple[str, int]], check: Callable[[], None]
+    ) -> Iterator[tuple[range, list[Record | tuple[str, int]]]]:
+        """Read blobs, in any order.
+
+        Args:
+            blobs: id and size of each.
+            check: called between portions; an exception ends the reading.
+
+        Yields:
+            Positions in ``blobs``, and what was read of each: a record, or ``(message, code)``.
+        """
+        from .dicom.worker import read_all
+
+        portions = list(_portions(blobs))
+        if len(blobs) < _MANY:
+            for portion in portions:
+                check()
+                yield portion, read_all(self._sources(blobs, portion))
+            return
+        yield from self._on_all_cores(blobs, portions, check)
+
+    def _sources(self, blobs: list[tuple[str, int]], portion: range) -> list[bytes | str]:
+        return [self._source(blobs[index][0]) for index in portion]
+
+    def _source(self, blob: str) -> bytes | str:
+        path = self._blobs.path(blob)
+        return self._blobs.read(blob) if path is None else str(path)
+
+    def _on_all_cores(
+        self, blobs: list[tuple[str, int]], portions: list[range], check: Callable[[], None]
+    ) -> Iterator[tuple[range, list[Record | tuple[str, int]]]]:
+        todo: queue.SimpleQueue[range] = queue.SimpleQueue()
+        for portion in portions:
+            todo.put(portion)
+        done: queue.Queue[Any] = queue.Queue(maxsize=16)
+        stop = threading.Event()
+
+        def put(value: Any) -> None:
+            while not stop.is_set():
+                try:
+                    done.put(value, timeout=0.5)
+                    return
+                except queue.Full:
+                    continue
+
+        def work() -> None:
+            worker = self._take()
+            try:
+                while not stop.is_set():
+                    try:
+                        portion = todo.get_nowait()
+                    except queue.Empty:
+                        break
+                    put((portion, worker.ask(self._sources(blobs, portion))))
+                self._give(worker)
+            except BaseException as error:  # noqa: BLE001 - told to the thread that waits for the answers
+                worker.end()
+                put(error)
+            finally:
+                with self._lock:
+                    self._busy -= 1
+
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(os.cpu_count() or 1)]
+        with self._lock:
+            self._busy += len(threads)
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in portions:
+                found = done.get()
+                if isinstance(found, BaseException):
+                    raise found
+                check()
+                yield found
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+            self._end_later()
+
+    def _take(self) -> _Worker:
+        with self._lock:
+            return self._idle.pop() if self._idle else _Worker()
+
+    def _give(self, worker: _Worker) -> None:
+        with self._lock:
+            self._idle.append(worker)
+
+    def _end_later(self) -> None:
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = threading.Timer(_IDLE_SECONDS, self._end_idle)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _end_idle(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._timer = None
+        for worker in idle:
+            worker.end()
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._end_idle()
+
+
+class _Worker:
+    """One worker process."""
+
+    def __init__(self) -> None:
+        root = Path(__file__).parents[2]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "emulator.healthcare.dicom.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=root,
+            bufsize=1024 * 1024,
+        )
+
+    def ask(self, sources: list[bytes | str]) -> list[Record | tuple[str, int]]:
+        """Have files read."""
+        from .dicom.worker import receive, send
+
+        if self._process.stdin is None or self._process.stdout is None:
+            raise BrokenPipeError("the reading process has no pipes")
+        send(self._process.stdin, sources)  # type: ignore[arg-type]
+        found = receive(self._process.stdout)  # type: ignore[arg-type]
+        if found is None:
+            raise BrokenPipeError("the reading process ended")
+        return found  # type: ignore[return-value]
+
+    def end(self) -> None:
+        """End the process: its input ends, and so does it."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _portions(blobs: list[tuple[str, int]]) -> Iterable[range]:
+    start = size = 0
+    for index, (_, length) in enumerate(blobs):
+        if index > start and (index - start >= _CHUNK_FILES or size + length > _CHUNK_BYTES):
+            yield range(start, index)
+            start, size = index, 0
+        size += length
+    if start < len(blobs):
+        yield range(start, len(blobs))
