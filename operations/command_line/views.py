@@ -1,0 +1,229 @@
+"""What came of a command, as text for a person and as JSON for a script. Everything here is data in, text out.
+
+The JSON keys are those of the stack's outputs (`startTime`, `logsUrl`, …).
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from operations.durations import format_duration
+from operations.errors import COMMAND_WORDS, advice, code_of
+from operations.filters import FilterSummary
+from operations.mime_types import MimeType
+from operations.outcome import Outcome, State, seconds_of
+from operations.report import rows_in_table
+from operations.requests import Request
+
+_STYLES = {
+    State.RUNNING: "cyan",
+    State.SUCCEEDED: "green",
+    State.SUCCEEDED_WITH_FAILURES: "yellow",
+    State.FAILED: "red",
+    State.CANCELLED: "magenta",
+    State.EXPIRED: "magenta",
+}
+_METHODS = {
+    "ExportDicomData_bq": "export to BigQuery",
+    "ExportDicomData_gcs": "export to Cloud Storage",
+    "ExportDicomData": "export",
+    "ImportDicomData": "import",
+    "ImportDicomData_gcs": "import",
+    "CreateDataset": "create dataset",
+    "DeleteStudy": "delete study",
+    "DeleteSeries": "delete series",
+}
+_ITEMS_SHOWN = 20
+# Wide enough that nothing is wrapped where nobody looks at the lines.
+_PIPE_WIDTH = 10_000
+
+
+def method_title(api_method: str) -> str:
+    """Say what an operation does, in words where they are known."""
+    return _METHODS.get(api_method, api_method or "unknown")
+
+
+def operations_table(outcomes: Iterable[Outcome], now: float) -> Table:
+    """Return a table of operations in the order given.
+
+    Args:
+        outcomes: as read from the service.
+        now: seconds since 1970, for how long the running ones have run.
+    """
+    table = plain_table("operation", "does", "state", ">done", ">failed", ">pending", "started (UTC)", ">took")
+    for outcome in outcomes:
+        table.add_row(
+            outcome.operation.rpartition("/")[2],
+            method_title(outcome.api_method),
+            Text(outcome.state, style=_STYLES[outcome.state]),
+            f"{outcome.success:,}",
+            f"{outcome.failure:,}",
+            f"{outcome.pending:,}",
+            moment(outcome.start_time),
+            _took(outcome, now),
+        )
+    return table
+
+
+def operation_details(outcome: Outcome, now: float, request: Request | None = None) -> str:
+    """Return everything that is known of one operation, one thing per line."""
+    rows = [
+        ("operation", outcome.operation),
+        ("does", method_title(outcome.api_method)),
+        ("state", outcome.state.value + (", to be cancelled" if _being_cancelled(outcome) else "")),
+        ("done", _counters(outcome)),
+        ("started", _with_utc(moment(outcome.start_time))),
+        ("ended", _with_utc(moment(outcome.end_time))),
+        ("took", _took(outcome, now)),
+        ("rate", f"{outcome.rate:,.0f} instances/s" if outcome.rate and outcome.rate >= 1 else ""),
+    ]
+    if outcome.error_code:
+        code = code_of(outcome.error_code)
+        hint = advice(code, outcome.error_message, request, wording=COMMAND_WORDS)
+        rows += [
+            ("reason", f"{code.name} ({outcome.error_code}): {outcome.error_message}"),
+            ("means", hint.means),
+            ("do", hint.do),
+        ]
+    rows += [("checked", str(check)) for check in outcome.checks]
+    items = outcome.item_errors
+    rows += [("failure", str(item)) for item in items[:_ITEMS_SHOWN]]
+    if len(items) > _ITEMS_SHOWN:
+        rows.append(("", f"and {len(items) - _ITEMS_SHOWN:,} more"))
+    rows += [("note", note) for note in outcome.notes]
+    rows.append(("logs", outcome.logs_url))
+    return labelled(rows)
+
+
+def operation_json(
+    outcome: Outcome, request: Request | None = None, *, filter_uri: str | None = None
+) -> dict[str, Any]:
+    """Return an operation for a script.
+
+    Args:
+        outcome: of it.
+        request: what was asked for, when this command asked for it: adds destination and rows.
+        filter_uri: the filter file that the request names.
+    """
+    value: dict[str, Any] = {
+        "operation": outcome.operation,
+        "method": outcome.api_method,
+        "state": outcome.state.value,
+        "success": outcome.success,
+        "failure": outcome.failure,
+        "pending": outcome.pending,
+        "startTime": outcome.start_time,
+        "endTime": outcome.end_time,
+        "seconds": outcome.seconds,
+        "logsUrl": outcome.logs_url,
+        "cancelRequested": outcome.cancel_requested,
+        "error": None,
+        "errors": [{"source": item.source, "message": item.message, "code": item.code} for item in outcome.item_errors],
+        "checks": [
+            {
+                "what": check.what,
+                "expected": check.expected,
+                "found": check.found,
+                "passed": check.passed,
+                "note": check.note,
+            }
+            for check in outcome.checks
+        ],
+        "notes": list(outcome.notes),
+    }
+    if outcome.error_code:
+        value["error"] = {
+            "code": outcome.error_code,
+            "name": outcome.error_name,
+            "message": outcome.error_message,
+        }
+    if request is not None:
+        value |= {"store": str(request.store), "destination": request.destination, "filter": filter_uri}
+        rows = rows_in_table(request, outcome)
+        if rows is not None:
+            value["rows"] = rows
+    return value
+
+
+def formats_table(mime_types: Sequence[MimeType]) -> Table:
+    """Return a table of the export formats."""
+    table = plain_table("name", "value", "what it is", "extension")
+    for mime_type in mime_types:
+        table.add_row(mime_type.name, mime_type.value, mime_type.title, mime_type.extension or "none")
+    return table
+
+
+def filter_text(source: str, summary: FilterSummary) -> str:
+    """Say what a checked filter file holds."""
+    lines = "1 line" if summary.lines == 1 else f"{summary.lines:,} lines"
+    return f"{source}: {lines}, {summary.size:,} bytes, SHA-256 {summary.sha256}"
+
+
+def filter_json(source: str, summary: FilterSummary) -> dict[str, Any]:
+    """Return a checked filter file for a script."""
+    return {"filter": source, "lines": summary.lines, "bytes": summary.size, "sha256": summary.sha256}
+
+
+def labelled(rows: Iterable[tuple[str, str]]) -> str:
+    """Put labels and texts side by side; a row without text is left out."""
+    kept = [(label, text) for label, text in rows if text]
+    width = max((len(label) for label, _ in kept), default=0)
+    indent = " " * (width + 2)
+    return "\n".join(f"{label:<{width}}  {text.replace(chr(10), chr(10) + indent)}" for label, text in kept)
+
+
+def plain_table(*headers: str) -> Table:
+    """Return an empty table without lines; `>` before a header puts its column to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, header in enumerate(headers):
+        table.add_column(
+            header.removeprefix(">"),
+            justify="right" if header.startswith(">") else "left",
+            overflow="fold",
+            no_wrap=number == 0,
+        )
+    return table
+
+
+def to_text(renderable: RenderableType, width: int | None = None) -> str:
+    """Return what a file or a pipe gets of a table: no colours, and without `width` nothing wrapped or shortened."""
+    target = io.StringIO()
+    console = Console(file=target, width=width or _PIPE_WIDTH, no_color=True, force_terminal=False)
+    console.print(renderable)
+    return "\n".join(line.rstrip() for line in target.getvalue().splitlines())
+
+
+def moment(time: str) -> str:
+    """Return an RFC 3339 time as `2024-05-17 09:30:00`, in UTC; empty when there is none."""
+    seconds = seconds_of(time) if time else 0.0
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}" if seconds else ""
+
+
+def _with_utc(text: str) -> str:
+    return f"{text} UTC" if text else ""
+
+
+def _being_cancelled(outcome: Outcome) -> bool:
+    return outcome.cancel_requested and not outcome.done
+
+
+def _counters(outcome: Outcome) -> str:
+    parts = [f"{outcome.success:,} instances"]
+    if outcome.failure:
+        parts.append(f"{outcome.failure:,} failed")
+    if outcome.pending:
+        parts.append(f"{outcome.pending:,} pending")
+    return ", ".join(parts)
+
+
+def _took(outcome: Outcome, now: float) -> str:
+    if outcome.seconds is not None:
+        return format_duration(outcome.seconds)
+    if outcome.done or not outcome.start_time:
+        return ""
+    return f"{format_duration(max(now - seconds_of(outcome.start_time), 0.0))} so far"
