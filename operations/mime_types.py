@@ -107,7 +107,7 @@ def nearest_mime_type(text: str) -> MimeType:
 
     def likeness(mime_type: MimeType) -> tuple[float, float]:
         if "/" not in canonical:
-            return _ratio(canonical, mime_type.name), 0.0
+            return float(mime_type.name.startswith(canonical)), _ratio(canonical, mime_type.name)
         # The media type weighs first: a mistyped transfer syntax of image/jpeg still means an image/jpeg.
         return _ratio(media_type, mime_type.value.partition(";")[0]), _ratio(canonical, mime_type.value)
 

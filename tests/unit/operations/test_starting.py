@@ -1,0 +1,252 @@
+"""Starting: exactly once, whatever becomes of the answer; nothing at all where it can't work."""
+
+import pytest
+
+from operations.checks import CheckError, Facts
+from operations.connection import Connection
+from operations.errors import OperationsError, UnreachableError
+from operations.requests import Request, make_export, make_import
+from operations.start import StartLimits, start
+from tests.unit.operations.service import STORE, Fault, Service, SimulatedClock
+
+AGENT = "service-4711@gcp-sa-healthcare.iam.gserviceaccount.com"
+AGENT_REFUSED = f"Access Denied: Dataset research:dicom: {AGENT} does not have bigquery.tables.create"
+CALLER_REFUSED = f"Permission healthcare.dicomStores.export denied on resource {STORE} (or it may not exist)"
+
+
+@pytest.fixture
+def request_() -> Request:
+    return make_export(STORE, "bq://research.dicom.instances", write_disposition="WRITE_TRUNCATE")
+
+
+def test_an_empty_store_is_an_error_before_anything_starts(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.instances = 0
+    with pytest.raises(CheckError, match="DICOM store pacs is empty, so there is nothing to export"):
+        start(connection, request_, clock=clock)
+    assert service.count("export") == 0
+
+
+def test_a_non_empty_table_with_write_empty_is_an_error_with_the_choices(
+    service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    service.rows = 98_112
+    request = make_export(STORE, "bq://research.dicom.instances", write_disposition="WRITE_EMPTY")
+    with pytest.raises(CheckError, match=r"has 98,112 rows .* WRITE_EMPTY; choose WRITE_TRUNCATE .* WRITE_APPEND"):
+        start(connection, request, clock=clock)
+    assert service.count("export") == 0
+
+
+def test_a_missing_bigquery_dataset_is_named_before_anything_starts(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("tables.get", Fault(404, "Not found: Dataset research:dicom"))
+    with pytest.raises(CheckError, match=r"BigQuery dataset research\.dicom doesn't exist"):
+        start(connection, request_, clock=clock)
+    assert service.count("export") == 0
+
+
+def test_a_missing_store_is_named(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("metrics", Fault(404, "not found"))
+    with pytest.raises(CheckError, match=r"DICOM store projects/.*/dicomStores/pacs doesn't exist"):
+        start(connection, request_, clock=clock)
+
+
+def test_a_missing_bucket_is_named(service: Service, connection: Connection, clock: SimulatedClock) -> None:
+    service.plan("buckets.get", Fault(404, "The specified bucket does not exist."))
+    with pytest.raises(CheckError, match="bucket hospital-out doesn't exist"):
+        start(connection, make_export(STORE, "gs://hospital-out/x"), clock=clock)
+
+
+def test_an_import_that_matches_no_object_is_an_error_before_anything_starts(
+    service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    service.objects = {"2024/readme.txt": 1}
+    with pytest.raises(CheckError, match=r"no object matches gs://inbox/2024/\*\*\.dcm"):
+        start(connection, make_import(STORE, "gs://inbox/2024/**.dcm"), clock=clock)
+    assert service.count("import") == 0
+
+
+def test_a_refusal_of_the_caller_is_not_retried(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("export", Fault(403, CALLER_REFUSED))
+    with pytest.raises(OperationsError, match="you may not do this with the store"):
+        start(connection, request_, clock=clock)
+    assert (service.count("export"), clock.time) == (1, 0)
+
+
+def test_a_refusal_of_the_service_agent_is_retried_until_its_time_is_over_and_then_says_which_role_is_missing(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("export", *[Fault(403, AGENT_REFUSED)] * 100)
+    with pytest.raises(OperationsError, match=r"roles/bigquery\.dataEditor") as caught:
+        start(connection, request_, limits=StartLimits(permission_wait=300), service_agent=AGENT, clock=clock)
+    assert 250 <= clock.time <= 300
+    assert AGENT in str(caught.value)
+    assert service.operations == {}
+
+
+def test_grants_that_take_a_minute_to_spread_are_waited_for(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    said: list[str] = []
+    service.plan("export", *[Fault(403, AGENT_REFUSED)] * 6)
+    start(connection, request_, clock=clock, say=said.append)
+    assert len(service.operations) == 1
+    assert said[0].startswith("waiting for the service agent's permissions to take effect")
+    service.assert_consumed()
+
+
+def test_throttling_waits_as_long_as_asked_and_says_so(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    said: list[str] = []
+    service.plan("export", Fault(429, "Quota exceeded: dicom_store_lro_ops", retry_after="90"))
+    start(connection, request_, clock=clock, say=said.append)
+    assert 90 <= clock.time <= 91
+    assert said == ["the service asks to slow down (Quota exceeded: dicom_store_lro_ops); trying again in 1 m 30 s"]
+    assert len(service.operations) == 1
+
+
+def test_throttling_that_stays_is_given_up_in_the_end(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("export", *[Fault(429)] * 1000)
+    with pytest.raises(OperationsError, match="a quota is used up"):
+        start(connection, request_, limits=StartLimits(throttle_wait=600), clock=clock)
+    assert clock.time <= 600
+
+
+def test_a_lost_answer_to_a_start_that_took_effect_adopts_the_operation(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    earlier = service.add(seconds=0)
+    service.plan("export", Fault(drop="after"))
+    started = start(connection, request_, clock=clock)
+    assert started.adopted
+    assert started.operation in service.operations
+    assert started.operation != earlier
+    assert (len(service.operations), service.count("export")) == (2, 1)
+
+
+def test_a_lost_answer_to_a_start_that_took_no_effect_posts_it_again(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("export", Fault(drop="before"))
+    started = start(connection, request_, clock=clock)
+    assert not started.adopted
+    assert (len(service.operations), service.count("export")) == (1, 2)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_server_error_posts_again_only_after_the_list_shows_that_nothing_began(
+    status: int, service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("export", Fault(status), Fault(status))
+    start(connection, request_, clock=clock)
+    assert (len(service.operations), service.count("export")) == (1, 3)
+    service.assert_consumed()
+
+
+def test_two_candidates_after_a_lost_answer_are_named_and_none_is_adopted_or_posted(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    answer = service.answer
+
+    def somebody_else_starts_too(method: str, uri: str, body: object) -> object:
+        if uri.endswith(":export?alt=json"):
+            service.add(seconds=0)
+        return answer(method, uri, body)
+
+    service.answer = somebody_else_starts_too  # type: ignore[method-assign, assignment]
+    service.plan("export", Fault(drop="after"))
+    with pytest.raises(OperationsError, match="2 operations began at that moment"):
+        start(connection, request_, clock=clock)
+    assert service.count("export") == 1
+
+
+def test_a_lost_answer_is_not_posted_again_when_operations_may_not_be_listed(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("operations.list", *[Fault(403, "Permission healthcare.operations.list denied")] * 9)
+    service.plan("export", Fault(drop="after"))
+    with pytest.raises(OperationsError, match="may not list the dataset's operations"):
+        start(connection, request_, clock=clock)
+    assert service.count("export") == 1
+
+
+def test_a_caller_who_may_not_list_operations_can_start_one(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("operations.list", Fault(403, "Permission healthcare.operations.list denied"))
+    assert start(connection, request_, clock=clock).operation in service.operations
+
+
+def test_an_emulator_that_is_not_running_is_said_at_once(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("metrics", *[Fault(error=ConnectionRefusedError(111, "refused"))] * 9)
+    with pytest.raises(UnreachableError, match="start the emulator with `make emulator`"):
+        start(connection, request_, clock=clock)
+    assert clock.time < 5
+
+
+def test_a_sixth_operation_waits_until_one_of_five_has_ended(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    said: list[str] = []
+    for seconds in (100, 40, 100, 100, 100):
+        service.add(seconds=seconds)
+    start(connection, request_, clock=clock, say=said.append)
+    assert 40 <= clock.time <= 70
+    assert said[0] == "5 operations of the project are running, 5 at most; waiting for a place"
+
+
+def test_the_facts_before_the_start_are_kept(service: Service, connection: Connection, clock: SimulatedClock) -> None:
+    service.rows = 7
+    request = make_export(STORE, "bq://research.dicom.instances", write_disposition="WRITE_APPEND")
+    facts = start(connection, request, clock=clock).facts
+    assert (facts.rows, facts.total) == (7, 10)
+    assert facts.metrics is not None
+    assert (facts.metrics.instances, facts.metrics.studies) == (10, 2)
+
+
+def test_an_import_counts_the_objects_that_match(
+    service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    service.objects = {"2024/a.dcm": 1, "2024/b/c.dcm": 1, "2024/readme.txt": 1, "2023/a.dcm": 1}
+    started = start(connection, make_import(STORE, "gs://inbox/2024/**.dcm"), clock=clock)
+    assert started.facts.total == 2
+    assert service.bodies == [{"gcsSource": {"uri": "gs://inbox/2024/**.dcm"}}]
+
+
+def test_checks_that_were_made_are_not_made_again(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    start(connection, request_, clock=clock, facts=Facts(rows=3))
+    assert [kind for _, kind in service.requests] == ["operations.list", "export"]
+
+
+def test_a_caller_without_rights_on_store_and_table_can_still_start(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("metrics", Fault(403, "denied"))
+    service.plan("tables.get", Fault(403, "Access Denied"))
+    assert start(connection, request_, clock=clock).facts == Facts()
+
+
+@pytest.mark.parametrize("kind", ["metrics", "tables.get", "operations.list"])
+@pytest.mark.parametrize(
+    "fault", [Fault(503), Fault(429), Fault(401), Fault(drop="before"), Fault(drop="after")], ids=repr
+)
+def test_bursts_on_the_calls_around_the_start_are_survived(
+    kind: str, fault: Fault, service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan(kind, fault, fault)
+    start(connection, request_, clock=clock)
+    assert len(service.operations) == 1
+    service.assert_consumed()
