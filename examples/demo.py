@@ -29,6 +29,7 @@ from rich.table import Table
 
 import emulator.environment
 import engine
+from components.queries import load_query
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".local" / "demo"
@@ -315,7 +316,7 @@ def show_runs(outputs: dict[str, Any]) -> None:
         for name, run in outputs[kind].items():
             figures = [str(run.get(key, "")) for key in ("success", "failure", "rows")]
             table.add_row(f"{kind[:-1]} {name}", run["state"], run["destination"], *figures)
-            failed += [(error.get("resource", ""), error.get("message", "")) for error in run.get("errors", ())]
+            failed += [(error["source"], error["message"]) for error in run.get("errors", ())]
     console.print(table)
     if failed:
         reasons = Table(title="What failed, as the stack allows it, and why", title_justify="left")
@@ -328,10 +329,10 @@ def show_runs(outputs: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Question:
-    """A reference question: what it asks, and its query file."""
+    """A reference question: what it asks, and the name of its query in ``queries/``."""
 
     title: str
-    file: str
+    query: str
     parameters: dict[str, Any]
 
 
@@ -345,16 +346,16 @@ def answer_questions() -> None:
     busiest = f"SELECT PatientID FROM `{TABLE}` WHERE PatientID != '' GROUP BY PatientID ORDER BY COUNT(*) DESC, PatientID LIMIT 1"  # noqa: S608 - a constant
     patient = next(iter(client.query_and_wait(busiest)))["PatientID"]
     for question in (
-        Question(f"Which images does patient {patient} have?", "patient_images.sql", {"patient_id": patient}),
-        Question("Which studies are the latest?", "latest_studies.sql", {"limit": 10}),
+        Question(f"Which images does patient {patient} have?", "patient_images", {"patient_id": patient}),
+        Question("Which studies are the latest?", "latest_studies", {"limit": 10}),
     ):
-        sql = (ROOT / "queries" / question.file).read_text(encoding="utf-8").replace("{table}", f"`{TABLE}`")
+        sql = load_query(question.query, f"bq://{TABLE}")
         parameters = [
             bigquery.ScalarQueryParameter(name, "INT64" if isinstance(value, int) else "STRING", value)
             for name, value in question.parameters.items()
         ]
         rows = client.query_and_wait(sql, job_config=bigquery.QueryJobConfig(query_parameters=parameters))
-        table = Table(title=f"{question.title}  (queries/{question.file})", title_justify="left")
+        table = Table(title=f"{question.title}  (queries/{question.query}.sql)", title_justify="left")
         for column in rows.schema:
             table.add_column(column.name, justify="right" if column.field_type == "INTEGER" else "left")
         for row in rows:
