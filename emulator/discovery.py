@@ -263,4 +263,5 @@ def _check_scalar(spec: dict[str, Any], kind: str, value: Any, at: str, problems
 
 
 def _is_integer(text: str) -> bool:
-    return text.removeprefix("-").isdigit()
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and len(digits) < 20

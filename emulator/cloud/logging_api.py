@@ -119,7 +119,7 @@ def _allowed_project(call: Call, name: str, permission: str) -> str:
 
 def _decoded(token: str) -> tuple[str, str]:
     try:
-        moment, _, key = base64.urlsafe_b64decode(token.encode()).decode().partition(" ")
+        moment, _, key = base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode().partition(" ")
     except (binascii.Error, UnicodeError, ValueError):
         raise invalid("page_token is not valid") from None
     return moment, key

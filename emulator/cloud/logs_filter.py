@@ -234,8 +234,9 @@ def _path(token: _Token) -> tuple[str, ...]:
     """
     text = _plain(token)
     segments = [part[1:-1] if part.startswith('"') else part for part in re.findall(r'"(?:[^"\\]|\\.)*"|[^."]+', text)]
-    if segments:
-        segments[0] = {"log_name": "logName", "insert_id": "insertId"}.get(segments[0], segments[0])
+    if not segments:
+        raise invalid(f"Unparseable filter: {text!r} is no field name")
+    segments[0] = {"log_name": "logName", "insert_id": "insertId"}.get(segments[0], segments[0])
     schemas = discovery.document("logging", "v2")["schemas"]
     spec: dict[str, Any] = {"$ref": "LogEntry"}
     for segment in segments:
@@ -288,7 +289,7 @@ def _test(path: tuple[str, ...], operator: str, text: str) -> Callable[[Any], bo
         wanted = operator == "=~"
         return lambda value: (pattern.search(_text(value)) is not None) is wanted
     if path == ("severity",):
-        level = SEVERITIES.get(text.upper(), int(text) if text.isdigit() else None)
+        level = SEVERITIES.get(text.upper(), int(text) if text.isdecimal() and len(text) < 10 else None)
         if level is None:
             raise invalid(f"Unparseable filter: {text!r} is no severity")
         return lambda value: _compare(operator, SEVERITIES.get(str(value), 0), level)

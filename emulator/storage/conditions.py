@@ -5,6 +5,7 @@ https://cloud.google.com/storage/docs/request-preconditions
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from .errors import invalid_argument, precondition_failed
@@ -24,10 +25,9 @@ def number(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name)
     if text is None or text == "":
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise invalid_argument(f"Invalid value for '{name}': {text!r} is not a whole number") from None
+    if not re.fullmatch("-?[0-9]{1,19}", text):
+        raise invalid_argument(f"Invalid value for '{name}': {text[:50]!r} is not a whole number")
+    return int(text)
 
 
 def check(query: Mapping[str, str], resource: Document | None, source: str = "") -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..state import Blobs, Document
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _CHUNK = 1024 * 1024
 
 

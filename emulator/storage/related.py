@@ -62,7 +62,7 @@ async def read_related(chunks: AsyncIterator[bytes], boundary: str) -> Related:
         re.DOTALL,
     )
     while True:
-        found = both.search(buffer)
+        found = both.search(buffer) if buffer.count(mark) > 1 else None
         if found is not None:
             break
         if len(buffer) > _MOST_METADATA:

@@ -35,7 +35,7 @@ _QUANTUM = 256 * 1024
 #: Bytes that are handed to a worker thread together; less than this is written at once.
 _BATCH = 1024 * 1024
 
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)")
 
 
 @routes.method("objects.insert", streams=True, note="ACLs and customer-supplied encryption keys are ignored")
@@ -240,7 +240,7 @@ async def _begin(call: Call, bucket_name: str) -> Response:
             "fields": _fields(call.query, body, call.headers.get("x-upload-content-type", "")),
             "query": dict(call.query),
             "announced": _announced(body, call),
-            "size": int(length) if length.isdigit() else None,
+            "size": int(length) if length.isdecimal() and len(length) < 20 else None,
         }
     )
     location = f"{call.base_url}/upload/storage/v1/b/{bucket_name}/o?uploadType=resumable&upload_id={upload_id}"
