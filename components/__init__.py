@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from components.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
-    from components.bucket import Bucket, BucketArgs, LifecycleArgs
+    from components.bucket import Bucket, BucketArgs, LifecycleRule
     from components.dicom_export import DicomExport, DicomExportArgs, ExportFilter
     from components.dicom_import import DicomImport, DicomImportArgs
     from components.dicom_store import DicomStore, DicomStoreArgs
@@ -34,7 +34,7 @@ _HOMES = {
     "HealthcareDataset": "healthcare_dataset",
     "HealthcareDatasetArgs": "healthcare_dataset",
     "Imaging": "imaging",
-    "LifecycleArgs": "bucket",
+    "LifecycleRule": "bucket",
     "ProjectAccess": "project_access",
     "ProjectAccessArgs": "project_access",
     "ReferenceViews": "reference_views",
@@ -62,7 +62,7 @@ __all__ = [
     "HealthcareDataset",
     "HealthcareDatasetArgs",
     "Imaging",
-    "LifecycleArgs",
+    "LifecycleRule",
     "ProjectAccess",
     "ProjectAccessArgs",
     "ReferenceViews",

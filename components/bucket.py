@@ -9,7 +9,7 @@ from components.arguments import arguments, child
 
 
 @dataclass(kw_only=True)
-class LifecycleArgs:
+class LifecycleRule:
     """When objects are deleted or moved to a cheaper storage class."""
 
     after_days: int
@@ -34,7 +34,7 @@ class BucketArgs:
     """Labels, 64 at most."""
     kms_key: pulumi.Input[str] | None = None
     """Key that new objects are encrypted with. Cloud Storage's agent must be able to use it."""
-    lifecycle: list[LifecycleArgs] | None = None
+    lifecycle: list[LifecycleRule] | None = None
     """Rules for old objects."""
     deletion_protection: bool | None = None
     """Refuse to delete the bucket. If false, a destroy takes it with its objects. Defaults to true."""
@@ -63,7 +63,7 @@ class Bucket(pulumi.ComponentResource):
                 location=args.location,
                 labels=args.labels,
                 encryption={"default_kms_key_name": args.kms_key} if args.kms_key else None,
-                lifecycle_rules=[_rule(arguments(LifecycleArgs, rule)) for rule in args.lifecycle or []] or None,
+                lifecycle_rules=[_rule(arguments(LifecycleRule, rule)) for rule in args.lifecycle or []] or None,
                 uniform_bucket_level_access=True,
                 public_access_prevention="enforced",
                 force_destroy=not protected,
@@ -73,7 +73,7 @@ class Bucket(pulumi.ComponentResource):
         self.register_outputs({"name": self.name})
 
 
-def _rule(rule: LifecycleArgs) -> gcp.storage.BucketLifecycleRuleArgs:
+def _rule(rule: LifecycleRule) -> gcp.storage.BucketLifecycleRuleArgs:
     delete = rule.action == "delete"
     return gcp.storage.BucketLifecycleRuleArgs(
         action=gcp.storage.BucketLifecycleRuleActionArgs(

@@ -11,7 +11,7 @@ import pulumi
 
 from components.access import Access
 from components.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
-from components.bucket import Bucket, BucketArgs, LifecycleArgs
+from components.bucket import Bucket, BucketArgs, LifecycleRule
 from components.dicom_export import DicomExport, DicomExportArgs, ExportFilter
 from components.dicom_import import DicomImport, DicomImportArgs
 from components.dicom_store import DicomStore, DicomStoreArgs
@@ -149,11 +149,11 @@ class Imaging:
         # The files in the stack's own bucket can be made again at any time, so nothing protects them.
         is_own = bucket.name == own_filter_bucket(self._settings) and bucket not in self._settings.buckets
         lifecycle = [
-            LifecycleArgs(after_days=rule.after_days, action=rule.action, prefix=rule.prefix)
+            LifecycleRule(after_days=rule.after_days, action=rule.action, prefix=rule.prefix)
             for rule in bucket.lifecycle
         ]
         if is_own:
-            lifecycle = [LifecycleArgs(after_days=FILTER_FILES_KEPT_DAYS, action="delete")]
+            lifecycle = [LifecycleRule(after_days=FILTER_FILES_KEPT_DAYS, action="delete")]
         return Bucket(
             bucket.name,
             BucketArgs(

@@ -7,7 +7,7 @@ import pulumi
 import pytest
 
 from components.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
-from components.bucket import Bucket, BucketArgs, LifecycleArgs
+from components.bucket import Bucket, BucketArgs, LifecycleRule
 from components.dicom_store import DicomStore, DicomStoreArgs
 from components.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
 from components.project_access import ProjectAccess, ProjectAccessArgs
@@ -157,8 +157,8 @@ class TestBucket:
                 labels={"team": "radiology"},
                 kms_key=KEY,
                 lifecycle=[
-                    LifecycleArgs(after_days=30, action="delete", prefix="tmp/"),
-                    LifecycleArgs(after_days=0, action="COLDLINE"),
+                    LifecycleRule(after_days=30, action="delete", prefix="tmp/"),
+                    LifecycleRule(after_days=0, action="COLDLINE"),
                 ],
                 deletion_protection=False,
             )
