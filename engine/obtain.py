@@ -88,6 +88,8 @@ def environment(root: Path | str | None = None, environ: Mapping[str, str] | Non
         "PULUMI_BACKEND_URL": f"file://{where.backend}",
         "PULUMI_CONFIG_PASSPHRASE": environ.get("PULUMI_CONFIG_PASSPHRASE", LOCAL_PASSPHRASE),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # Local stacks are unknown to Pulumi Cloud, which the link would lead to.
+        "PULUMI_SUPPRESS_NEO_LINK": "true",
         "PULUMI_PYTHON_CMD": str(where.python),
     }
     if standins.in_use(where, environ):
