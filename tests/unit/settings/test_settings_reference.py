@@ -1,12 +1,14 @@
 """The reference page, the JSON Schema and Pulumi.yaml say what the models say."""
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pulumi.runtime import config as pulumi_config
 
-from components.settings import Settings, settings_from
+from components.settings import Settings, load_settings, settings_from
 from components.settings_docs import DOCS, files, stack_file_schema
 
 yaml: Any = importlib.import_module("yaml")  # it has no type stubs
@@ -34,7 +36,13 @@ def test_the_defaults_of_pulumi_yaml_are_those_of_the_models() -> None:
 
 def test_the_demo_stack_is_valid() -> None:
     config = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text(encoding="utf-8"))["config"]
-    settings = settings_from({key.partition(":")[2]: value for key, value in config.items()})
+    # Pulumi hands every value to the program as text, mappings and lists as JSON.
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    token = pulumi_config.CONFIG.set(texts)
+    try:
+        settings = load_settings()
+    finally:
+        pulumi_config.CONFIG.reset(token)
     assert settings.endpoint == "http://127.0.0.1:8085"
     assert settings.deletion_protection is False
 
