@@ -6,7 +6,6 @@ from operations.command_line.exit_codes import ExitCode
 from operations.command_line.problems import Problems
 from operations.command_line.session import Session
 from operations.command_line.views import operation_details, operation_json, operations_table
-from operations.command_line.watching import watch
 from operations.durations import parse_duration
 from operations.errors import ApiError, OperationsError
 from operations.outcome import Outcome, State, seconds_of
@@ -51,7 +50,7 @@ def wait_command(options: argparse.Namespace, session: Session) -> ExitCode:
     problems.raise_if_any()
     assert name is not None and timeout is not None  # noqa: S101 - for the type checker
     session.operation = str(name)
-    with watch(session.output.err, session.environment) as shown:
+    with session.watch() as shown:
         _stop_if_unknown(str(name), session)
         outcome = Waiter(session.connection, session.clock).wait(
             str(name), timeout=timeout, on_progress=shown.progress, on_trouble=shown.say
@@ -77,7 +76,7 @@ def cancel_command(options: argparse.Namespace, session: Session) -> ExitCode:
         session.output.message(f"asked the service to cancel {name}; what was done already stays")
         session.operation = str(name)
         if options.wait:
-            with watch(session.output.err, session.environment) as shown:
+            with session.watch() as shown:
                 outcome = Waiter(session.connection, session.clock).wait(
                     str(name), timeout=timeout, on_progress=shown.progress, on_trouble=shown.say
                 )

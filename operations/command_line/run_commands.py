@@ -8,7 +8,6 @@ from operations.command_line.problems import Problems
 from operations.command_line.runs import RunLimits, finish_run, start_run
 from operations.command_line.session import Session
 from operations.command_line.views import operation_json
-from operations.command_line.watching import watch
 from operations.durations import parse_duration
 from operations.errors import COMMAND_WORDS
 from operations.filter_objects import PreparedFilter
@@ -67,7 +66,7 @@ def _run(
     prepared: PreparedFilter | None = None,
 ) -> ExitCode:
     filter_uri = prepared.uri if prepared else None
-    with watch(session.output.err, session.environment) as shown:
+    with session.watch() as shown:
         started = start_run(session, request, limits, shown, prepared.summary if prepared else None)
         if not options.no_wait:
             outcome = finish_run(session, started, limits, shown)

@@ -1,13 +1,14 @@
 """What every command works with: the APIs, the streams, the clock, and which operation is under way."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from operations.clock import Clock, InterruptibleClock
 from operations.command_line.names import Defaults
 from operations.command_line.output import Output
+from operations.command_line.watching import Watch, watch
 from operations.command_line.wording import wait_command
 from operations.connection import Connection, connection_settings
 
@@ -57,6 +58,10 @@ class Session:
     def how_to_wait(self) -> str:
         """The command that waits for the operation that is under way."""
         return wait_command(self.operation or "", self.endpoint)
+
+    def watch(self) -> AbstractContextManager[Watch]:
+        """Return what shows the progress of this command."""
+        return watch(self.output.err, self.environment, self.clock)
 
     @contextmanager
     def being_started(self) -> Iterator[None]:

@@ -37,9 +37,11 @@ class Watch(Protocol):
         """Write something that stays."""
 
 
-def watch(err: TextIO, environment: Mapping[str, str] | None = None) -> "AbstractContextManager[Watch]":
+def watch(
+    err: TextIO, environment: Mapping[str, str] | None = None, clock: Clock = SYSTEM_CLOCK
+) -> "AbstractContextManager[Watch]":
     """Return what suits the stream: a bar on a terminal, else lines."""
-    return BarWatch(Console(file=err)) if a_person_watches(err, environment) else LineWatch(err)
+    return BarWatch(Console(file=err)) if a_person_watches(err, environment) else LineWatch(err, clock)
 
 
 def a_person_watches(err: TextIO, environment: Mapping[str, str] | None = None) -> bool:
