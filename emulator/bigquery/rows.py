@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import datetime as dt
 import json
 import re
 import tempfile
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ApiError, invalid
 from .names import TableName, already_exists
@@ -20,6 +21,7 @@ from .types import (
     Field,
     SchemaMismatchError,
     Type,
+    absent,
     checked_schema,
     columns,
     duckdb_type,
@@ -39,8 +41,9 @@ if TYPE_CHECKING:
 
     from .catalog import Catalog
 
-#: Longest line of a file of JSON lines, in bytes; BigQuery's own limit for a row is 100 MB.
-LONGEST_LINE = 100 * 1024 * 1024
+#: Longest line of a file of JSON lines, in bytes. Reading takes several buffers of this size, so it is tried with
+#: the smaller one first; the larger one is BigQuery's own limit for a row.
+LINE_LENGTHS = (16 * 1024 * 1024, 100 * 1024 * 1024)
 
 
 def put_rows(
@@ -79,9 +82,22 @@ def put_rows(
         rows_before = 0 if document is None else catalog.count(document)
         if disposition == "WRITE_EMPTY" and rows_before:
             raise already_exists("Table", name.text)
-        if document is None or disposition == "WRITE_TRUNCATE":
-            return _replace(catalog, name, schema, files, {**(resource or {}), **_kept(document)})
-        return _append(catalog, name, document, schema, files, may_grow=may_grow)
+        for longest in LINE_LENGTHS:
+            source = _Source(files, longest)
+            with contextlib.suppress(_LongLineError):
+                if document is None or disposition == "WRITE_TRUNCATE":
+                    return _replace(catalog, name, schema, source, {**(resource or {}), **_kept(document)})
+                return _append(catalog, name, document, schema, source, may_grow=may_grow)
+    raise invalid(f"Error while reading data, error message: a row is larger than {LINE_LENGTHS[-1]} bytes")
+
+
+class _LongLineError(Exception):
+    """A line is longer than the reader's buffers."""
+
+
+class _Source(NamedTuple):
+    files: Sequence[Path]
+    longest: int
 
 
 def _kept(document: dict[str, Any] | None) -> dict[str, Any]:
@@ -91,13 +107,13 @@ def _kept(document: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _replace(
-    catalog: Catalog, name: TableName, schema: list[dict[str, Any]], files: Sequence[Path], resource: dict[str, Any]
+    catalog: Catalog, name: TableName, schema: list[dict[str, Any]], source: _Source, resource: dict[str, Any]
 ) -> int:
     fields = columns(schema)
 
     def work(cursor: DuckDBPyConnection) -> tuple[str | None, int]:
         physical = catalog.create_rows(cursor, fields)
-        return physical, 0 if physical is None else _insert(cursor, physical, schema, files)
+        return physical, 0 if physical is None else _insert(cursor, physical, schema, source)
 
     physical, rows = catalog.engine.write(work)
     before = catalog.find_table(name)
@@ -112,13 +128,13 @@ def _append(
     name: TableName,
     document: dict[str, Any],
     schema: list[dict[str, Any]],
-    files: Sequence[Path],
+    source: _Source,
     *,
     may_grow: bool,
 ) -> int:
     old = document["resource"].get("schema", {}).get("fields", [])
     if not old:
-        return _replace(catalog, name, schema, files, _kept(document))
+        return _replace(catalog, name, schema, source, _kept(document))
     try:
         # Columns that are new to the table can't be REQUIRED: its present rows have no values for them.
         united, grown = union_schema(old, [relaxed(field) for field in schema])
@@ -132,7 +148,7 @@ def _append(
 
     def work(cursor: DuckDBPyConnection) -> tuple[str, int]:
         target = reshape_table(catalog, cursor, physical, columns(old), columns(united)) if grown else physical
-        return target, _insert(cursor, target, united, files, {field["name"] for field in used})
+        return target, _insert(cursor, target, united, source, {field["name"] for field in used})
 
     target, rows = catalog.engine.write(work)
     catalog.keep_table(name, {**document["resource"], "schema": {"fields": united}}, target)
@@ -157,17 +173,14 @@ def reshape_table(
     new: tuple[Field, ...],
 ) -> str:
     """A copy of a table of rows with other columns, matched by name; returns the copy's name."""
-    target = catalog.create_rows(cursor, new)
-    if target is None:
-        raise invalid("A table with rows keeps at least one column")
+    target = catalog.engine.new_name()
     known = {field.name.lower(): field for field in old}
-    pairs = [(field, known[field.name.lower()]) for field in new if field.name.lower() in known]
-    names = ", ".join(quoted(field.name) for field, _ in pairs)
-    values = ", ".join(reshaped(quoted(before.name), before.type, field.type) for field, before in pairs)
-    cursor.execute(f'INSERT INTO "{target}" ({names}) SELECT {values} FROM "{physical}"')
-    fresh = [field for field in new if field.name.lower() not in known and field.type.kind == "ARRAY"]
-    if fresh:
-        cursor.execute(f'UPDATE "{target}" SET ' + ", ".join(f"{quoted(field.name)} = []" for field in fresh))
+    parts = []
+    for field in new:
+        before = known.get(field.name.lower())
+        value = absent(field.type) if before is None else reshaped(quoted(before.name), before.type, field.type)
+        parts.append(f"{value} AS {quoted(field.name)}")
+    cursor.execute(f'CREATE TABLE "{target}" AS SELECT {", ".join(parts)} FROM "{physical}"')
     return target
 
 
@@ -175,13 +188,13 @@ def _insert(
     cursor: DuckDBPyConnection,
     physical: str,
     schema: list[dict[str, Any]],
-    files: Sequence[Path],
+    source: _Source,
     used: set[str] | None = None,
 ) -> int:
     """Insert the lines of the files; columns outside ``used`` are not looked for in them."""
     import duckdb
 
-    files = [file for file in files if file.stat().st_size]
+    files = [file for file in source.files if file.stat().st_size]
     if not files:
         return 0
     fields = columns(schema)
@@ -190,14 +203,16 @@ def _insert(
     shapes = ", ".join(f"{text(field.name)}: {text(duckdb_type(_read_as(field.type)))}" for field in read)
     values = [lifted(_decoded(quoted(field.name), field.type), field.type) for field in read] + ["[]" for _ in rest]
     names = ", ".join(quoted(field.name) for field in [*read, *rest])
-    source = ", ".join(text(str(file)) for file in files)
+    paths = ", ".join(text(str(file)) for file in files)
     sql = (
-        f'INSERT INTO "{physical}" ({names}) SELECT {", ".join(values)} FROM read_json([{source}], '
-        f"format = 'newline_delimited', columns = {{{shapes}}}, maximum_object_size = {LONGEST_LINE})"
+        f'INSERT INTO "{physical}" ({names}) SELECT {", ".join(values)} FROM read_json([{paths}], '
+        f"format = 'newline_delimited', columns = {{{shapes}}}, maximum_object_size = {source.longest})"
     )
     try:
         inserted = cursor.execute(sql).fetchone()
     except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException) as error:
+        if "maximum_object_size" in str(error) and source.longest < LINE_LENGTHS[-1]:
+            raise _LongLineError from None
         raise invalid(f"Error while reading data, error message: {_first_line(error)}") from None
     rows = int(inserted[0]) if inserted else 0
     required = [field["name"] for field in schema if field["mode"] == "REQUIRED"]
