@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import httplib2
 
@@ -113,6 +114,7 @@ class Connection:
         self._make_http = make_http or (lambda timeout: SingleSendHttp(timeout=timeout))
         self._threads = threading.local()
         self._lock = threading.Lock()
+        self._transports: WeakSet[Any] = WeakSet()
         self._credentials: google.auth.credentials.Credentials | None = None
 
     @property
@@ -140,6 +142,13 @@ class Connection:
         for _, transport in self._threads.__dict__.pop("services", {}).values():
             transport.close()
 
+    def close(self) -> None:
+        """Close the transports of all threads. A later call opens new ones."""
+        with self._lock:
+            transports = list(self._transports)
+        for transport in transports:
+            transport.close()
+
     def _service(self, api: str) -> Any:
         services: dict[str, tuple[Any, Any]] = self._threads.__dict__.setdefault("services", {})
         if api not in services:
@@ -151,6 +160,8 @@ class Connection:
         from googleapiclient import discovery
 
         transport = google_auth_httplib2.AuthorizedHttp(self._authorize(), http=self._make_http(self.settings.timeout))
+        with self._lock:
+            self._transports.add(transport)
         endpoint = self.settings.endpoints.get(api)
         if endpoint is None:
             service = discovery.build(api, _VERSIONS[api], http=transport, static_discovery=True, cache_discovery=False)

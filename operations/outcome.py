@@ -29,7 +29,9 @@ class ItemError:
     code: int = 0
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.message}" if self.source else self.message
+        # Instances are named by their whole path at the service; what lies below the store tells them apart.
+        source = self.source.rpartition("/dicomWeb/")[2] or self.source
+        return f"{source}: {self.message}" if source else self.message
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def failure_report(
         rows.append(
             ("do", "find out who else changed the destination" + (f"; then run it again with {again}" if again else ""))
         )
-    rows += [("log", line) for line in _item_lines(outcome)]
+    rows += [("log" if number == 0 else " ", line) for number, line in enumerate(_item_lines(outcome))]
     rows += [("note", note) for note in outcome.notes]
     if outcome.logs_url:
         rows.append(("logs", outcome.logs_url))

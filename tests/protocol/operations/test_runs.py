@@ -1,0 +1,314 @@
+"""Imports and exports from start to verification, with the real clients against the emulator."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from emulator.server import LocalEmulator
+from operations.checks import CheckError
+from operations.clock import SystemClock
+from operations.connection import Connection
+from operations.errors import CODES, OperationsError
+from operations.follow import follow
+from operations.outcome import Outcome, State
+from operations.report import conclude, failure_report, problem_of, rows_in_table, success_report
+from operations.requests import Request, make_export, make_import
+from operations.start import Started, StartLimits, start
+from operations.wait import OperationGoneError, Waiter
+from tests.protocol.operations.hospital import INBOX, OUT, PROJECT, STORE, TABLE, Hospital
+
+
+class QuickClock(SystemClock):
+    """Real time in which pauses are short, and counted as if they had been taken."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._skipped
+
+    def now(self) -> float:
+        return super().now() + self._skipped
+
+    def sleep(self, seconds: float) -> None:
+        self._skip(seconds)
+
+    def wait(self, condition: Any, seconds: float) -> None:
+        condition.release()
+        try:
+            self._skip(seconds)
+        finally:
+            condition.acquire()
+
+    def _skip(self, seconds: float) -> None:
+        taken = min(seconds, 0.02)
+        super().sleep(taken)
+        self._skipped += seconds - taken
+
+
+@pytest.fixture
+def clock() -> QuickClock:
+    return QuickClock()
+
+
+@pytest.fixture
+def hospital(emulator: LocalEmulator) -> Iterator[Hospital]:
+    made = Hospital(emulator)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bare_hospital(emulator: LocalEmulator) -> Iterator[Hospital]:
+    made = Hospital(emulator, grants=False)
+    yield made
+    made.close()
+
+
+def run(
+    connection: Connection, request: Request, clock: QuickClock, *, permission_wait: float = 0.0
+) -> tuple[Started, Outcome]:
+    limits = StartLimits(permission_wait=permission_wait)
+    started = start(connection, request, limits=limits, clock=clock)
+    outcome = follow(
+        connection,
+        request,
+        started.operation,
+        waiter=Waiter(connection, clock),
+        started_at=started.time,
+        facts=started.facts,
+        limits=limits,
+        timeout=600,
+        clock=clock,
+    )
+    return started, conclude(connection, outcome, request, started.facts, clock)
+
+
+def export(disposition: str = "WRITE_TRUNCATE", **more: Any) -> Request:
+    return make_export(STORE, TABLE, write_disposition=disposition, **more)
+
+
+def test_a_broken_file_is_counted_named_and_fails_the_run_unless_it_is_allowed(
+    hospital: Hospital, clock: QuickClock
+) -> None:
+    hospital.put_instances(3)
+    hospital.put("2024/broken.dcm", b"no DICOM at all")
+    request = make_import(STORE, f"gs://{INBOX}/2024/**.dcm")
+    _, outcome = run(hospital.connection, request, clock)
+    assert (outcome.state, outcome.success, outcome.failure) == (State.SUCCEEDED_WITH_FAILURES, 3, 1)
+    assert [item.source for item in outcome.item_errors] == [f"gs://{INBOX}/2024/broken.dcm"]
+    assert problem_of(outcome, allowed_failures=1) is None
+    report = failure_report("archive", request, outcome)
+    assert report.startswith(f'import "archive": gs://{INBOX}/2024/**.dcm → pacs left out 1 of 4 instances')
+    assert f"log     1 of 1 failures: gs://{INBOX}/2024/broken.dcm: " in report
+    assert outcome.operation in report
+
+
+def test_an_import_tells_how_many_instances_were_there_already(hospital: Hospital, clock: QuickClock) -> None:
+    hospital.put_instances(3)
+    request = make_import(STORE, f"gs://{INBOX}/2024/*")
+    run(hospital.connection, request, clock)
+    hospital.put_instances(5)
+    _, outcome = run(hospital.connection, request, clock)
+    assert problem_of(outcome) is None
+    assert "new instances in the store: 2 (3 of 5 were there already, or twice in the source)" in success_report(
+        request, outcome
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "files"),
+    [("2024/1.dcm", 1), ("2024/?.dcm", 3), ("2024/*", 3), ("2024/*.txt", 0), ("**", 5), ("**.dcm", 4)],
+)
+def test_wildcards_select_what_the_service_selects(
+    pattern: str, files: int, hospital: Hospital, clock: QuickClock
+) -> None:
+    hospital.put_instances(3)
+    hospital.put_instances(1, folder="2024/deeper", study="1.2.4")
+    hospital.put("2024/deeper/notes", b"no DICOM at all")
+    request = make_import(STORE, f"gs://{INBOX}/{pattern}")
+    if not files:
+        with pytest.raises(CheckError, match="no object matches"):
+            run(hospital.connection, request, clock)
+        return
+    started, outcome = run(hospital.connection, request, clock)
+    assert started.facts.total == outcome.success + outcome.failure == files
+
+
+@pytest.mark.parametrize(
+    ("disposition", "before", "after"), [("WRITE_TRUNCATE", 3, 4), ("WRITE_APPEND", 3, 7), ("WRITE_EMPTY", 0, 4)]
+)
+def test_rows_are_verified_for_each_write_disposition(
+    disposition: str, before: int, after: int, hospital: Hospital, clock: QuickClock
+) -> None:
+    hospital.store_instances(3)
+    if before:
+        run(hospital.connection, export(), clock)
+    hospital.store_instances(1, study="1.2.4")
+    request = export(disposition)
+    started, outcome = run(hospital.connection, request, clock)
+    assert started.facts.rows == before
+    assert rows_in_table(request, outcome) == after
+    assert problem_of(outcome) is None
+
+
+def test_write_empty_into_a_table_with_rows_starts_nothing(hospital: Hospital, clock: QuickClock) -> None:
+    hospital.store_instances(3)
+    run(hospital.connection, export(), clock)
+    with pytest.raises(CheckError, match="has 3 rows"):
+        run(hospital.connection, export("WRITE_EMPTY"), clock)
+    assert len(hospital.operations("ExportDicomData")) == 1
+
+
+def test_an_export_to_cloud_storage_is_verified_by_its_objects(hospital: Hospital, clock: QuickClock) -> None:
+    hospital.store_instances(4)
+    _, outcome = run(hospital.connection, make_export(STORE, f"gs://{OUT}/original"), clock)
+    assert [str(check) for check in outcome.checks] == ["instances under the prefix: 4"]
+    assert problem_of(outcome) is None
+
+
+def test_a_filter_file_selects_what_is_exported(hospital: Hospital, clock: QuickClock) -> None:
+    hospital.store_instances(3)
+    hospital.store_instances(2, study="1.2.4")
+    hospital.put("filter.txt", b"/studies/1.2.4\n")
+    request = export(filter_uri=f"gs://{INBOX}/filter.txt")
+    started, outcome = run(hospital.connection, request, clock)
+    assert (outcome.success, rows_in_table(request, outcome)) == (2, 2)
+    assert started.facts.filter is not None
+    assert started.facts.filter.lines == 1
+
+
+def test_a_bad_line_in_a_filter_file_starts_nothing(hospital: Hospital, clock: QuickClock) -> None:
+    hospital.store_instances(1)
+    hospital.put("filter.txt", b"/studies/1.2.4\nstudy\n")
+    with pytest.raises(ValueError, match=r"filter\.txt, line 2: "):
+        run(hospital.connection, export(filter_uri=f"gs://{INBOX}/filter.txt"), clock)
+    assert hospital.operations("ExportDicomData") == []
+
+
+def test_without_a_grant_the_report_names_agent_role_and_resource(bare_hospital: Hospital, clock: QuickClock) -> None:
+    hospital = bare_hospital
+    hospital.put_instances(1)
+    request = make_import(STORE, f"gs://{INBOX}/**")
+    try:
+        _, outcome = run(hospital.connection, request, clock)
+    except OperationsError as error:
+        report = str(error)
+    else:
+        report = failure_report("archive", request, outcome, service_agent=hospital.agent)
+    assert "PERMISSION_DENIED (7)" in report
+    assert f"the Healthcare service agent may not read bucket {INBOX}" in report.replace(
+        f"the service agent {hospital.agent}", "the Healthcare service agent"
+    )
+    assert "roles/storage.objectViewer" in report
+
+
+def test_a_caller_without_permission_is_told_so_at_once(hospital: Hospital, clock: QuickClock) -> None:
+    alice = hospital.connect("principal:user:alice@example.org")
+    with pytest.raises(OperationsError, match=r"roles/healthcare\.dicomEditor"):
+        run(alice, make_import(STORE, f"gs://{INBOX}/**"), clock, permission_wait=300)
+    assert hospital.operations("ImportDicomData") == []
+
+
+def test_grants_that_take_time_to_spread_are_waited_for_and_leave_one_success(
+    bare_hospital: Hospital, clock: QuickClock
+) -> None:
+    hospital = bare_hospital
+    hospital.put_instances(2)
+    hospital.settings(iamPropagationSeconds=0.5)
+    hospital.grant()
+    _, outcome = run(hospital.connection, make_import(STORE, f"gs://{INBOX}/**"), clock, permission_wait=10_000)
+    assert (outcome.state, outcome.success) == (State.SUCCEEDED, 2)
+
+
+# Scenarios: the planned faults, then how many operations must exist in the end, and the state of the last one.
+SCENARIOS: dict[str, tuple[list[dict[str, Any]], int, State]] = {
+    "503 bursts on the POST": ([{"method": "export", "times": 2, "status": 503}], 1, State.SUCCEEDED),
+    "answer lost after the POST took effect": ([{"method": "export", "drop": "after"}], 1, State.SUCCEEDED),
+    "answer lost before the POST took effect": ([{"method": "export", "drop": "before"}], 1, State.SUCCEEDED),
+    "answer lost twice": ([{"method": "export", "times": 2, "drop": "before"}], 1, State.SUCCEEDED),
+    "429 without Retry-After": ([{"method": "export", "status": 429}], 1, State.SUCCEEDED),
+    "429 with Retry-After": ([{"method": "export", "status": 429, "retryAfter": 30}], 1, State.SUCCEEDED),
+    "401 on the POST": ([{"method": "export", "status": 401}], 1, State.SUCCEEDED),
+    "503 bursts while waiting": ([{"method": "get", "times": 4, "status": 503}], 1, State.SUCCEEDED),
+    "connections lost while waiting": ([{"method": "get", "times": 3, "drop": "before"}], 1, State.SUCCEEDED),
+    "answers lost while waiting": ([{"method": "get", "times": 3, "drop": "after"}], 1, State.SUCCEEDED),
+    "401 while waiting": ([{"method": "get", "status": 401}], 1, State.SUCCEEDED),
+    "429 while waiting": ([{"method": "get", "status": 429, "retryAfter": 5}], 1, State.SUCCEEDED),
+    "503 on metrics and table": (
+        [{"method": "metrics", "times": 2, "status": 503}, {"method": "table", "times": 2, "status": 503}],
+        1,
+        State.SUCCEEDED,
+    ),
+    "503 on the list and a lost answer": (
+        [{"method": "list", "times": 2, "status": 503}, {"method": "export", "drop": "after"}],
+        1,
+        State.SUCCEEDED,
+    ),
+    "503 while verifying": ([{"method": "table", "after": 1, "times": 2, "status": 503}], 1, State.SUCCEEDED),
+    "partial failure": ([{"method": "export", "operation": {"failures": 2}}], 1, State.SUCCEEDED_WITH_FAILURES),
+    "log can't be read": (
+        [{"method": "export", "operation": {"failures": 2}}, {"method": "entries", "status": 403}],
+        1,
+        State.SUCCEEDED_WITH_FAILURES,
+    ),
+    **{
+        f"operation ends with {code.name}": (
+            [{"method": "export", "operation": {"error": {"code": code.number, "message": "planned"}}}],
+            1,
+            State.CANCELLED if code.number == 1 else State.FAILED,
+        )
+        for code in CODES
+    },
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_faults_are_survived_and_nothing_is_started_twice(name: str, hospital: Hospital, clock: QuickClock) -> None:
+    planned, operations, state = SCENARIOS[name]
+    hospital.store_instances(5)
+    faults = []
+    for plan in planned:
+        effect = dict(plan)
+        method, times, after = effect.pop("method"), effect.pop("times", 1), effect.pop("after", 0)
+        faults.append(hospital.fault(method, times, after, **effect))
+    started, outcome = run(hospital.connection, export(), clock)
+    hospital.assert_consumed(*faults)
+    assert outcome.state is state
+    assert [each["name"] for each in hospital.operations("ExportDicomData")] == [started.operation]
+    assert len(hospital.operations("ExportDicomData")) == operations
+
+
+def test_a_record_that_vanishes_before_its_end_was_seen_is_told(hospital: Hospital, clock: QuickClock) -> None:
+    hospital.store_instances(1)
+    fault = hospital.fault("export", operation={"vanish": True})
+    with pytest.raises(OperationGoneError):
+        run(hospital.connection, export(), clock)
+    hospital.assert_consumed(fault)
+
+
+def test_an_operation_cancelled_by_somebody_else_is_told_as_cancelled(hospital: Hospital, clock: QuickClock) -> None:
+    hospital.store_instances(2)
+    hospital.settings(operationSeconds=3600)
+    started = start(hospital.connection, export(), clock=clock)
+    operations = hospital.connection.healthcare.projects().locations().datasets().operations()
+    operations.cancel(name=started.operation, body={}).execute()
+    outcome = Waiter(hospital.connection, clock).wait(started.operation, timeout=600)
+    assert outcome.state is State.CANCELLED
+    assert "somebody cancelled the operation" in failure_report("metadata", started.request, outcome)
+
+
+def test_somebody_who_changes_the_table_meanwhile_is_noticed(hospital: Hospital, clock: QuickClock) -> None:
+    hospital.store_instances(4)
+    request = export()
+    started, outcome = run(hospital.connection, request, clock)
+    again = conclude(hospital.connection, outcome.with_(success=5), request, started.facts, clock)
+    assert problem_of(again) == "reported success, but its result doesn't match"
+    report = failure_report("metadata", request, again, again="`pulumi up --replace X`")
+    assert "rows in the table: expected 5, found 4" in report
+    assert "run it again with `pulumi up --replace X`" in report
+
+
+def test_project_is_the_one_of_the_store() -> None:
+    assert make_import(STORE, f"gs://{INBOX}/**").store.project == PROJECT
