@@ -208,6 +208,7 @@ class RunSettings(_Model):
         default=None,
         description="How long `pulumi up` waits, such as `6h`. The operation goes on; the next `up` waits again.",
     )
+    trigger: str | None = Field(default=None, description="Any text, such as a date: a new one runs it again.")
     formerly: list[RunName] = Field(
         default=[],
         description="Names that this run had before: with the old name here, a rename runs nothing again.",
