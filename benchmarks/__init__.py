@@ -1,6 +1,6 @@
 """Benchmarks: each figure beside a peer or a limit, measured in the same run.
 
-A module here has ``measure() -> Iterable[Figure]``; ``python -m benchmarks [NAME ...]`` runs them all, or the named ones.
+A module here has ``measure() -> Iterable[Figure]``; ``python -m benchmarks [NAME ...]`` runs all, or the named ones.
 """
 
 from __future__ import annotations
