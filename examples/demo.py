@@ -231,7 +231,7 @@ def upload(images: list[tuple[str, Path]]) -> None:
     from google.auth.credentials import AnonymousCredentials
     from google.cloud.storage import Client
 
-    client = Client(PROJECT, AnonymousCredentials(), client_options=ClientOptions(api_endpoint=URL))
+    client = Client(PROJECT, AnonymousCredentials(), client_options=ClientOptions(api_endpoint=URL))  # type: ignore[no-untyped-call]
     bucket = client.create_bucket(INBOX, location=INBOX_LOCATION)
     size = 0
     from rich.progress import track
