@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from engine.plugins.gcp.fields import Field, Kind
-from engine.plugins.gcp.values import ASSET, DEFAULTS, SIGNATURE, UNKNOWN, Properties
+from engine.plugins.gcp.values import ASSET, DEFAULTS, SIGNATURE, UNKNOWN, Properties, without_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +55,8 @@ def check(
         The checked inputs, and what is wrong with them.
     """
     failures: list[Failure] = []
+    # Where changes are ignored, the engine puts back what was checked before, with its lists of defaults.
+    news = without_defaults(dict(news))
     return _check_object(type_name, fields, news, "", failures, also_official), failures
 
 

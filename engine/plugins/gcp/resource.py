@@ -306,7 +306,8 @@ class ResourceType:
         """Sends what changed, in the way this API wants it; nothing when only the plugin's own settings changed."""
         url = self._url(provider, self.resource, values)
         wired = [each for each in self.fields if each.name in changed and each.path and not each.output]
-        labels = bool(changed & {"labels", "pulumiLabels"})
+        # Which labels the program answers for may change without a change of the labels.
+        labels = bool(changed & {"labels", "pulumiLabels"}) and values["effectiveLabels"] != olds.get("effectiveLabels")
         if not wired and not labels:
             return {}
         if self.update == "put":
