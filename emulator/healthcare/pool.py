@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .dicom.reader import Record
 
 #: So many files are worth starting processes for, whose start takes as long as reading some hundreds.
-_MANY = 400
+_MANY = 1000
 _IDLE_SECONDS = 30.0
 _CHUNK_FILES = 48
 _CHUNK_BYTES = 4 * 1024 * 1024

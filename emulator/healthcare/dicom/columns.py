@@ -26,6 +26,10 @@ TYPES: dict[str, str] = {
     "US or SS": "INTEGER",
 }
 
+#: VRs whose elements have a two-byte length in explicit VR, and those that have a four-byte one (PS3.5 7.1.2).
+TWO_BYTE_LENGTHS = tuple("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())  # noqa: SIM905
+FOUR_BYTE_LENGTHS = tuple("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # noqa: SIM905
+
 #: Elements that hold pixels: bulk data of their own kind, in no metadata and therefore never "dropped" from it.
 PIXELS = frozenset({0x7FE00010, 0x7FE00008, 0x7FE00009})
 

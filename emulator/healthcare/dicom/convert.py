@@ -1,7 +1,7 @@
 """From the raw elements of one instance to its DICOM JSON, its BigQuery row and the shape of that row.
 
 Every element is converted once; the results of short values are remembered, because the instances of a series differ
-in few of them. Elements come as pydicom read them: raw bytes, or a parsed sequence.
+in few of them.
 
 What BigQuery takes follows "Understanding the BigQuery DICOM schema"; what DICOM JSON looks like, DICOM PS3.18 Annex F;
 which values are bulk data, Google's DICOM conformance statement.
@@ -12,21 +12,16 @@ from __future__ import annotations
 import base64
 import json
 import math
-import struct
 from functools import cache, lru_cache
 from json.encoder import encode_basestring as quoted
 from typing import Any, NamedTuple
 
 from pydicom.datadict import private_dictionary_VR
-from pydicom.dataelem import RawDataElement
-from pydicom.tag import BaseTag
-from pydicom.values import convert_SQ
 
 from . import values as read
 from .columns import DEEPEST, LARGEST_VALUE, PIXELS, Column, column_for, dictionary_vr
+from .elements import DEEPEST_SEQUENCE, Elements, NestedTooDeeplyError, items_of, raw_value
 
-#: Sequences nested deeper than this make an instance unreadable.
-DEEPEST_SEQUENCE = 64
 _MEMORY_LIMIT = 50_000
 _REMEMBERED_VALUE = 256
 _REMEMBERED_SEQUENCE = 2048
@@ -40,10 +35,6 @@ _KNOWN_VRS = (
 _TIMEZONE = 0x00080201
 _CHARSET = 0x00080005
 _SIGNED = 0x00280103
-
-
-class NestedTooDeeplyError(ValueError):
-    """Sequences within sequences without end."""
 
 
 class Entry(NamedTuple):
@@ -117,7 +108,7 @@ class Context:
         self.offset = offset
         self.memory: dict[tuple[Any, ...], Entry] = {}
 
-    def inside(self, elements: dict[Any, Any], *, implicit: bool, little: bool) -> Context:
+    def inside(self, elements: Elements, *, implicit: bool, little: bool) -> Context:
         """The context of a sequence item, which may have a character set of its own."""
         encodings = self.encodings
         if _CHARSET in elements:
@@ -133,41 +124,15 @@ def context(encodings: tuple[str, ...], little: bool, implicit: bool, signed: bo
     return Context(encodings, little, implicit, signed, offset)
 
 
-def context_of(elements: dict[Any, Any], *, implicit: bool, little: bool) -> Context:
+def context_of(elements: Elements, *, implicit: bool, little: bool) -> Context:
     """The context of an instance's main data set."""
     offset = raw_value(elements, _TIMEZONE).decode("ascii", "replace").strip("\0 ")
     signed = raw_value(elements, _SIGNED)[:2] == (b"\1\0" if little else b"\0\1")
     return context(read.encodings_of(raw_value(elements, _CHARSET)), little, implicit, signed, offset)
 
 
-def raw_element(tag: int, vr: str, value: bytes | None, length: int | None = None) -> RawDataElement:
-    """An element as pydicom reads it; without a value it counts as too large to be read."""
-    size = len(value or b"") if length is None else length
-    return RawDataElement(BaseTag(tag), vr, size, value, 0, is_implicit_VR=False, is_little_endian=True)
-
-
-def as_raw(element: Any) -> Any:
-    """An element as it was before pydicom looked at its value, as it does with character sets and the like."""
-    if type(element) is RawDataElement or element.VR == "SQ":
-        return element
-    tag, value = int(element.tag), element.value
-    if isinstance(value, int):
-        return raw_element(tag, "UL", struct.pack("<I", value))
-    texts = [value] if isinstance(value, str) else list(value or ())
-    return raw_element(tag, str(element.VR), "\\".join(map(str, texts)).encode("ascii", "replace"))
-
-
-def raw_value(elements: dict[Any, Any], tag: int) -> bytes:
-    """The bytes of an element's value; empty if it is missing, too large or a sequence."""
-    element = elements.get(tag)
-    if element is None:
-        return b""
-    raw = as_raw(element)
-    return raw.value or b"" if type(raw) is RawDataElement else b""
-
-
 def convert(
-    elements: dict[Any, Any],
+    elements: Elements,
     ctx: Context,
     wanted: dict[int, str] | None = None,
     path: str = "",
@@ -176,7 +141,7 @@ def convert(
     """Convert a data set.
 
     Args:
-        elements: pydicom's raw elements by tag.
+        elements: by tag.
         ctx: how to read them.
         wanted: takes the JSON members of the tags that are its keys already.
         path: where the data set is: sequence tags and item numbers, each followed by a period; empty at the top.
@@ -193,39 +158,35 @@ def convert(
     memory = ctx.memory
     if len(memory) > _MEMORY_LIMIT:
         memory.clear()
-    for base_tag in sorted(elements, key=int):
-        element = elements[base_tag]
-        tag = int(base_tag)
-        if type(element) is not RawDataElement:
-            element = as_raw(element)
-        if type(element) is RawDataElement:
-            vr, length, value = element[1:4]
-            if value is None:
-                value = b"" if length == 0 else None
-            if tag & 0x10000 and vr in (None, "UN"):
-                vr = _private_vr(elements, tag, vr)
+    recall = memory.get
+    for tag in sorted(elements):
+        vr, value = elements[tag]
+        if tag & 0x10000 and (vr is None or vr == "UN"):
+            vr = _private_vr(elements, tag, vr)
+        if type(value) is list:
+            entry: Entry | None = _sequence(ctx, tag, value, path, level)
+        else:
             # Where a value is matters to its bulk data address and to how deep its records are.
             key = (tag, vr, value, path) if path else (tag, vr, value)
-            entry = memory.get(key)
+            entry = recall(key)
             if entry is None:
-                entry = _convert(ctx, tag, vr, value, path, level)
+                entry = _convert(ctx, tag, vr, value, path, level)  # type: ignore[arg-type]
                 size = 0 if value is None else len(value)
                 if size <= _REMEMBERED_VALUE or (vr == "SQ" and size <= _REMEMBERED_SEQUENCE):
                     memory[key] = entry
-        else:
-            entry = _sequence(ctx, tag, element.value, path, level)
-        if entry.meta:
-            meta.append(entry.meta)
+        text, cell, token, one, left_out = entry  # type: ignore[misc]
+        if text:
+            meta.append(text)
             if wanted is not None and tag in wanted:
-                wanted[tag] = entry.meta
-        if entry.row:
-            row.append(entry.row)
-        if entry.token >= 0:
-            tokens.append(entry.token)
-        if entry.listed is not None:
-            lists.setdefault(entry.listed[0], []).append(entry.listed[1])
-        if entry.dropped:
-            dropped.append(entry.dropped)
+                wanted[tag] = text
+        if cell:
+            row.append(cell)
+        if token >= 0:
+            tokens.append(token)
+        if one is not None:
+            lists.setdefault(one[0], []).append(one[1])
+        if left_out:
+            dropped.append(left_out)
     for name, items in lists.items():
         row.append(f'"{name}":[{",".join(items)}]')
         if name == "OtherElements":
@@ -256,7 +217,9 @@ def _convert(ctx: Context, tag: int, vr: str | None, value: bytes | None, path: 
         if value is None or len(value) >= LARGEST_VALUE:
             return Entry(dropped=_dropped(tag, path))
         try:
-            items = convert_SQ(value, implicit, little, list(ctx.encodings)) if value else []
+            items = items_of(value, implicit=implicit, little=little, encodings=ctx.encodings)
+        except NestedTooDeeplyError:
+            raise
         except (OSError, ValueError, EOFError):
             return Entry(meta=f'"{tag:08X}":{{"vr":"SQ"}}', dropped=_dropped(tag, path))
         return _sequence(ctx, tag, items, path, level, implicit=implicit, little=little)
@@ -358,7 +321,7 @@ def _leaf(column: Column, level: int) -> int:
 def _sequence(
     ctx: Context,
     tag: int,
-    items: Any,
+    items: list[Elements],
     path: str,
     level: int,
     *,
@@ -373,8 +336,7 @@ def _sequence(
     rows: list[str] = []
     dropped: list[str] = []
     tokens: list[tuple[int, ...]] = []
-    for number, item in enumerate(items or ()):
-        elements = item._dict  # noqa: SLF001 - the public mapping would convert every value
+    for number, elements in enumerate(items):
         inner = ctx.inside(
             elements,
             implicit=ctx.implicit if implicit is None else implicit,
@@ -481,13 +443,13 @@ def _private_dictionary_vr(tag: int, creator: str) -> str | None:
         return None
 
 
-def _private_vr(elements: dict[Any, Any], tag: int, vr: str | None) -> str | None:
+def _private_vr(elements: Elements, tag: int, vr: str | None) -> str | None:
     """The VR of a private element whose file does not say it, from pydicom's private dictionaries."""
     if 0x10 <= tag & 0xFFFF <= 0xFF:
         return "LO"
-    creator = elements.get(tag & 0xFFFF0000 | (tag >> 8 & 0xFF))
-    if type(creator) is not RawDataElement or not creator.value:
+    creator = raw_value(elements, tag & 0xFFFF0000 | (tag >> 8 & 0xFF))
+    if not creator:
         return vr or "UN"
-    name = creator.value.decode("ascii", "replace").strip("\0 ")
+    name = creator.decode("ascii", "replace").strip("\0 ")
     found = _private_dictionary_vr(tag, name)
     return found if found is not None and found in _KNOWN_VRS else vr or "UN"

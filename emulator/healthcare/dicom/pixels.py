@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .reader import BadInstanceError, hush, inflated
+from .reader import BadInstanceError, end_of_header, hush, inflated
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -43,8 +43,10 @@ def open_instance(source: bytes | Path) -> FileDataset:
     hush()
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
-        plain = inflated(BytesIO(data)) if DEFLATED.encode() in data[:4096] else None
-        return pydicom.dcmread(BytesIO(data if plain is None else plain))
+        start, syntax = end_of_header(data)
+        if syntax is not None and data[syntax[0] : syntax[1]].rstrip(b"\0 ") == DEFLATED.encode():
+            data = inflated(data, start, syntax)
+        return pydicom.dcmread(BytesIO(data))
     except BadInstanceError as error:
         raise UnsupportedError(error.message) from None
     except Exception as error:  # noqa: BLE001 - a damaged file makes pydicom fail in any way

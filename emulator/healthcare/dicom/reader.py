@@ -1,6 +1,6 @@
 """Reading a DICOM file once: everything the store keeps of it beside its bytes.
 
-pydicom reads the elements. What a hostile file could do to it is bounded here: deflated data that expands without end,
+What a hostile file could do is bounded here: deflated data that expands without end,
 millions of tiny elements, sequences nested without end, lengths far beyond the end of the file.
 """
 
@@ -22,15 +22,16 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import data_element_generator, read_partial
 
 from . import values as read
-from .columns import LARGEST_VALUE, PIXELS
-from .convert import (
-    Context,
+from .columns import FOUR_BYTE_LENGTHS, LARGEST_VALUE, PIXELS
+from .convert import Context, context_of, convert, described
+from .elements import (
+    MOST_ELEMENTS,
+    Elements,
     NestedTooDeeplyError,
-    as_raw,
-    context_of,
-    convert,
-    described,
-    raw_element,
+    NotPlainError,
+    TooManyElementsError,
+    cut,
+    plain,
     raw_value,
 )
 
@@ -40,11 +41,12 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # its messages may 
 LARGEST_INFLATED = 256 * 1024 * 1024
 #: Files up to this size have too few elements to do harm; larger ones are read through a meter.
 _UNMETERED = 4 * 1024 * 1024
-_MOST_READS = 1_000_000
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"1.2.840.10008.1.2.1"
+_IMPLICIT = b"1.2.840.10008.1.2"
+_BIG_ENDIAN = b"1.2.840.10008.1.2.2"
 _UID = re.compile(r"[0-9.]{1,64}")
-_LONG_HEADER = frozenset({"OB", "OD", "OF", "OL", "OW", "OV", "UN", "SQ", "UC", "UR", "UT", "SV", "UV"})
+_LONG_HEADER = frozenset(FOUR_BYTE_LENGTHS)
 
 #: Attributes that searches answer by default, by level (Google's DICOM conformance statement).
 STUDY_TAGS = (
@@ -130,10 +132,10 @@ def read_instance(source: bytes | Path) -> Record:
         if source.stat().st_size == 0:
             raise BadInstanceError("empty DICOM instance found")
         with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return _guarded(mapped, len(mapped))
+            return _guarded(mapped)
     if not source:
         raise BadInstanceError("empty DICOM instance found")
-    return _guarded(BytesIO(source), len(source), source)
+    return _guarded(source)
 
 
 def hush() -> None:
@@ -142,23 +144,19 @@ def hush() -> None:
     warnings.filterwarnings("ignore", module=r"(pydicom|emulator\.healthcare\.dicom)(\..*)?$")
 
 
-def _guarded(file: Any, size: int, data: bytes | None = None) -> Record:
+def _guarded(data: Any) -> Record:
     try:
-        return _read(file, size, data)
+        return _read(data)
     except (BadInstanceError, MemoryError):
         raise
     except InvalidDicomError:
         raise BadInstanceError("not a DICOM file: the prefix 'DICM' after the preamble is missing") from None
     except (NestedTooDeeplyError, RecursionError):
         raise BadInstanceError("the DICOM instance can't be read: sequences are nested too deeply") from None
-    except _TooManyElementsError:
+    except TooManyElementsError:
         raise BadInstanceError("the DICOM instance can't be read: it has too many elements") from None
     except Exception as error:  # noqa: BLE001 - a damaged file makes pydicom fail in any way
         raise BadInstanceError(f"the DICOM instance can't be read: {type(error).__name__}") from None
-
-
-class _TooManyElementsError(Exception):
-    pass
 
 
 class _Metered:
@@ -168,26 +166,57 @@ class _Metered:
         self._read = file.read
         self.seek = file.seek
         self.tell = file.tell
-        self._left = _MOST_READS
+        self._left = MOST_ELEMENTS
 
     def read(self, size: int = -1) -> bytes:
         self._left -= 1
         if self._left < 0:
-            raise _TooManyElementsError
+            raise TooManyElementsError
         data: bytes = self._read(size)
         return data
 
 
-def _read(file: Any, size: int, data: bytes | None) -> Record:
-    head = (data or file)[:4096]
-    deflated = _DEFLATED in head and bytes(head[128:132]) == b"DICM"
-    if deflated and (plain := inflated(file)) is not None:
-        file, size = BytesIO(plain), len(plain)
-    else:
-        deflated = False
+def _read(data: Any) -> Record:
+    """Read an instance from bytes or a mapped file."""
+    head = bytes(data[:4096])
+    if head[128:132] != b"DICM":
+        raise BadInstanceError("not a DICOM file: the prefix 'DICM' after the preamble is missing")
+    start, place = end_of_header(data)
+    syntax = b"" if place is None else bytes(data[place[0] : place[1]]).rstrip(b"\0 ")
+    deflated = syntax == _DEFLATED
+    if deflated:
+        data = inflated(data, start, place)
+        syntax = _EXPLICIT
+    try:
+        header, elements, ctx = _cut_file(data, start, syntax)
+    except NotPlainError:
+        header, elements, ctx = _read_with_pydicom(data)
+    if deflated:
+        header[0x00020010] = ("UI", _DEFLATED)
+    return _record(header, elements, ctx)
+
+
+def _cut_file(data: Any, start: int, syntax: bytes) -> tuple[Elements, Elements, Context]:
+    """File meta information and data set of an ordinary file.
+
+    Raises:
+        NotPlainError: pydicom has to read it.
+    """
+    if not syntax or syntax == _BIG_ENDIAN or not syntax.startswith(b"1.2.840.10008.1.2"):
+        raise NotPlainError
+    implicit = syntax == _IMPLICIT
+    header = cut(data, 132, start, implicit=False)
+    elements = cut(data, start, len(data), implicit=implicit)
+    return header, elements, context_of(elements, implicit=implicit, little=True)
+
+
+def _read_with_pydicom(data: Any) -> tuple[Elements, Elements, Context]:
+    """File meta information and data set of any file that pydicom understands."""
+    size = len(data)
+    file: Any = BytesIO(data) if isinstance(data, bytes) else data
+    file.seek(0)
     if size > _UNMETERED:
         file = _Metered(file)
-
     seen: list[tuple[str | None, int]] = []
 
     def at_pixels(tag: Any, vr: str | None, length: int) -> bool:
@@ -197,37 +226,36 @@ def _read(file: Any, size: int, data: bytes | None) -> Record:
         return False
 
     dataset = read_partial(file, at_pixels, defer_size=LARGEST_VALUE)
-    elements: Any = dataset._dict  # noqa: SLF001 - the public mapping would convert every value
     implicit, little = dataset.original_encoding
     implicit, little = bool(implicit), little is not False
+    raw: Any = dataset._dict  # noqa: SLF001 - the public mapping would convert every value
+    meta: Any = dataset.file_meta._dict  # noqa: SLF001 - the same
+    elements = plain(raw)
     ctx = context_of(elements, implicit=implicit, little=little)
     if seen:
         _read_behind_pixels(file, size, elements, ctx, seen, at_pixels)
-    meta: Any = dataset.file_meta._dict  # noqa: SLF001 - see above
-    return _record(meta, elements, ctx, deflated=deflated)
+    return plain(meta), elements, ctx
 
 
 def _read_behind_pixels(
-    file: Any, size: int, elements: dict[Any, Any], ctx: Context, seen: list[tuple[str | None, int]], stop: Any
+    file: Any, size: int, elements: Elements, ctx: Context, seen: list[tuple[str | None, int]], stop: Any
 ) -> None:
     """Note the pixel data, and read the few elements that may follow it."""
     while seen:
         vr, length = seen.pop()
         start = file.tell()
-        file.seek(start)
         group, element = struct.unpack(f"{'<' if ctx.little else '>'}HH", file.read(4))
-        tag = group << 16 | element
         header = 12 if not ctx.implicit and vr in _LONG_HEADER else 8
         kind = vr or ("OB" if length == 0xFFFFFFFF else "OW")
-        elements[tag] = raw_element(tag, kind, None if length else b"", length)
+        elements[group << 16 | element] = (kind, None if length else b"")
         at = _end_of_fragments(file, start + header, size) if length == 0xFFFFFFFF else start + header + length
         if at + 8 > size:
             return
         file.seek(at)
-        for raw in data_element_generator(
+        rest = data_element_generator(
             file, ctx.implicit, ctx.little, stop_when=stop, defer_size=LARGEST_VALUE, encoding=list(ctx.encodings)
-        ):
-            elements[raw.tag] = raw
+        )
+        elements.update(plain({raw.tag: raw for raw in rest}))
 
 
 def _end_of_fragments(file: Any, at: int, size: int) -> int:
@@ -241,16 +269,13 @@ def _end_of_fragments(file: Any, at: int, size: int) -> int:
     return size
 
 
-def _record(meta: dict[Any, Any], elements: dict[Any, Any], ctx: Context, *, deflated: bool) -> Record:
+def _record(header: Elements, elements: Elements, ctx: Context) -> Record:
     uids = [_text(elements, tag, ctx) for tag in (_STUDY_UID, _SERIES_UID, _SOP_UID)]
     for name, uid in zip(("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"), uids, strict=True):
         if not uid:
             raise BadInstanceError(f"the DICOM instance has no {name}")
         if not _UID.fullmatch(uid):
             raise BadInstanceError(f"the {name} of the DICOM instance is not a valid UID")
-    header = {tag: as_raw(element) for tag, element in meta.items() if int(tag) >> 16 == 2}
-    if deflated:
-        header[0x00020010] = raw_element(0x00020010, "UI", _DEFLATED)
     first = convert(header, context_of({}, implicit=False, little=True))
     wanted = dict.fromkeys(_WANTED, "")
     rest = convert(elements, ctx, wanted)
@@ -290,48 +315,47 @@ def _record(meta: dict[Any, Any], elements: dict[Any, Any], ctx: Context, *, def
     )
 
 
-def _text(elements: dict[Any, Any], tag: int, ctx: Context, vr: str = "UI") -> str:
+def _text(elements: Elements, tag: int, ctx: Context, vr: str = "UI") -> str:
     """The first value of an element as text; empty if it has none."""
     value = raw_value(elements, tag)
     found = read.text_values(vr, value, ctx.encodings) if value else []
     return found[0] if found else ""
 
 
-def inflated(file: Any) -> bytes | None:
-    """A deflated file as an ordinary one, as far as it may expand; None if its header says that it is not deflated.
+def inflated(data: Any, start: int, syntax: tuple[int, int] | None) -> bytes:
+    """A deflated file as an ordinary one, as far as it may expand.
+
+    Args:
+        data: the file.
+        start: where the deflated part begins.
+        syntax: where its transfer syntax is.
 
     Raises:
         BadInstanceError: it expands to too much, or is damaged.
     """
-    file.seek(0)
-    data: bytes = file.read()
-    end, syntax = _end_of_header(data)
-    if syntax is None or data[syntax[0] : syntax[1]].rstrip(b"\0 ") != _DEFLATED:
-        return None
+    if syntax is None:
+        raise BadInstanceError("the deflated DICOM instance has no transfer syntax")
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        plain = stream.decompress(data[end:], LARGEST_INFLATED)
+        content = stream.decompress(data[start:], LARGEST_INFLATED)
     except zlib.error as error:
         raise BadInstanceError(f"the deflated DICOM instance is damaged: {error}") from None
     if stream.unconsumed_tail:
         raise BadInstanceError(f"the deflated DICOM instance expands to more than {LARGEST_INFLATED >> 20} MiB")
     padded = _EXPLICIT.ljust(syntax[1] - syntax[0], b"\0")
-    return data[: syntax[0]] + padded + data[syntax[1] : end] + plain
+    return bytes(data[: syntax[0]]) + padded + bytes(data[syntax[1] : start]) + content
 
 
-def _end_of_header(data: bytes) -> tuple[int, tuple[int, int] | None]:
-    """Where group 0002 ends, and where in it the transfer syntax is."""
-    at, syntax = 132, None
-    while at + 8 <= len(data):
-        group, element = struct.unpack_from("<HH", data, at)
+def end_of_header(data: Any) -> tuple[int, tuple[int, int] | None]:
+    """Where the file meta information (group 0002) ends, and where in it the transfer syntax is."""
+    at, syntax, size = 132, None, len(data)
+    while at + 12 <= size:
+        group, element, vr, length = struct.unpack_from("<HH2sH", data, at)
         if group != 2:
             break
-        if data[at + 4 : at + 6].decode("latin-1") in _LONG_HEADER:
-            start = at + 12
-            (length,) = struct.unpack_from("<I", data, at + 8) if start <= len(data) else (0,)
-        else:
-            start = at + 8
-            (length,) = struct.unpack_from("<H", data, at + 6)
+        start = at + 8
+        if vr.decode("latin-1") in _LONG_HEADER:
+            start, length = at + 12, struct.unpack_from("<I", data, at + 8)[0]
         if element == 0x0010:
             syntax = (start, start + length)
         at = start + length
