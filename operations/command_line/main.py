@@ -71,6 +71,8 @@ def main(
         # Nobody reads any more, as in `… | head`; the interpreter must not complain when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _CLOSED_PIPE
+    finally:
+        session.close()
 
 
 def _session(options: argparse.Namespace, output: Output, environment: Mapping[str, str], clock: Clock) -> Session:

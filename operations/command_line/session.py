@@ -44,6 +44,7 @@ class Session:
     ended: str | None = field(default=None, init=False)
     starting: bool = field(default=False, init=False)
     stopped_by: KeyboardInterrupt | None = field(default=None, init=False)
+    _made: list[Connection] = field(default_factory=list, init=False)
 
     @cached_property
     def connection(self) -> Connection:
@@ -52,7 +53,14 @@ class Session:
 
     def connect(self, endpoint: str | None, impersonate: str | None) -> Connection:
         """Return the APIs at an endpoint, with the credentials of the environment."""
-        return Connection(connection_settings(endpoint, environment=self.environment, impersonate=impersonate))
+        made = Connection(connection_settings(endpoint, environment=self.environment, impersonate=impersonate))
+        self._made.append(made)
+        return made
+
+    def close(self) -> None:
+        """Close the connections."""
+        for connection in self._made:
+            connection.reset()
 
     @property
     def how_to_wait(self) -> str:
