@@ -24,7 +24,7 @@ from .resources import known_fields, object_resource
 from .store import store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from ..call import Call
     from ..runtime import Emulator
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 #: Chunks of a resumable upload are multiples of this, but for the last.
 _QUANTUM = 256 * 1024
-#: Bytes that are handed to a worker thread together; less than this is written at once.
-_BATCH = 1024 * 1024
+#: Bytes that are handed to worker threads together; less than this is written at once.
+_BATCH = 2 * 1024 * 1024
 
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)")
 
@@ -75,6 +75,8 @@ async def _store_media(
     conditions.check(call.query, store(call.emulator).objects(bucket_name).get(name))
     fields = _fields(call.query, body, content_type)
     writer = call.emulator.state.blobs.create()
+    if (length := call.headers.get("content-length", "")).isdecimal():
+        writer.expect(int(length[:15]))
     try:
         await pump(media, writer)
         _check_sums(writer, _announced(body, call))
@@ -106,7 +108,7 @@ def _fields(query: QueryParams, body: dict[str, Any], content_type: str) -> dict
 
 
 async def pump(chunks: AsyncIterator[bytes], writer: BlobWriter, skip: int = 0) -> None:
-    """Write chunks as they come: a batch is hashed and written by a worker thread while the next is received.
+    """Write chunks as they come: a batch is hashed and written by worker threads while the next is received.
 
     Args:
         chunks: the bytes.
@@ -116,7 +118,7 @@ async def pump(chunks: AsyncIterator[bytes], writer: BlobWriter, skip: int = 0) 
     loop = asyncio.get_running_loop()
     batch: list[bytes] = []
     size = 0
-    working: asyncio.Future[None] | None = None
+    working: list[asyncio.Future[None]] = []
     try:
         async for chunk in chunks:
             if skip:
@@ -124,19 +126,20 @@ async def pump(chunks: AsyncIterator[bytes], writer: BlobWriter, skip: int = 0) 
             batch.append(chunk)
             size += len(chunk)
             if size >= _BATCH:
-                if working is not None:
-                    await working
-                working = loop.run_in_executor(None, _write, writer, batch)
+                for work in working:
+                    await work
+                # Checksums and the disk take about as long as each other; neither holds the interpreter's lock.
+                working = [loop.run_in_executor(None, _each, do, batch) for do in (writer.digest, writer.append)]
                 batch, size = [], 0
     finally:
-        if working is not None:
-            await working
-        _write(writer, batch)
+        for work in working:
+            await work
+        _each(writer.write, batch)
 
 
-def _write(writer: BlobWriter, batch: list[bytes]) -> None:
+def _each(do: Callable[[bytes], None], batch: list[bytes]) -> None:
     for chunk in batch:
-        writer.write(chunk)
+        do(chunk)
 
 
 def _announced(body: dict[str, Any], call: Call) -> dict[str, str]:
@@ -195,9 +198,16 @@ class Sessions:
         """Where its bytes go; after a restart with those that arrived before."""
         writer = self._writers.get(upload_id)
         if writer is None:
-            writer = self._emulator.state.blobs.reopen(self.documents[upload_id]["blob"])
+            document = self.documents[upload_id]
+            writer = self._emulator.state.blobs.reopen(document["blob"], document.get("received", 0))
             self._writers[upload_id] = writer
         return writer
+
+    def received(self, upload_id: str) -> None:
+        """Have what arrived outlive the process."""
+        writer = self._writers[upload_id]
+        writer.flush()
+        self.documents[upload_id] = {**self.documents[upload_id], "received": writer.size}
 
     def lock(self, upload_id: str) -> asyncio.Lock:
         """One chunk at a time."""
@@ -289,10 +299,12 @@ async def _chunk(call: Call, sessions: Sessions, upload_id: str, session: Docume
                 f"Invalid request.  There were {last + 1 - first} byte(s) in the request body, but every chunk except "
                 f"the last must be a multiple of {_QUANTUM} bytes."
             )
+        if (length := call.headers.get("content-length", "")).isdecimal():
+            writer.expect(int(length[:15]) - (writer.size - first))
         try:
             await pump(call.stream(), writer, skip=writer.size - first)
         finally:
-            writer.flush()  # what is answered as received must outlive the process
+            sessions.received(upload_id)
         if last is None:
             total = writer.size
         elif writer.size < last + 1:
