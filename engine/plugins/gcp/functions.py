@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.plugins.gcp import bigquery, kms, pubsub, storage
-from engine.plugins.gcp.fields import Kind
+from engine.plugins.gcp.fields import Field, Kind
 from engine.plugins.gcp.resource import ResourceError, ResourceType
 from engine.plugins.gcp.rest import ApiError, expand, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from engine.plugins.gcp.provider import Provider
     from engine.plugins.gcp.values import Properties
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 # How the official plugin names, in a function's result, the list that a block becomes.
 PLURALS = {
+    "action": "actions",
     "autoclass": "autoclasses",
+    "condition": "conditions",
     "customPlacementConfig": "customPlacementConfigs",
+    "dataset": "datasets",
     "defaultEncryptionConfiguration": "defaultEncryptionConfigurations",
     "encryption": "encryptions",
     "encryptionConfiguration": "encryptionConfigurations",
@@ -28,7 +31,9 @@ PLURALS = {
     "logging": "loggings",
     "materializedView": "materializedViews",
     "messageStoragePolicy": "messageStoragePolicies",
+    "range": "ranges",
     "rangePartitioning": "rangePartitionings",
+    "routine": "routines",
     "schemaSettings": "schemaSettings",
     "softDeletePolicy": "softDeletePolicies",
     "timePartitioning": "timePartitionings",
@@ -87,16 +92,25 @@ def _lookup(kind: ResourceType, wanted: tuple[str, ...]) -> Function:
         state = kind.read(provider, identity, values)
         if state is None:
             raise ResourceError(f"{identity} not found")
-        found = dict(state.outputs)
+        found = _listed(kind.fields, state.outputs)
         if "effectiveLabels" in found:
             found["labels"] = found["pulumiLabels"] = found["effectiveLabels"]
-        for field in kind.fields:
-            if field.kind is Kind.BLOCK:
-                value = found.pop(field.name)
-                found[PLURALS[field.name]] = [] if value is None else [value]
         return found
 
     return look
+
+
+def _listed(fields: Sequence[Field], outputs: Mapping[str, Any]) -> Properties:
+    """A state's values as a function returns them: every block is a list of one, or empty."""
+    found = dict(outputs)
+    for field in fields:
+        value = found.get(field.name)
+        if field.kind is Kind.BLOCK:
+            del found[field.name]
+            found[PLURALS[field.name]] = [] if value is None else [_listed(field.fields, value)]
+        elif field.kind is Kind.BLOCKS and field.fields:
+            found[field.name] = [_listed(field.fields, each) for each in value or []]
+    return found
 
 
 def storage_service_account(provider: Provider, arguments: Mapping[str, Any]) -> Properties:
