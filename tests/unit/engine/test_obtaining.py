@@ -300,6 +300,7 @@ def test_the_environment_points_the_engine_at_this_checkouts_own_state(
         "PULUMI_BACKEND_URL": f"file://{checkout.backend}",
         "PULUMI_CONFIG_PASSPHRASE": "local",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_SUPPRESS_NEO_LINK": "true",
         "PULUMI_PYTHON_CMD": sys.executable,
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
     }
