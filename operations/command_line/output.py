@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
-from operations.command_line.views import to_text
+from operations.command_line.views import plain_console, to_text
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Output:
         elif isinstance(text, str):
             self.out.write(text + "\n" if text else "")
         elif self.out.isatty():
-            Console(file=self.out).print(text)
+            plain_console(self.out).print(text)
         else:
             self.out.write(to_text(text) + "\n")
         self.out.flush()

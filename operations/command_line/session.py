@@ -60,7 +60,7 @@ class Session:
     def close(self) -> None:
         """Close the connections."""
         for connection in self._made:
-            connection.reset()
+            connection.close()
 
     @property
     def how_to_wait(self) -> str:

@@ -6,7 +6,7 @@ The JSON keys are those of the stack's outputs (`startTime`, `logsUrl`, …).
 import io
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -193,9 +193,13 @@ def plain_table(*headers: str) -> Table:
 def to_text(renderable: RenderableType, width: int | None = None) -> str:
     """Return what a file or a pipe gets of a table: no colours, and without `width` nothing wrapped or shortened."""
     target = io.StringIO()
-    console = Console(file=target, width=width or _PIPE_WIDTH, no_color=True, force_terminal=False)
-    console.print(renderable)
+    plain_console(target, width=width or _PIPE_WIDTH, no_color=True, force_terminal=False).print(renderable)
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines())
+
+
+def plain_console(file: TextIO, **options: Any) -> Console:
+    """Return a console that takes texts as they are: brackets and colons in what the service says mean nothing."""
+    return Console(file=file, markup=False, emoji=False, highlight=False, **options)
 
 
 def moment(time: str) -> str:
