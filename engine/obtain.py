@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from engine.locate import Engine
     from engine.places import Places
 
-LOCAL_PASSPHRASE = "local"  # noqa: S105 - encrypts the state of stacks on this machine's own emulator, nothing else
+LOCAL_PASSPHRASE = "local"  # noqa: S105 - no secret: it encrypts the state of stacks on this machine's own emulator
 
 
 def ensure(
@@ -66,7 +66,9 @@ def environment(root: Path | str | None = None, environ: Mapping[str, str] | Non
 
     Returns:
         Variables to add to an environment: PATH, PULUMI_HOME, PULUMI_BACKEND_URL, PULUMI_CONFIG_PASSPHRASE,
-        PULUMI_SKIP_UPDATE_CHECK, PULUMI_PYTHON_CMD, and PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION with stand-ins.
+        PULUMI_SKIP_UPDATE_CHECK, PULUMI_SUPPRESS_NEO_LINK, PULUMI_PYTHON_CMD, and
+        PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION with stand-ins. The passphrase is everybody's: for a stack with
+        secrets of its own, set another one afterwards.
 
     Raises:
         EngineError: there is no engine yet; `ensure` provides it.
@@ -86,7 +88,8 @@ def environment(root: Path | str | None = None, environ: Mapping[str, str] | Non
         "PATH": os.pathsep.join(path),
         "PULUMI_HOME": str(where.home),
         "PULUMI_BACKEND_URL": f"file://{where.backend}",
-        "PULUMI_CONFIG_PASSPHRASE": environ.get("PULUMI_CONFIG_PASSPHRASE", LOCAL_PASSPHRASE),
+        # Not the person's own: the committed stack `dev` is encrypted with this one.
+        "PULUMI_CONFIG_PASSPHRASE": LOCAL_PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         # Local stacks are unknown to Pulumi Cloud, which the link would lead to.
         "PULUMI_SUPPRESS_NEO_LINK": "true",

@@ -313,10 +313,12 @@ def test_the_environment_of_the_environment_is_the_same(checkout: Places, with_g
     assert {**once, **environment(checkout.root, once)} == once
 
 
-def test_a_passphrase_of_the_persons_own_is_kept(checkout: Places, with_go: dict[str, str]) -> None:
+def test_the_committed_stack_opens_whatever_passphrase_the_person_uses_elsewhere(
+    checkout: Places, with_go: dict[str, str]
+) -> None:
     _ensure(checkout, with_go)
     settings = environment(checkout.root, {**with_go, "PULUMI_CONFIG_PASSPHRASE": "own"})
-    assert settings["PULUMI_CONFIG_PASSPHRASE"] == "own"
+    assert settings["PULUMI_CONFIG_PASSPHRASE"] == "local"
 
 
 # Progress
