@@ -15,7 +15,7 @@ import threading
 import time
 import types
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +94,15 @@ def end_with_engine(end: Callable[[], None], arguments: list[str] | None = None)
         end()
 
     threading.Thread(target=watch, name="watch the engine", daemon=True).start()
+
+
+def not_offered(servicer: object, request: object, context: grpc.ServicerContext) -> NoReturn:
+    """Refuses a call that the stand-ins don't serve. The generated base class would log a traceback for it."""
+    del servicer
+    import grpc
+
+    context.abort(grpc.StatusCode.UNIMPLEMENTED, f"a stand-in plugin does not serve {type(request).__name__}")
+    raise AssertionError  # abort has raised already
 
 
 def engine_address(arguments: list[str]) -> tuple[str, int] | None:

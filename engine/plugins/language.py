@@ -159,6 +159,14 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         self.end_children()
         return empty_pb2.Empty()
 
+    RuntimeOptionsPrompts: Any = hosting.not_offered
+    Template: Any = hosting.not_offered
+    GenerateProgram: Any = hosting.not_offered
+    GenerateProject: Any = hosting.not_offered
+    GeneratePackage: Any = hosting.not_offered
+    Pack: Any = hosting.not_offered
+    Link: Any = hosting.not_offered
+
     def end_children(self) -> None:
         """Ends the programs and plugins that are running."""
         with self._guard:

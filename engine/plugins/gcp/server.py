@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from concurrent import futures
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
 from google.protobuf import empty_pb2, struct_pb2
@@ -200,6 +200,13 @@ class GcpProvider(provider_pb2_grpc.ResourceProviderServicer):
         """Calls are short; what runs is left to end."""
         del request, context
         return empty_pb2.Empty()
+
+    Parameterize: Any = hosting.not_offered
+    Call: Any = hosting.not_offered
+    Construct: Any = hosting.not_offered
+    List: Any = hosting.not_offered
+    GetMapping: Any = hosting.not_offered
+    GetMappings: Any = hosting.not_offered
 
     def close(self) -> None:
         """Ends the connections to Google."""

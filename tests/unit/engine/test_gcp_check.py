@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from engine.plugins.gcp import checking
 from engine.plugins.gcp.catalog import FUNCTIONS, TYPES
 from engine.plugins.gcp.fields import Field
 from engine.plugins.gcp.values import UNKNOWN
@@ -238,3 +239,10 @@ def test_every_function_is_held_to_its_official_result() -> None:
         each for each in test_a_functions_result_has_the_official_names.pytestmark if each.name == "parametrize"
     )
     assert {case[0] for case in mark.args[1]} == set(FUNCTIONS)
+
+
+def test_the_readme_lists_every_mapped_type_and_function() -> None:
+    text = (Path(checking.__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for token in (*TYPES, *FUNCTIONS):
+        _, place, name = token.split(":")
+        assert f"`{place.split('/')[0]}.{name}`" in text, token

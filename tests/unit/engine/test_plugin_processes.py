@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import language_pb2, language_pb2_grpc, provider_pb2_grpc
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc, provider_pb2, provider_pb2_grpc
 
 from engine.plugins import hosting
 from engine.plugins.language import _plugin_arguments, _python
@@ -104,6 +104,17 @@ def test_the_gcp_plugin_answers_without_importing_all_of_pulumi(engine: socket.s
     assert "pydantic_core" not in loaded
     process.terminate()
     assert _ended(process)[2] == ""
+
+
+def test_what_a_stand_in_does_not_serve_is_refused_without_a_traceback(engine: socket.socket, tmp_path: Path) -> None:
+    process, port = _start("gcp", engine, tmp_path)
+    with (
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+        pytest.raises(grpc.RpcError, match="does not serve GetMappingRequest"),
+    ):
+        provider_pb2_grpc.ResourceProviderStub(channel).GetMapping(provider_pb2.GetMappingRequest(key="terraform"))
+    process.terminate()
+    assert _ended(process) == (0, "", "")
 
 
 def test_the_dynamic_provider_sees_the_programs_folder_and_not_this_projects(
