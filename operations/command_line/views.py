@@ -119,7 +119,7 @@ def operation_json(
         "pending": outcome.pending,
         "startTime": outcome.start_time,
         "endTime": outcome.end_time,
-        "seconds": outcome.seconds,
+        "seconds": None if outcome.seconds is None else round(outcome.seconds, 3),
         "logsUrl": outcome.logs_url,
         "cancelRequested": outcome.cancel_requested,
         "error": None,

@@ -1,6 +1,7 @@
 """What a person can get wrong at the command line: refused before anything is sent, with what to do."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -184,15 +185,23 @@ def test_every_command_has_help_with_the_exit_codes(cli: CommandLine, command: s
         assert f"\n  {code:<5d}" in cli.out
 
 
-def test_the_page_for_users_tells_every_option_and_every_exit_code(
-    cli: CommandLine, request: pytest.FixtureRequest
-) -> None:
-    page = (request.config.rootpath / "docs" / "command-line.md").read_text(encoding="utf-8")
+@pytest.fixture
+def page(request: pytest.FixtureRequest) -> str:
+    return (request.config.rootpath / "docs" / "command-line.md").read_text(encoding="utf-8")
+
+
+def test_the_page_for_users_tells_every_command_option_and_exit_code(cli: CommandLine, page: str) -> None:
     for code, meaning in MEANINGS.items():
         assert f"| {code:d} | {meaning} |" in page
     for command in ("list", "describe", "wait", "cancel", "export", "import", "plan", "filter check", "filter make"):
         assert f"`{command}" in page
         assert cli(f"{command} --help") == 0
-        options = {word.strip("[],") for word in cli.out.split() if word.strip("[],").startswith("--")}
-        missing = sorted(option for option in options - {"--help"} if f"`{option}" not in page)
+        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", cli.out)) - {"--help"}
+        missing = [option for option in sorted(options) if not re.search(rf"{option}(?![a-z-])", page)]
         assert missing == [], command
+
+
+def test_the_wrong_arguments_on_the_page_are_answered_as_it_shows(cli: CommandLine, page: str) -> None:
+    line, answer = re.findall(r"\$ python -m operations (.*soon)\n((?:.+\n)+?)```", page)[0]
+    assert cli(line, environment={"IMAGING_DATASET": DATASET}) == 2
+    assert cli.err == answer
