@@ -107,7 +107,9 @@ def _fail(output: Output, error: Exception, session: Session | None = None) -> E
 
 
 def _explained(error: Exception) -> str:
-    """Add to a refusal what it means; other errors say it themselves."""
+    """Add to a refusal what it means, and to missing credentials what was tried; other errors say it themselves."""
+    if type(error.__cause__).__module__.startswith("google.auth"):
+        return f"{error}\n  reason  {error.__cause__}"
     if not isinstance(error, ApiError) or error.status not in (401, 403):
         return str(error)
     hint = advice(error.code, error.message, None, wording=COMMAND_WORDS)

@@ -11,15 +11,18 @@ from operations.errors import ApiError, OperationsError
 from operations.outcome import Outcome, State, seconds_of
 from operations.reading import cancel_operation, list_operations, read_operation
 from operations.report import conclude, problem_of, success_report
-from operations.retrying import PATIENCE, Patience
+from operations.retrying import Patience
 from operations.wait import OperationGoneError, Waiter
+
+# A person who asks wants an answer soon, if only that there is none.
+_PATIENCE = Patience(30)
 
 
 def list_command(options: argparse.Namespace, session: Session) -> ExitCode:
     """Show the operations of a dataset, newest first."""
     dataset = session.names.dataset_name(options.name)
     states = {State.RUNNING} if options.running else {State(state.replace("-", " ")) for state in options.state or ()}
-    found = list(list_operations(session.connection, dataset, session.clock))
+    found = list(list_operations(session.connection, dataset, session.clock, _PATIENCE))
     kept = [each for each in found if not states or each.state in states]
     kept.sort(key=lambda each: (seconds_of(each.start_time), each.operation), reverse=True)
     shown = kept[: options.limit] if options.limit else kept
@@ -87,7 +90,7 @@ def cancel_command(options: argparse.Namespace, session: Session) -> ExitCode:
     return ExitCode.SUCCEEDED
 
 
-def _read(name: str, session: Session, patience: Patience = PATIENCE) -> Outcome:
+def _read(name: str, session: Session, patience: Patience = _PATIENCE) -> Outcome:
     try:
         return read_operation(session.connection, name, session.clock, patience)
     except ApiError as error:

@@ -141,6 +141,23 @@ def test_an_endpoint_that_is_no_url_is_refused(capsys: pytest.CaptureFixture[str
     assert '"localhost" is no endpoint' in capsys.readouterr().err
 
 
+def test_a_key_that_is_no_json_is_refused_without_showing_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", DATASET], environment={"GOOGLE_CREDENTIALS": '{"private_key": "secret'}) == 2
+    said = capsys.readouterr().err
+    assert "GOOGLE_CREDENTIALS is no JSON" in said
+    assert "secret" not in said
+
+
+def test_a_key_file_that_is_not_there_is_exit_4_and_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/key.json")
+    assert main(["list", DATASET], environment={}) == 4
+    said = capsys.readouterr().err
+    assert "no Google credentials were found" in said
+    assert "/no/such/key.json" in said
+
+
 def test_a_short_name_is_completed_from_options_before_the_environment() -> None:
     environment = {
         "IMAGING_LOCATION": "us-central1",

@@ -157,8 +157,9 @@ def test_silence_is_broken_even_when_nothing_is_reported() -> None:
             return super().write(text)
 
     err = Notifying()
-    with LineWatch(err, silence=0.01) as watch:
-        watch._latest = "the service hasn't answered yet"
+    watch = LineWatch(err, silence=0.01)
+    watch._latest = "the service hasn't answered yet"
+    with watch:
         assert err.written.wait(30)
     assert err.getvalue().splitlines()[0] == "the service hasn't answered yet"
 
