@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from components.agent_grants import AgentGrants, AgentGrantsArgs
     from components.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
     from components.bucket import Bucket, BucketArgs, LifecycleRule
     from components.dicom_export import DicomExport, DicomExportArgs, ExportFilter
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 # Imported when asked for: the Google provider's package is large, and dynamic resource providers, which live in this
 # package too, start without it.
 _HOMES = {
+    "AgentGrants": "agent_grants",
+    "AgentGrantsArgs": "agent_grants",
     "BigQueryDataset": "bigquery_dataset",
     "BigQueryDatasetArgs": "bigquery_dataset",
     "Bucket": "bucket",
@@ -48,6 +51,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "AgentGrants",
+    "AgentGrantsArgs",
     "BigQueryDataset",
     "BigQueryDatasetArgs",
     "Bucket",

@@ -93,9 +93,8 @@ class Access:
         return Use.ACT_AS_AGENT in grant.uses
 
     def _email(self, agent: Agent) -> pulumi.Output[str]:
-        known = self._projects.get(agent.project)
-        if agent.service == "healthcare" and known is not None and known.service_agent is not None:
-            return known.service_agent
+        if agent == Agent("healthcare", self._settings.project) and users_of_the_agent(self._settings):
+            return self._projects[agent.project].service_agent
         if agent not in self._emails:
             provider = self._providers.for_project(agent.project)
             number = project_number(agent.project, pulumi.InvokeOutputOptions(provider=provider))

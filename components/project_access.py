@@ -39,8 +39,8 @@ class ProjectAccess(pulumi.ComponentResource):
 
     project: pulumi.Output[str]
     """Id of the project."""
-    service_agent: pulumi.Output[str] | None
-    """E-mail address of the Cloud Healthcare service agent for the stores in this project, if asked for."""
+    service_agent: pulumi.Output[str]
+    """E-mail address of the Cloud Healthcare service agent for the stores in this project; empty unless asked for."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class ProjectAccess(pulumi.ComponentResource):
         enabled = {api: self._enable(name, args.project, api, opts) for api in args.apis or []}
         self.ready += enabled.values()
         self.project = pulumi.Output.from_input(args.project)
-        self.service_agent = None
+        self.service_agent = pulumi.Output.from_input("")
         if args.service_agent:
             self.ready.append(self._identity(name, args.project, list(enabled.values()), opts))
             # Computed, not read from the identity: so a preview knows the address before the agent exists.

@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from pulumi.provider.experimental import component_provider_host
 
 from components import (
+    AgentGrants,
     BigQueryDataset,
     Bucket,
     DicomStore,
@@ -20,6 +21,15 @@ from components import (
 if __name__ == "__main__":
     component_provider_host(
         name="imaging",
-        components=[BigQueryDataset, Bucket, DicomStore, HealthcareDataset, ProjectAccess, ReferenceViews, Topic],
+        components=[
+            AgentGrants,
+            BigQueryDataset,
+            Bucket,
+            DicomStore,
+            HealthcareDataset,
+            ProjectAccess,
+            ReferenceViews,
+            Topic,
+        ],
         version="0.1.0",
     )

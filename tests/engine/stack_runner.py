@@ -4,10 +4,12 @@ import json
 import os
 import re
 import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import engine
+from emulator.server import LocalEmulator
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the program consists of; the rest of the repository stays out of its folder.
@@ -25,13 +27,20 @@ class Stack:
         config: the stack's configuration, by key; change it between calls.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], name: str = "test") -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], name: str = "test", program: Path | None = None) -> None:
         self.config = config
         self._name = name
-        self._project = folder / "project"
+        # A program elsewhere in the repository keeps its depth: it refers to what is beside it.
+        inside = program.relative_to(ROOT) if program else Path()
+        root = folder / "project"
+        self._project = root / inside
         self._project.mkdir(parents=True)
         for each in PROGRAM:
-            (self._project / each).symlink_to(ROOT / each)
+            if not program or each not in ("__main__.py", "Pulumi.yaml"):
+                (root / each).symlink_to(ROOT / each)
+        if program:
+            for file in program.iterdir():
+                (self._project / file.name).symlink_to(file)
         backend = folder / "backend"
         backend.mkdir()
         engine.ensure()
@@ -40,6 +49,7 @@ class Stack:
             **engine.environment(),
             "PULUMI_BACKEND_URL": f"file://{backend}",
             "PULUMI_CONFIG_PASSPHRASE": "test",
+            "PYTHONPATH": str(root),
         }
         self._run("stack", "init", name)
         self._file = self._project / f"Pulumi.{name}.yaml"
@@ -117,3 +127,14 @@ class Stack:
         if done.returncode:
             raise StackFailedError(f"pulumi {' '.join(arguments)}:\n{done.stdout}\n{done.stderr or ''}")
         return done.stdout
+
+
+def rest(emulator: LocalEmulator, method: str, path: str, body: dict[str, Any] | bytes | None = None) -> dict[str, Any]:
+    """Call the emulator as its owner: what people do beside the stack."""
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        f"{emulator.url}/{path}", data=data, method=method, headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        found: dict[str, Any] = json.loads(answer.read() or b"{}")
+    return found

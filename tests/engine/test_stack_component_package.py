@@ -49,6 +49,7 @@ def test_the_schema_has_the_components_without_dynamic_resources(tmp_path: Path)
     assert set(schema["resources"]) == {
         f"imaging:index:{name}"
         for name in (
+            "AgentGrants",
             "BigQueryDataset",
             "Bucket",
             "DicomStore",

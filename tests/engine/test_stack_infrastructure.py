@@ -1,14 +1,13 @@
 """What holds data, by the real CLI against the emulator: created once, refreshed, repaired, protected, gone."""
 
 import json
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from emulator.server import LocalEmulator
-from tests.engine.stack_runner import Stack, StackFailedError
+from tests.engine.stack_runner import Stack, StackFailedError, rest
 
 pytestmark = pytest.mark.engine
 
@@ -134,7 +133,7 @@ def test_what_exists_is_imported_by_id_and_not_replaced(tmp_path: Path, emulator
     file = tmp_path / "import.json"
     file.write_text(json.dumps({"nameTable": names, "resources": wanted}), encoding="utf-8")
     stack.run("import", "--file", str(file), "--yes", "--protect=false", "--generate-code=false", "--skip-preview")
-    # Nothing is replaced. What differs is what the APIs don't know (how to delete) or the provider doesn't import (labels).
+    # Nothing is replaced. What differs: how to delete, which no API knows, and labels, which the provider leaves out.
     assert {op for key, op in stack.preview().items() if key in lost} == {"update"}
     stack.up()
     assert stack.preview() == {}
@@ -148,13 +147,3 @@ def test_what_the_api_cannot_change_is_said_to_be_replaced(tmp_path: Path, emula
     stack.up()
     assert rest(emulator, "GET", "bigquery/v2/projects/research-analytics/datasets/dicom")["location"] == "US"
     assert stack.preview() == {}
-
-
-def rest(emulator: LocalEmulator, method: str, path: str, body: dict[str, Any] | bytes | None = None) -> dict[str, Any]:
-    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    request = urllib.request.Request(
-        f"{emulator.url}/{path}", data=data, method=method, headers={"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request) as answer:
-        found: dict[str, Any] = json.loads(answer.read() or b"{}")
-    return found

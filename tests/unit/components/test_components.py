@@ -6,6 +6,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.agent_grants import AgentGrants, AgentGrantsArgs
 from components.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
 from components.bucket import Bucket, BucketArgs, LifecycleRule
 from components.dicom_store import DicomStore, DicomStoreArgs
@@ -13,6 +14,7 @@ from components.healthcare_dataset import HealthcareDataset, HealthcareDatasetAr
 from components.project_access import ProjectAccess, ProjectAccessArgs
 from components.reference_views import ReferenceViews, ReferenceViewsArgs
 from components.topic import Topic, TopicArgs
+from operations.invalid import InputError
 
 Run = Callable[..., Any]
 KEY = "projects/keys-project/locations/europe-west4/keyRings/imaging/cryptoKeys/images"
@@ -216,7 +218,7 @@ class TestProjectAccess:
     def test_without_an_agent_nothing_is_looked_up(self, run: Run) -> None:
         program = run(self.declare(apis=["bigquery"]))
         assert program.calls == []
-        assert program.result is None
+        assert program.result == ""
 
     def test_the_agent_exists_before_it_is_granted_its_role(self, run: Run) -> None:
         program = run(self.declare(apis=["healthcare"], service_agent=True))
@@ -235,6 +237,43 @@ class TestProjectAccess:
     def test_the_role_can_be_left_to_others(self, run: Run) -> None:
         program = run(self.declare(service_agent=True, grant_agent_role=False))
         assert program.all("gcp:projects/iAMMember:IAMMember") == []
+
+
+class TestAgentGrants:
+    def test_each_use_has_its_role_on_its_resource(self, run: Run) -> None:
+        args = AgentGrantsArgs(
+            service_agent="service-4711@gcp-sa-healthcare.iam.gserviceaccount.com",
+            write_tables_in=["research-analytics.dicom"],
+            run_jobs_in=["research-analytics"],
+            write_buckets=["out-bucket"],
+            read_buckets=["inbox-bucket"],
+            publish_to=["projects/messages/topics/dicom"],
+            use_keys=[KEY],
+        )
+        program = run(lambda: AgentGrants("hospital", args).member)
+        grants = [each for each in program.declared if each.type != "imaging:index:AgentGrants"]
+        assert {each.name: each.inputs["role"] for each in grants} == {
+            "hospital-writes-research-analytics.dicom": "roles/bigquery.dataEditor",
+            "hospital-runs-jobs-in-research-analytics": "roles/bigquery.jobUser",
+            "hospital-writes-out-bucket": "roles/storage.objectAdmin",
+            "hospital-reads-inbox-bucket": "roles/storage.objectViewer",
+            "hospital-publishes-to-messages.dicom": "roles/pubsub.publisher",
+            "hospital-uses-keys-project.europe-west4.imaging.images": "roles/cloudkms.cryptoKeyEncrypterDecrypter",
+        }
+        assert {each.inputs["member"] for each in grants} == {program.result}
+        assert {each.parent for each in grants} == {"imaging:index:AgentGrants hospital"}
+
+    @pytest.mark.parametrize(
+        ("given", "text"),
+        [
+            ({"write_tables_in": ["dicom"]}, '"dicom" names no BigQuery dataset; write PROJECT.DATASET'),
+            ({"publish_to": ["dicom"]}, '"dicom" is no topic; write projects/PROJECT/topics/TOPIC'),
+            ({"use_keys": ["k"]}, '"k" is no key; write projects/'),
+        ],
+    )
+    def test_malformed_names_are_refused(self, run: Run, given: Any, text: str) -> None:
+        with pytest.raises(InputError, match=text):
+            run(lambda: AgentGrants("hospital", AgentGrantsArgs(service_agent="a@b", **given)).member)
 
 
 class TestReferenceViews:
