@@ -7,9 +7,17 @@ from ..routing import Routes
 
 def routes() -> list[Routes]:
     """The handlers of this API; a method that none of them names answers 501."""
-    from . import datasets, exports, iam_methods, imports, locations, operation_methods, stores
+    from . import (
+        datasets,
+        exports,
+        iam_methods,
+        imports,
+        locations,
+        operation_methods,
+        storage_settings,
+        stores,
+    )
+    from .dicomweb import deletes, query, retrieve, store
 
-    groups = Routes("healthcare")
-    for module in (locations, datasets, stores, iam_methods, operation_methods, imports, exports):
-        groups.served.update(module.routes.served)
-    return [groups]
+    modules = (locations, datasets, stores, iam_methods, operation_methods, imports, exports, storage_settings)
+    return [module.routes for module in (*modules, store, query, retrieve, deletes)]

@@ -1,0 +1,137 @@
+"""What a client accepts, and multipart answers (DICOM PS3.18 8.6 and 8.7)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from email.message import Message
+from typing import TYPE_CHECKING
+
+from ...errors import ApiError
+
+if TYPE_CHECKING:
+    from ...call import Call
+
+JSON = "application/dicom+json"
+XML = "application/dicom+xml"
+DICOM = "application/dicom"
+BYTES = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A media type that is accepted.
+
+    Attributes:
+        kind: media type of the (parts of the) answer, lower case; ``*/*`` for any.
+        multipart: each in a part of its own.
+        parameters: such as ``transfer-syntax``.
+        weight: ``q``.
+    """
+
+    kind: str
+    multipart: bool = False
+    parameters: dict[str, str] = field(default_factory=dict)
+    weight: float = 1.0
+
+    @property
+    def syntax(self) -> str:
+        """The wanted transfer syntax; empty if none is named."""
+        return self.parameters.get("transfer-syntax", "")
+
+
+def accepted(call: Call) -> list[Accepted]:
+    """What the client accepts, most wanted first; anything if it does not say.
+
+    Raises:
+        ApiError: 400 if the header can't be understood.
+    """
+    text = call.query.get("accept") or call.headers.get("accept") or "*/*"
+    found = []
+    for entry in _split(text):
+        kind, parameters = parse_media_type(entry)
+        try:
+            weight = float(parameters.pop("q", "1"))
+        except ValueError:
+            raise ApiError(400, f"invalid Accept header: {entry[:100]!r}") from None
+        if kind == "multipart/related":
+            inner = parameters.pop("type", "*/*").lower()
+            found.append(Accepted(inner, multipart=True, parameters=parameters, weight=weight))
+        elif kind in ("*/*", "multipart/*", "application/*"):
+            found.append(Accepted("*/*", parameters=parameters, weight=weight))
+        else:
+            found.append(Accepted(kind, parameters=parameters, weight=weight))
+    return sorted(found, key=lambda one: -one.weight)
+
+
+def parse_media_type(text: str) -> tuple[str, dict[str, str]]:
+    """A media type and its parameters, names in lower case."""
+    message = Message()
+    message["content-type"] = text.replace("\r", " ").replace("\n", " ")
+    parameters = message.get_params(failobj=[]) or []
+    return message.get_content_type() if "/" in text else text.strip().lower(), {
+        name.lower(): value for name, value in parameters[1:]
+    }
+
+
+def choose(call: Call, offered: Iterable[tuple[str, bool]], default: tuple[str, bool]) -> Accepted:
+    """The form of the answer.
+
+    Args:
+        call: the call.
+        offered: media types that can be had, and whether in parts.
+        default: what to answer to a client that takes anything.
+
+    Raises:
+        ApiError: 406 naming what can be had.
+    """
+    offers = list(offered)
+    for one in accepted(call):
+        if one.kind == "*/*" and not one.multipart:
+            return Accepted(default[0], default[1], one.parameters)
+        if one.kind == "*/*":
+            for kind, multipart in offers:
+                if multipart:
+                    return Accepted(kind, multipart=True, parameters=one.parameters)
+        if (one.kind, one.multipart) in offers:
+            return one
+    names = ", ".join(f'multipart/related; type="{kind}"' if multipart else kind for kind, multipart in offers)
+    raise ApiError(406, f"none of the accepted media types can be had; there are {names}")
+
+
+def _split(text: str) -> Iterator[str]:
+    """The entries of a comma-separated header, whose quoted strings may hold commas."""
+    entry, quoted = "", False
+    for char in text:
+        if char == '"':
+            quoted = not quoted
+        if char == "," and not quoted:
+            if entry.strip():
+                yield entry.strip()
+            entry = ""
+        else:
+            entry += char
+    if entry.strip():
+        yield entry.strip()
+
+
+class Multipart:
+    """A multipart/related answer.
+
+    Args:
+        kind: media type of the parts.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.boundary = secrets.token_hex(16)
+        self.content_type = f'multipart/related; type="{kind}"; boundary={self.boundary}'
+
+    def part(self, content_type: str, *, location: str = "") -> bytes:
+        """What comes before the contents of a part."""
+        where = f"Content-Location: {location}\r\n" if location else ""
+        return f"\r\n--{self.boundary}\r\nContent-Type: {content_type}\r\n{where}\r\n".encode()
+
+    def end(self) -> bytes:
+        """What comes after the last part."""
+        return f"\r\n--{self.boundary}--\r\n".encode()

@@ -1,0 +1,257 @@
+"""QIDO: searching for studies, series and instances.
+
+What can be searched for and what is answered by default: Google's DICOM conformance statement.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from ...errors import invalid
+from ...routing import Routes
+from ..instances import Instances, Path
+from .accept import JSON, XML, Multipart, choose
+from .common import READ, root, store_and_path
+from .native_xml import native_xml
+
+if TYPE_CHECKING:
+    from ...call import Call
+
+routes = Routes("healthcare")
+_PREFIX = "projects.locations.datasets.dicomStores"
+
+_STUDY = {
+    "StudyInstanceUID": ("0020000D", "t.uid"),
+    "PatientName": ("00100010", "t.patient_name"),
+    "PatientID": ("00100020", "t.patient_id"),
+    "AccessionNumber": ("00080050", "t.accession"),
+    "ReferringPhysicianName": ("00080090", "t.referring"),
+    "StudyDate": ("00080020", "t.study_date"),
+}
+_SERIES = {**_STUDY, "SeriesInstanceUID": ("0020000E", "s.uid"), "Modality": ("00080060", "s.modality")}
+_INSTANCE = {**_SERIES, "SOPInstanceUID": ("00080018", "i.uid")}
+_DEFAULT_LIMIT = {"study": 100, "series": 100, "instance": 1000}
+_MOST = {"study": 5000, "series": 5000, "instance": 50_000}
+_LARGEST_OFFSET = 1_000_000
+#: Attributes that are counted rather than stored, of studies and of series.
+_COUNTED = {
+    "study": {
+        "00201206": "SELECT COUNT(*) FROM series WHERE study = ?",
+        "00201208": "SELECT COUNT(*) FROM instances i JOIN series s ON s.id = i.series WHERE s.study = ?",
+    },
+    "series": {"00201209": "SELECT COUNT(*) FROM instances WHERE series = ?"},
+    "instance": {},
+}
+
+
+@dataclass(slots=True)
+class _Search:
+    level: str
+    conditions: list[str] = field(default_factory=list)
+    arguments: list[Any] = field(default_factory=list)
+    include: set[str] = field(default_factory=set)
+    everything: bool = False
+    limit: int = 0
+    offset: int = 0
+
+
+@routes.method(f"{_PREFIX}.searchForStudies", blocking=True)
+def studies(call: Call) -> Response:
+    """Search for studies."""
+    return _answer(call, "study")
+
+
+@routes.method(f"{_PREFIX}.searchForSeries", f"{_PREFIX}.studies.searchForSeries", blocking=True)
+def series(call: Call) -> Response:
+    """Search for series, in the store or in a study."""
+    return _answer(call, "series")
+
+
+@routes.method(
+    f"{_PREFIX}.searchForInstances",
+    f"{_PREFIX}.studies.searchForInstances",
+    f"{_PREFIX}.studies.series.searchForInstances",
+    blocking=True,
+)
+def instances(call: Call) -> Response:
+    """Search for instances, in the store, in a study or in a series."""
+    return _answer(call, "instance")
+
+
+def _answer(call: Call, level: str) -> Response:
+    store, number, path = store_and_path(call, READ)
+    form = choose(call, [(JSON, False), ("application/json", False), (XML, True)], (JSON, False))
+    search = _parsed(call, level, number, path)
+    found = _run(call.emulator.service(Instances), search, path)
+    if form.kind == XML:
+        parts = Multipart(XML)
+        body = b"".join(parts.part(XML) + native_xml(json.loads(text)) for text in found) + parts.end()
+        return Response(body, media_type=parts.content_type)
+    text = "[" + ",".join(found) + "]"
+    base = root(call, store)
+    if '"BulkDataURI":"bulkdata/' in text:
+        text = text.replace('"BulkDataURI":"bulkdata/', f'"BulkDataURI":"{base}/bulkdata/')
+    return Response(text, media_type=JSON)
+
+
+def _parsed(call: Call, level: str, number: int, path: Path) -> _Search:
+    """The search that a query describes.
+
+    Raises:
+        ApiError: 400 naming what is not understood.
+    """
+    known = {"study": _STUDY, "series": _SERIES, "instance": _INSTANCE}[level]
+    by_tag = {tag: name for name, (tag, _) in known.items()}
+    alias = {"study": "t", "series": "s", "instance": "i"}[level]
+    search = _Search(level, limit=_DEFAULT_LIMIT[level])
+    for value, column in ((path.study, "t.uid"), (path.series, "s.uid")):
+        if value:
+            search.conditions.append(f"{column} = ?")
+            search.arguments.append(value)
+    fuzzy = False
+    filters: list[tuple[str, str]] = []
+    for name, value in call.query.multi_items():
+        match name:
+            case "limit" | "offset":
+                most = _MOST[level] if name == "limit" else _LARGEST_OFFSET
+                if not value.isdigit() or int(value) > most or (name == "limit" and int(value) < 1):
+                    raise invalid(f"{name}={value!r}: a whole number of at most {most} is expected")
+                setattr(search, name, int(value))
+            case "fuzzymatching":
+                if value not in ("true", "false"):
+                    raise invalid(f"fuzzymatching={value!r}: true or false is expected")
+                fuzzy = value == "true"
+            case "includefield":
+                for one in value.split(","):
+                    if one == "all":
+                        search.everything = True
+                    else:
+                        search.include.add(_tag(one))
+            case "accept" | "alt" | "$alt" | "prettyPrint" | "key" | "quotaUser" | "access_token" | "fields":
+                pass
+            case _:
+                keyword = by_tag.get(name.upper(), name)
+                if keyword not in known:
+                    raise invalid(
+                        f"{name!r} can't be searched for in a search for {level}; there are {', '.join(known)}, and "
+                        "the parameters limit, offset, includefield and fuzzymatching"
+                    )
+                filters.append((keyword, value))
+    for keyword, value in filters:
+        _add_filter(search, keyword, known[keyword][1], value, fuzzy=fuzzy)
+    # The store is part of every index: it is compared in the table whose index is to be used.
+    used = " ".join(search.conditions)
+    index = next((table for table in ("i", "t", "s") if f"{table}." in used), alias)
+    search.conditions.insert(0, f"{index}.store = ?")
+    search.arguments.insert(0, number)
+    return search
+
+
+def _add_filter(search: _Search, keyword: str, column: str, value: str, *, fuzzy: bool) -> None:
+    if keyword == "StudyDate" and "-" in value:
+        low, _, high = value.partition("-")
+        for text, operator in ((low, ">="), (high, "<=")):
+            if text and not (text.isdigit() and len(text) == 8):
+                raise invalid(f"StudyDate={value!r}: YYYYMMDD or a range YYYYMMDD-YYYYMMDD is expected")
+            if text:
+                search.conditions.append(f"{column} {operator} ?")
+                search.arguments.append(text)
+        if not low and not high:
+            raise invalid("StudyDate: a range needs a beginning or an end")
+        search.conditions.append(f"{column} != ''")
+        return
+    if keyword == "PatientName" and fuzzy:
+        for token in value.replace("^", " ").split():
+            escaped = token.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            search.conditions.append(f"(' ' || lower(replace({column}, '^', ' '))) LIKE ? ESCAPE '\\'")
+            search.arguments.append(f"% {escaped}%")
+        return
+    search.conditions.append(f"{column} = ?")
+    search.arguments.append(value)
+
+
+def _tag(text: str) -> str:
+    """An attribute named by tag or keyword, as eight hexadecimal digits.
+
+    Raises:
+        ApiError: 400 if there is none of that name.
+    """
+    if len(text) == 8:
+        try:
+            return f"{int(text, 16):08X}"
+        except ValueError:
+            pass
+    from pydicom.datadict import tag_for_keyword
+
+    tag = tag_for_keyword(text)
+    if tag is None:
+        raise invalid(f"includefield={text!r}: a DICOM keyword, a tag of eight hexadecimal digits or 'all' is expected")
+    return f"{tag:08X}"
+
+
+def _run(instances: Instances, search: _Search, path: Path) -> list[str]:
+    """The DICOM JSON objects that were found."""
+    where = " AND ".join(search.conditions)
+    tables = {
+        "study": "studies t",
+        "series": "series s JOIN studies t ON t.id = s.study",
+        "instance": "instances i JOIN series s ON s.id = i.series JOIN studies t ON t.id = s.study",
+    }[search.level]
+    own = {"study": "t", "series": "s", "instance": "i"}[search.level]
+    parts = {"study": "t.json, '', ''", "series": "t.json, s.json, ''", "instance": "t.json, s.json, i.json"}
+    rows = instances.query(
+        f"SELECT {own}.id, {parts[search.level]} FROM {tables} WHERE {where} ORDER BY {own}.id LIMIT ? OFFSET ?",  # noqa: S608 - constants
+        (*search.arguments, search.limit, search.offset),
+    )
+    more = _further(instances, search, [row[0] for row in rows])
+    found = []
+    for number, *texts in rows:
+        members: dict[str, Any] = {}
+        for level, text in zip(("study", "series", "instance"), texts, strict=True):
+            if level == search.level or not getattr(path, level):
+                members.update(_members(text))
+            elif text:
+                members.update({tag: one for tag, one in _members(text).items() if tag in ("0020000D", "0020000E")})
+        members.update(more.get(number, {}))
+        found.append("{" + ",".join(members[tag] for tag in sorted(members)) + "}")
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _members(text: str) -> dict[str, str]:
+    """The members of a DICOM JSON object by tag, each as text."""
+    parsed = json.loads(f"{{{text}}}")
+    return {tag: f'"{tag}":{json.dumps(one, ensure_ascii=False, separators=(",", ":"))}' for tag, one in parsed.items()}
+
+
+def _further(instances: Instances, search: _Search, ids: list[int]) -> dict[int, dict[str, str]]:
+    """Members that were asked for beyond the default ones, by id."""
+    if not search.include and not search.everything:
+        return {}
+    counted = _COUNTED[search.level]
+    first = {
+        "study": "SELECT MIN(i.id) FROM series s JOIN instances i ON i.series = s.id WHERE s.study = ?",
+        "series": "SELECT id FROM instances WHERE series = ? ORDER BY id LIMIT 1",
+        "instance": "SELECT id FROM instances WHERE id = ?",
+    }[search.level]
+    more: dict[int, dict[str, str]] = {}
+    for number in ids:
+        members: dict[str, str] = {}
+        for tag, sql in counted.items():
+            if search.everything or tag in search.include:
+                ((count,),) = instances.query(sql, (number,))
+                members[tag] = f'"{tag}":{{"vr":"IS","Value":[{count}]}}'
+        for (one,) in instances.query(first, (number,)):
+            for metadata in instances.metadata([one]).values():
+                for tag, element in json.loads(zlib.decompress(metadata)).items():
+                    if search.everything or tag in search.include:
+                        text = json.dumps(element, ensure_ascii=False, separators=(",", ":"))
+                        members.setdefault(tag, f'"{tag}":{text}')
+        more[number] = members
+    return more
