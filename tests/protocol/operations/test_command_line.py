@@ -7,8 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +18,12 @@ import pytest
 from emulator.server import LocalEmulator
 from operations.clock import SystemClock
 from operations.command_line import main
+from tests.protocol.operations.hospital import DATASET, INBOX, OUT, STORE, TABLE, Hospital
 
-PROJECT = "hospital-imaging"
-PLACE = f"projects/{PROJECT}/locations/europe-west4"
-DATASET = f"{PLACE}/datasets/radiology"
-STORE = f"{DATASET}/dicomStores/pacs"
-EXPORT = f"export --store pacs --to bq://{PROJECT}.dicom.instances --write-disposition WRITE_TRUNCATE"
-IMPORT = "import --store pacs --from gs://inbox/**.dcm"
-# Two instances of two studies; their UIDs as pydicom's documentation of its test files has them.
-FILES = ("CT_small.dcm", "MR_small.dcm")
-CT_STUDY = "/studies/1.3.6.1.4.1.5962.1.2.1.20040119072730.12322"
+EXPORT = f"export --store pacs --to {TABLE} --write-disposition WRITE_TRUNCATE"
+IMPORT = f"import --store pacs --from gs://{INBOX}/2024/**.dcm"
+STUDY = "/studies/1.2.3"
 CALLER = "serviceAccount:pipeline@hospital-imaging.iam.gserviceaccount.com"
-_API = "healthcare.projects.locations.datasets"
 
 
 class QuickClock(SystemClock):
@@ -55,23 +47,16 @@ class QuickClock(SystemClock):
         condition.wait(seconds / self._SPEED)
 
 
-class Hospital:
-    """An emulator with a dataset, an empty store, buckets, a BigQuery dataset and all grants; and the command line."""
+class CommandLine:
+    """Runs commands on the hospital; `out` and `err` are what the last one wrote."""
 
-    def __init__(self, local: LocalEmulator, capsys: pytest.CaptureFixture[str]) -> None:
-        self.local = local
+    def __init__(self, emulator: LocalEmulator, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
         self.out = self.err = ""
-        self.environment = {
-            "IMAGING_ENDPOINT": local.url,
-            "IMAGING_PROJECT": PROJECT,
-            "IMAGING_LOCATION": "europe-west4",
-            "IMAGING_DATASET": "radiology",
-        }
+        self.environment = {"IMAGING_ENDPOINT": emulator.url, "IMAGING_DATASET": DATASET}
 
     def __call__(self, line: str, **environment: str) -> int:
-        variables = {**self.environment, **environment}
-        code = main(shlex.split(line), environment=variables, clock=QuickClock())
+        code = main(shlex.split(line), environment={**self.environment, **environment}, clock=QuickClock())
         self.out, self.err = self._capsys.readouterr()
         return code
 
@@ -81,219 +66,200 @@ class Hospital:
         document: dict[str, Any] = json.loads(self.out)
         return document
 
-    def rest(self, method: str, path: str, body: Any = None, data: bytes | None = None) -> dict[str, Any]:
-        request = urllib.request.Request(self.local.url + path, data, method=method)
-        if body is not None:
-            request.data = json.dumps(body).encode()
-            request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            content = answer.read()
-        return json.loads(content) if content else {}
 
-    def upload(self, bucket: str, name: str, content: bytes) -> None:
-        query = urllib.parse.urlencode({"uploadType": "media", "name": name})
-        self.rest("POST", f"/upload/storage/v1/b/{bucket}/o?{query}", data=content)
-
-    def grant(self, *grants: tuple[str, str]) -> None:
-        """Make these the project's whole policy: (role, member)."""
-        bindings = [{"role": role, "members": [member]} for role, member in grants]
-        self.rest("POST", f"/v1/projects/{PROJECT}:setIamPolicy", {"policy": {"bindings": bindings}})
-
-    def grant_agent(self, *more: tuple[str, str]) -> None:
-        agent = "serviceAccount:" + self.local.emulator.projects.provision_service_agent(PROJECT)
-        roles = ("roles/bigquery.dataEditor", "roles/bigquery.jobUser", "roles/storage.objectAdmin")
-        self.grant(*[(role, agent) for role in roles], *more)
-
-    def fault(self, method: str, effect: dict[str, Any], times: int = 1, after: int = 0) -> str:
-        body = {"method": method, "times": times, "after": after, "effect": effect}
-        return str(self.local.control("POST", "faults", body)["id"])
-
-    def assert_consumed(self, fault: str) -> None:
-        assert self.local.control("GET", f"faults/{fault}")["completed"]
-
-    def operations(self, kind: str = "") -> list[dict[str, Any]]:
-        """The imports and exports that exist, whatever became of them."""
-        found = self.rest("GET", f"/v1/{DATASET}/operations").get("operations", [])
-        return [each for each in found if f"{kind}DicomData" in each["metadata"]["apiMethodName"]]
+@pytest.fixture
+def cli(emulator: LocalEmulator, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    return CommandLine(emulator, capsys)
 
 
 @pytest.fixture
-def hospital(emulator: LocalEmulator, capsys: pytest.CaptureFixture[str]) -> Hospital:
-    """A store that has two instances."""
-    found = Hospital(emulator, capsys)
-    found.rest("POST", f"/v1/{PLACE}/datasets?datasetId=radiology", {})
-    found.rest("POST", f"/v1/{DATASET}/dicomStores?dicomStoreId=pacs", {})
-    for bucket in ("inbox", "outbox", "filters"):
-        found.rest("POST", f"/storage/v1/b?project={PROJECT}", {"name": bucket})
-    found.rest("POST", f"/bigquery/v2/projects/{PROJECT}/datasets", {"datasetReference": {"datasetId": "dicom"}})
-    found.grant_agent()
-    folder = Path(pydicom.data.__file__).parent / "test_files"
-    for name in FILES:
-        found.upload("inbox", name, (folder / name).read_bytes())
-    return found
+def hospital(emulator: LocalEmulator) -> Iterator[Hospital]:
+    """A hospital with an empty store and two files to import."""
+    made = Hospital(emulator)
+    made.put_instances(2)
+    yield made
+    made.close()
 
 
 @pytest.fixture
 def filled(hospital: Hospital) -> Hospital:
-    """A store that has both instances already."""
-    assert hospital(IMPORT) == 0, hospital.err
+    """A store that has two instances."""
+    hospital.store_instances(2)
     return hospital
 
 
-def test_an_import_without_matching_objects_is_exit_6_and_starts_nothing(hospital: Hospital) -> None:
-    assert hospital(IMPORT.replace("**.dcm", "2024/**")) == 6
-    assert "no object matches gs://inbox/2024/**" in hospital.err
-    assert hospital.operations() == []
+def exports(hospital: Hospital) -> list[str]:
+    return [each["name"] for each in hospital.operations("ExportDicomData")]
 
 
-def test_an_export_of_a_store_that_does_not_exist_is_exit_6(hospital: Hospital) -> None:
-    assert hospital(EXPORT.replace("--store pacs", "--store pasc")) == 6
-    assert f"DICOM store {DATASET}/dicomStores/pasc doesn't exist" in hospital.err
+@pytest.fixture
+def studies(tmp_path: Path) -> Path:
+    """A local file of lines that selects the one study there is, twice."""
+    file = tmp_path / "studies.txt"
+    file.write_text(f"{STUDY}\r\n{STUDY}\n")
+    return file
 
 
-def test_an_export_to_a_dataset_that_does_not_exist_is_exit_6(filled: Hospital) -> None:
-    assert filled(EXPORT.replace(".dicom.", ".nowhere.")) == 6
-    assert f"BigQuery dataset {PROJECT}.nowhere doesn't exist" in filled.err
-    assert filled.operations("Export") == []
+def test_an_import_without_matching_objects_is_exit_6_and_starts_nothing(hospital: Hospital, cli: CommandLine) -> None:
+    assert cli(IMPORT.replace("2024", "2023")) == 6
+    assert f"no object matches gs://{INBOX}/2023/**.dcm" in cli.err
+    assert hospital.operations("ImportDicomData") == []
 
 
-def test_a_table_with_rows_is_not_overwritten_by_write_empty(filled: Hospital) -> None:
-    assert filled(EXPORT) == 0
-    assert filled(EXPORT.replace("TRUNCATE", "EMPTY")) == 6
-    assert "has 2 rows and the write disposition is WRITE_EMPTY" in filled.err
-    assert len(filled.operations("Export")) == 1
+@pytest.mark.usefixtures("hospital")
+def test_an_export_of_a_store_that_does_not_exist_is_exit_6(cli: CommandLine) -> None:
+    assert cli(EXPORT.replace("--store pacs", "--store pasc")) == 6
+    assert f"DICOM store {DATASET}/dicomStores/pasc doesn't exist" in cli.err
 
 
-def test_a_caller_without_permission_is_exit_4(hospital: Hospital) -> None:
-    token = {"GOOGLE_OAUTH_ACCESS_TOKEN": f"principal:{CALLER}"}
+def test_an_export_to_a_dataset_that_does_not_exist_is_exit_6(filled: Hospital, cli: CommandLine) -> None:
+    assert cli(EXPORT.replace(".dicom.", ".nowhere.")) == 6
+    assert "BigQuery dataset research-analytics.nowhere doesn't exist" in cli.err
+    assert exports(filled) == []
+
+
+def test_a_table_with_rows_is_not_overwritten_by_write_empty(filled: Hospital, cli: CommandLine) -> None:
+    assert cli(EXPORT) == 0
+    assert cli(EXPORT.replace("TRUNCATE", "EMPTY")) == 6
+    assert "has 2 rows and the write disposition is WRITE_EMPTY" in cli.err
+    assert len(exports(filled)) == 1
+
+
+def test_a_caller_without_permission_is_exit_4(hospital: Hospital, cli: CommandLine) -> None:
     for command in (IMPORT, "list", "describe 123", "cancel 123"):
-        assert hospital(command, **token) == 4, command
-        assert "Permission" in hospital.err
-        assert "do      get roles/healthcare." in hospital.err
-    assert hospital.operations() == []
+        assert cli(command, GOOGLE_OAUTH_ACCESS_TOKEN=f"principal:{CALLER}") == 4, command
+        assert "Permission" in cli.err
+        assert "do      get roles/healthcare." in cli.err
+    assert hospital.operations("ImportDicomData") == []
 
 
-def test_a_file_that_is_no_dicom_makes_the_import_exit_1_and_is_named(hospital: Hospital) -> None:
-    hospital.upload("inbox", "notes.dcm", b"no DICOM")
-    assert hospital(f"{IMPORT} --json") == 1
-    document = hospital.document
-    assert (document["success"], document["failure"]) == (2, 1)
-    assert document["state"] == "succeeded with failures"
-    assert any(error["source"] == "gs://inbox/notes.dcm" for error in document["errors"])
-    assert "1 instances failed, 0 are allowed (--allowed-failures)" in hospital.err
-    assert hospital(f"{IMPORT} --allowed-failures 1") == 0
+def test_a_file_that_is_no_dicom_makes_the_import_exit_1_and_is_named(hospital: Hospital, cli: CommandLine) -> None:
+    hospital.put("2024/notes.dcm", b"no DICOM")
+    assert cli(f"{IMPORT} --json") == 1
+    assert (cli.document["success"], cli.document["failure"]) == (2, 1)
+    assert cli.document["state"] == "succeeded with failures"
+    assert [error["source"] for error in cli.document["errors"]] == [f"gs://{INBOX}/2024/notes.dcm"]
+    assert "1 instances failed, 0 are allowed (--allowed-failures)" in cli.err
+    assert cli(f"{IMPORT} --allowed-failures 1") == 0
 
 
-def test_an_operation_of_another_dataset_is_not_found(filled: Hospital) -> None:
-    assert filled("describe 123") == 6
-    assert f"{DATASET}/operations/123" in filled.err
+@pytest.mark.usefixtures("filled")
+def test_an_operation_that_does_not_exist_is_exit_6(cli: CommandLine) -> None:
+    assert cli("describe 123") == 6
+    assert f"{DATASET}/operations/123" in cli.err
 
 
-def test_an_emulator_that_does_not_run_is_exit_5_with_how_to_start_it(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main(["list", DATASET], environment={"IMAGING_ENDPOINT": "http://127.0.0.1:1"}, clock=QuickClock()) == 5
-    assert "start the emulator with `make emulator`" in capsys.readouterr().err
+def test_an_emulator_that_does_not_run_is_exit_5_with_how_to_start_it(cli: CommandLine) -> None:
+    assert cli("list", IMAGING_ENDPOINT="http://127.0.0.1:1") == 5
+    assert "start the emulator with `make emulator`" in cli.err
 
 
-def test_an_import_says_what_came_of_it_and_repeated_what_was_there(hospital: Hospital) -> None:
-    assert hospital(IMPORT) == 0
-    assert hospital.out.startswith("gs://inbox/**.dcm → pacs: 2 instances")
-    assert "new instances in the store: 2" in hospital.out
-    assert hospital(IMPORT) == 0
-    assert "2 of 2 were there already" in hospital.out
+@pytest.mark.usefixtures("hospital")
+def test_an_import_says_what_came_of_it_and_repeated_what_was_there(cli: CommandLine) -> None:
+    assert cli(IMPORT) == 0
+    assert cli.out.startswith(f"gs://{INBOX}/2024/**.dcm → pacs: 2 instances")
+    assert "new instances in the store: 2" in cli.out
+    assert cli(IMPORT) == 0
+    assert "2 of 2 were there already" in cli.out
 
 
-def test_an_export_fills_a_table_and_its_json_says_how_many_rows(filled: Hospital) -> None:
-    assert filled(f"{EXPORT} --include-source-store --schema json --json") == 0
-    document = filled.document
-    assert (document["state"], document["success"], document["rows"]) == ("succeeded", 2, 2)
-    assert document["destination"] == f"bq://{PROJECT}.dicom.instances"
-    assert document["store"] == STORE
-    table = filled.rest("GET", f"/bigquery/v2/projects/{PROJECT}/datasets/dicom/tables/instances")
+def test_an_export_fills_a_table_and_its_json_says_how_many_rows(filled: Hospital, cli: CommandLine) -> None:
+    assert cli(f"{EXPORT} --include-source-store --schema json --json") == 0
+    assert (cli.document["state"], cli.document["success"], cli.document["rows"]) == ("succeeded", 2, 2)
+    assert cli.document["destination"] == TABLE
+    assert cli.document["store"] == STORE
+    tables = filled.connection.bigquery.tables()
+    table: Any = tables.get(projectId="research-analytics", datasetId="dicom", tableId="instances").execute()
     assert table["numRows"] == "2"
     assert "SourceDicomStore" in {field["name"] for field in table["schema"]["fields"]}
 
 
-def test_rows_are_appended_where_that_was_asked_for(filled: Hospital) -> None:
-    assert filled(EXPORT) == 0
-    assert filled(f"{EXPORT.replace('TRUNCATE', 'APPEND')} --json") == 0
-    assert filled.document["rows"] == 4
+@pytest.mark.usefixtures("filled")
+def test_rows_are_appended_where_that_was_asked_for(cli: CommandLine) -> None:
+    assert cli(EXPORT) == 0
+    assert cli(f"{EXPORT.replace('TRUNCATE', 'APPEND')} --json") == 0
+    assert cli.document["rows"] == 4
 
 
-def test_filtered_lines_become_a_filter_file_and_bound_the_export(filled: Hospital, tmp_path: Path) -> None:
-    lines = tmp_path / "studies.txt"
-    lines.write_text(f"{CT_STUDY}\r\n{CT_STUDY}\n")
-    line = f"export --store pacs --to gs://outbox/jpeg --mime-type jpeg --filter-lines {lines} --filter-bucket filters"
-    assert filled(f"{line} --json") == 0, filled.err
-    assert filled.document["success"] == 1
-    assert filled.document["filter"].startswith("gs://filters/")
-    objects = filled.rest("GET", "/storage/v1/b/outbox/o")["items"]
-    assert [item["name"].startswith(f"jpeg/{CT_STUDY.removeprefix('/studies/')}/") for item in objects] == [True]
-    assert objects[0]["name"].endswith(".jpg")
+def test_lines_become_a_filter_file_and_bound_the_export(filled: Hospital, cli: CommandLine, studies: Path) -> None:
+    # A study with pixels, which the lines leave out, beside one that they name.
+    filled.put("2024/ct.dcm", (Path(pydicom.data.__file__).parent / "test_files" / "CT_small.dcm").read_bytes())
+    assert cli(IMPORT) == 0
+    line = f"export --store pacs --to gs://{OUT}/as-stored --mime-type dicom-as-stored"
+    assert cli(f"{line} --filter-lines {studies} --filter-bucket {OUT} --json") == 0, cli.err
+    assert cli.document["success"] == 2
+    assert cli.document["filter"].startswith(f"gs://{OUT}/filters/pacs-")
+    found: Any = filled.connection.storage.objects().list(bucket=OUT, prefix="as-stored/").execute()
+    assert {item["name"].split("/")[1] for item in found["items"]} == {STUDY.removeprefix("/studies/")}
 
 
-def test_a_filter_file_that_is_made_can_be_checked_and_used(filled: Hospital, tmp_path: Path) -> None:
-    lines = tmp_path / "studies.txt"
-    lines.write_text(f"{CT_STUDY}\n")
-    made = "filter make --to gs://filters/ct.txt"
-    assert filled(f"{made} --lines {lines} --json") == 0
-    assert filled.document["lines"] == 1
-    assert filled(f"{made} --lines {lines}") == 6
-    assert "exists already; give --replace" in filled.err
-    assert filled(f"{made} --lines {lines} --replace") == 0
-    assert filled("filter check gs://filters/ct.txt") == 0
-    assert f"gs://filters/ct.txt: 1 line, {len(CT_STUDY) + 1} bytes" in filled.out
-    assert filled(f"{EXPORT} --filter-file gs://filters/ct.txt --json") == 0
-    assert filled.document["rows"] == 1
+def test_a_short_format_name_decides_about_the_objects(hospital: Hospital, cli: CommandLine) -> None:
+    hospital.put("2023/ct.dcm", (Path(pydicom.data.__file__).parent / "test_files" / "CT_small.dcm").read_bytes())
+    assert cli(IMPORT.replace("2024", "2023")) == 0
+    assert cli(f"export --store pacs --to gs://{OUT}/jpeg --mime-type jpeg") == 0
+    found: Any = hospital.connection.storage.objects().list(bucket=OUT, prefix="jpeg/").execute()
+    assert [item["name"].endswith(".jpg") for item in found["items"]] == [True]
 
 
-def test_a_filter_file_that_is_not_there_is_exit_6(filled: Hospital, tmp_path: Path) -> None:
-    assert filled("filter check gs://filters/none.txt") == 6
-    assert filled(f"{EXPORT} --filter-file gs://filters/none.txt") == 6
-    lines = tmp_path / "studies.txt"
-    lines.write_text(f"{CT_STUDY}\n")
-    assert filled(f"filter make --to gs://no-such-bucket/ct.txt --lines {lines}") == 6
-    assert "bucket no-such-bucket doesn't exist" in filled.err
-    assert filled.operations("Export") == []
+def test_a_filter_file_that_is_made_can_be_checked_and_used(filled: Hospital, cli: CommandLine, studies: Path) -> None:
+    made = f"filter make --to gs://{OUT}/one.txt --lines {studies}"
+    assert cli(f"{made} --json") == 0
+    assert cli.document["lines"] == 1
+    assert cli(made) == 6
+    assert "exists already; give --replace" in cli.err
+    assert cli(f"{made} --replace") == 0
+    assert cli(f"filter check gs://{OUT}/one.txt") == 0
+    assert f"gs://{OUT}/one.txt: 1 line, {len(STUDY) + 1} bytes" in cli.out
+    assert cli(f"{EXPORT} --filter-file gs://{OUT}/one.txt --json") == 0
+    assert cli.document["rows"] == 2
+    assert len(exports(filled)) == 1
 
 
-def test_a_csv_header_in_a_filter_object_is_refused_with_its_line(filled: Hospital) -> None:
-    filled.upload("filters", "studies.csv", f"path\n{CT_STUDY}\n".encode())
-    assert filled("filter check gs://filters/studies.csv") == 2
-    assert "gs://filters/studies.csv, line 1:" in filled.err
-    assert "header" in filled.err
-    assert filled(f"{EXPORT} --filter-file gs://filters/studies.csv") == 2
-    assert filled.operations("Export") == []
+def test_a_filter_file_or_bucket_that_is_not_there_is_exit_6(filled: Hospital, cli: CommandLine, studies: Path) -> None:
+    assert cli(f"filter check gs://{OUT}/none.txt") == 6
+    assert cli(f"{EXPORT} --filter-file gs://{OUT}/none.txt") == 6
+    assert cli(f"filter make --to gs://no-such-bucket/one.txt --lines {studies}") == 6
+    assert "bucket no-such-bucket doesn't exist" in cli.err
+    assert exports(filled) == []
 
 
-def test_operations_are_listed_described_and_waited_for_by_short_names(filled: Hospital) -> None:
-    assert filled(f"{EXPORT} --no-wait") == 0
-    name = filled.out.strip()
+def test_a_csv_header_in_a_filter_object_is_refused_with_its_line(filled: Hospital, cli: CommandLine) -> None:
+    filled.put("studies.csv", f"path\n{STUDY}\n".encode(), OUT)
+    assert cli(f"filter check gs://{OUT}/studies.csv") == 2
+    assert f"gs://{OUT}/studies.csv, line 1:" in cli.err
+    assert "header" in cli.err
+    assert cli(f"{EXPORT} --filter-file gs://{OUT}/studies.csv") == 2
+    assert exports(filled) == []
+
+
+@pytest.mark.usefixtures("filled")
+def test_operations_are_listed_described_and_waited_for_by_short_names(cli: CommandLine) -> None:
+    assert cli(f"{EXPORT} --no-wait") == 0
+    name = cli.out.strip()
     short = name.rpartition("/")[2]
-    assert filled(f"wait {short}") == 0
-    assert "2 instances" in filled.out
-    assert filled("list") == 0
-    rows = [line for line in filled.out.splitlines() if "BigQuery" in line]
+    assert cli(f"wait {short}") == 0
+    assert "2 instances" in cli.out
+    assert cli("list") == 0
+    rows = [line for line in cli.out.splitlines() if "BigQuery" in line]
     assert [row.split()[0] for row in rows] == [short]
-    assert filled(f"describe {short} --json") == 0
-    assert filled.document["operation"] == name
-    assert filled.document["method"] == "ExportDicomData_bq"
-    assert filled("list --state succeeded --limit 1 --json") == 0
-    assert [each["operation"] for each in filled.document["operations"]] == [name]
+    assert cli(f"describe {short} --json") == 0
+    assert cli.document["operation"] == name
+    assert cli.document["method"] == "ExportDicomData_bq"
+    assert cli("list --state succeeded --limit 1 --json") == 0
+    assert [each["operation"] for each in cli.document["operations"]] == [name]
 
 
-def test_a_cancelled_export_is_exit_1_when_waited_for(filled: Hospital) -> None:
-    filled.local.control("PATCH", "settings", {"operationSeconds": 600})
-    assert filled(f"{EXPORT} --no-wait") == 0
-    name = filled.out.strip()
-    assert filled(f"wait {name} --timeout 5") == 3
-    assert f"python -m operations wait {name}" in filled.err
-    assert filled(f"cancel {name} --wait") == 0
-    assert "has ended: cancelled" in filled.err
-    assert filled(f"wait {name}") == 1
-    assert filled("cancel --json " + name) == 0
-    assert filled.document["error"]["name"] == "CANCELLED"
+def test_a_cancelled_export_is_exit_1_when_waited_for(filled: Hospital, cli: CommandLine) -> None:
+    filled.settings(operationSeconds=600)
+    assert cli(f"{EXPORT} --no-wait") == 0
+    name = cli.out.strip()
+    assert cli(f"wait {name} --timeout 5") == 3
+    assert f"python -m operations wait {name}" in cli.err
+    assert cli(f"cancel {name} --wait") == 0
+    assert "has ended: cancelled" in cli.err
+    assert cli(f"wait {name}") == 1
+    assert cli("cancel --json " + name) == 0
+    assert cli.document["error"]["name"] == "CANCELLED"
 
 
 @dataclass(frozen=True)
@@ -313,19 +279,19 @@ class Scenario:
         return self.name
 
 
-_DENIED = "Access Denied: Dataset hospital-imaging:dicom: Permission bigquery.tables.create denied on dataset"
+_DENIED = "Access Denied: Dataset research-analytics:dicom: Permission bigquery.tables.create denied on dataset"
 SCENARIOS = (
-    Scenario("503 while checking", f"{_API}.dicomStores.getDICOMStoreMetrics", {"status": 503}, 0, times=3),
-    Scenario("503 while waiting", f"{_API}.operations.get", {"status": 503}, 0, times=4),
-    Scenario("connection lost while waiting", f"{_API}.operations.get", {"drop": "before"}, 0, times=3),
-    Scenario("token expired while waiting", f"{_API}.operations.get", {"status": 401}, 0),
-    Scenario("throttled start", f"{_API}.dicomStores.export", {"status": 429, "retryAfter": 2}, 0, times=2),
-    Scenario("answer to the start lost", f"{_API}.dicomStores.export", {"drop": "after"}, 0, words="adopted"),
-    Scenario("start lost on its way", f"{_API}.dicomStores.export", {"drop": "before"}, 0),
-    Scenario("start refused", f"{_API}.dicomStores.export", {"status": 400}, 1, operations=0),
+    Scenario("503 while checking", "metrics", {"status": 503}, 0, times=3),
+    Scenario("503 while waiting", "get", {"status": 503}, 0, times=4),
+    Scenario("connection lost while waiting", "get", {"drop": "before"}, 0, times=3),
+    Scenario("token expired while waiting", "get", {"status": 401}, 0),
+    Scenario("throttled start", "export", {"status": 429, "retryAfter": 2}, 0, times=2),
+    Scenario("answer to the start lost", "export", {"drop": "after"}, 0, words="adopted"),
+    Scenario("start lost on its way", "export", {"drop": "before"}, 0),
+    Scenario("start refused", "export", {"status": 400}, 1, operations=0),
     Scenario(
         "grants take time",
-        f"{_API}.dicomStores.export",
+        "export",
         {"operation": {"error": {"code": 7, "message": _DENIED}}},
         0,
         operations=3,
@@ -334,50 +300,44 @@ SCENARIOS = (
     ),
     Scenario(
         "grants never come",
-        f"{_API}.dicomStores.export",
+        "export",
         {"operation": {"error": {"code": 7, "message": _DENIED}}},
         1,
-        words="may not write to BigQuery dataset hospital-imaging.dicom",
+        words="may not write to BigQuery dataset research-analytics.dicom",
         more="--permission-wait 0",
     ),
     Scenario(
         "operation fails",
-        f"{_API}.dicomStores.export",
+        "export",
         {"operation": {"error": {"code": 13, "message": "Internal error"}}},
         1,
         words="INTERNAL (13)",
     ),
+    Scenario("one instance fails", "export", {"operation": {"failures": 1}}, 1, words="left out 1 of 2 instances"),
     Scenario(
-        "one instance fails",
-        f"{_API}.dicomStores.export",
-        {"operation": {"failures": 1}},
-        1,
-        words="left out 1 of 2 instances",
-    ),
-    Scenario(
-        "record vanishes",
-        f"{_API}.dicomStores.export",
-        {"operation": {"vanish": True, "seconds": 0.2}},
-        6,
-        operations=0,
-        words="what it did is unknown",
+        "record vanishes", "export", {"operation": {"vanish": True}}, 6, operations=0, words="what it did is unknown"
     ),
 )
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
-def test_faults_end_as_they_should_and_nothing_is_started_twice(filled: Hospital, scenario: Scenario) -> None:
-    fault = filled.fault(scenario.method, scenario.effect, scenario.times)
-    assert filled(f"{EXPORT} {scenario.more}") == scenario.code, filled.err
+def test_faults_end_as_they_should_and_nothing_is_started_twice(
+    filled: Hospital, cli: CommandLine, scenario: Scenario
+) -> None:
+    fault = filled.fault(scenario.method, scenario.times, **scenario.effect)
+    assert cli(f"{EXPORT} {scenario.more}") == scenario.code, cli.err
     filled.assert_consumed(fault)
-    assert len(filled.operations("Export")) == scenario.operations
-    assert scenario.words in filled.err
-    assert "Traceback" not in filled.err
-    assert "pulumi" not in filled.err
+    assert len(exports(filled)) == scenario.operations
+    assert scenario.words in cli.err
+    assert "Traceback" not in cli.err
+    assert "pulumi" not in cli.err
+
+
+Run = Callable[[str], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def run(filled: Hospital, request: pytest.FixtureRequest) -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
+def run(cli: CommandLine, request: pytest.FixtureRequest) -> Iterator[Run]:
     """Start the command line as a process of its own."""
     started: list[subprocess.Popen[str]] = []
 
@@ -385,9 +345,9 @@ def run(filled: Hospital, request: pytest.FixtureRequest) -> Iterator[Callable[[
         process = subprocess.Popen(
             [sys.executable, "-m", "operations", *shlex.split(line)],
             cwd=request.config.rootpath,
-            env={**os.environ, **filled.environment},
-            stdout=subprocess.PIPE,
+            env={**os.environ, **cli.environment},
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -403,16 +363,16 @@ def run(filled: Hospital, request: pytest.FixtureRequest) -> Iterator[Callable[[
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_export_goes_on_and_can_be_waited_for_again(
-    filled: Hospital, run: Callable[[str], "subprocess.Popen[str]"], number: int, code: int
+    filled: Hospital, run: Run, number: int, code: int
 ) -> None:
-    filled.local.control("PATCH", "settings", {"operationSeconds": 600})
+    filled.settings(operationSeconds=600)
     process = run(f"{EXPORT} --json")
     assert process.stderr is not None
     assert process.stderr.readline().startswith(f"started {DATASET}/operations/")
     assert process.stderr.readline().endswith("\n")  # the first look: it waits now
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    (operation,) = filled.operations("Export")
+    (operation,) = filled.operations("ExportDicomData")
     assert process.returncode == code
     assert "Traceback" not in err
     assert f"python -m operations wait {operation['name']}" in err
@@ -423,13 +383,12 @@ def test_an_interrupted_export_goes_on_and_can_be_waited_for_again(
     assert again.returncode == 3
 
 
-def test_the_process_reads_stdin_writes_stdout_and_ends_with_the_exit_code(
-    run: Callable[[str], "subprocess.Popen[str]"],
-) -> None:
-    process = run("filter make --to gs://filters/ct.txt --lines - --json")
-    out, err = process.communicate(f"{CT_STUDY}\n", timeout=60)
+@pytest.mark.usefixtures("hospital")
+def test_the_process_reads_stdin_writes_stdout_and_ends_with_the_exit_code(run: Run) -> None:
+    process = run(f"filter make --to gs://{OUT}/one.txt --lines - --json")
+    out, err = process.communicate(f"{STUDY}\n", timeout=60)
     assert (process.returncode, err) == (0, "")
-    assert json.loads(out)["filter"] == "gs://filters/ct.txt"
+    assert json.loads(out)["filter"] == f"gs://{OUT}/one.txt"
     process = run("filter check -")
     _, err = process.communicate("StudyInstanceUID\n", timeout=60)
     assert process.returncode == 2
