@@ -9,6 +9,7 @@ from components.grant_resources import declare_grant
 from components.grants import Agent, Grant, On, Use, grants_for, users_of_the_agent
 from components.project_access import ProjectAccess, ProjectAccessArgs, agent_email, project_number
 from components.providers import Providers
+from components.secrets import conceal
 from components.settings import Settings
 from components.settings.fields import kms_key_parts, topic_parts
 from operations.uris import parse_bigquery_uri
@@ -104,7 +105,7 @@ class Access:
     def _member(self, grant: Grant) -> pulumi.Output[str]:
         if isinstance(grant.member, Agent):
             return pulumi.Output.concat("serviceAccount:", self._email(grant.member))
-        return pulumi.Output.from_input(grant.member)
+        return pulumi.Output.from_input(conceal(grant.member))
 
 
 def apis_by_project(settings: Settings) -> dict[str, list[str]]:

@@ -45,27 +45,19 @@ class DicomStore(pulumi.ComponentResource):
             self.store_id = pulumi.Output.concat(args.dataset, "/dicomStores/", args.name)
         else:
             # The API has a list of topics too (notificationConfigs); the provider knows only this one.
-            notification = (
-                gcp.healthcare.DicomStoreNotificationConfigArgs(
-                    pubsub_topic=args.notification_topic, send_for_bulk_import=bool(args.notify_bulk_imports)
-                )
-                if args.notification_topic is not None
-                else None
-            )
+            notification: gcp.healthcare.DicomStoreNotificationConfigArgsDict | None = None
+            if args.notification_topic is not None:
+                notification = {
+                    "pubsub_topic": args.notification_topic,
+                    "send_for_bulk_import": bool(args.notify_bulk_imports),
+                }
             self.resource = gcp.healthcare.DicomStore(
                 name,
                 name=args.name,
                 dataset=args.dataset,
                 labels=args.labels,
                 notification_config=notification,
-                stream_configs=[
-                    gcp.healthcare.DicomStoreStreamConfigArgs(
-                        bigquery_destination=gcp.healthcare.DicomStoreStreamConfigBigqueryDestinationArgs(
-                            table_uri=table
-                        )
-                    )
-                    for table in args.stream_tables or []
-                ]
+                stream_configs=[{"bigquery_destination": {"table_uri": table}} for table in args.stream_tables or []]
                 or None,
                 opts=child(self, opts, protect=args.deletion_protection is not False),
             )

@@ -19,6 +19,7 @@ from components.grants import On, own_filter_bucket
 from components.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
 from components.providers import Providers
 from components.reference_views import ReferenceViews, ReferenceViewsArgs
+from components.secrets import conceal
 from components.settings import (
     BigQueryDatasetSettings,
     BucketSettings,
@@ -75,7 +76,7 @@ class Imaging:
             "stores": {name: store.store_id for name, store in self._stores.items()},
             "imports": {name: run.outcome for name, run in self._imports.items()},
             "exports": {name: run.outcome for name, run in self._exports.items()},
-            "access": self._access.entries,
+            "access": conceal(self._access.entries),
         }
 
     def _home(self, thing: BigQueryDatasetSettings | BucketSettings | TopicSettings) -> str:

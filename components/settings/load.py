@@ -8,22 +8,25 @@ import pulumi
 from pulumi.runtime import config as pulumi_config
 from pydantic import BaseModel, ValidationError
 
+from components.secrets import keep_secret
 from components.settings.models import Settings
 from components.settings.problems import FOREIGN_KEYS, NAMESPACE, Problem, SettingsError, from_pydantic
 from components.settings.rules import rule_problems
 
 
 def load_settings() -> Settings:
-    """Read the settings of the stack that is being deployed.
+    """Read the settings of the stack that is being deployed; encrypted ones are kept secret in resources and outputs.
 
     Raises:
         pulumi.RunError: something is wrong; the text names every problem, and Pulumi shows it without a traceback.
     """
     try:
         raw, problems = _stack_configuration()
-        return settings_from(raw, problems)
+        settings = settings_from(raw, problems)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
+    keep_secret(value for key, value in raw.items() if pulumi_config.is_config_secret(f"{NAMESPACE}:{key}"))
+    return settings
 
 
 def settings_from(raw: Mapping[str, Any], found: Sequence[Problem] = ()) -> Settings:

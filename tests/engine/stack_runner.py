@@ -1,5 +1,6 @@
 """Runs this project's program with the real CLI, in a project folder and a backend of its own."""
 
+import importlib
 import json
 import os
 import re
@@ -54,6 +55,12 @@ class Stack:
         self._run("stack", "init", name)
         self._file = self._project / f"Pulumi.{name}.yaml"
         self._salt = re.findall(r"encryptionsalt: (\S+)", self._file.read_text(encoding="utf-8"))[0]
+
+    def set_secret(self, path: str, value: str) -> None:
+        """Encrypt one text into the configuration, as `pulumi config set --secret --path` does."""
+        self._run("config", "set", "--secret", "--path", path, value)
+        written = self._file.read_text(encoding="utf-8")
+        self.config = importlib.import_module("yaml").safe_load(written)["config"]
 
     def up(self, *options: str) -> str:
         """Deploy. Returns what the CLI said; raises if it failed."""

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.stack_runner import Stack
+from emulator.server import LocalEmulator
+from tests.engine.stack_runner import Stack, rest
 
 pytestmark = pytest.mark.engine
 
@@ -47,3 +48,32 @@ def test_every_mistake_is_shown_at_once_and_without_a_traceback(tmp_path: Path) 
     ) in said
     assert 'imaging:bucket         is no setting; did you mean "buckets"?' in said
     assert "Traceback" not in said
+
+
+def test_an_encrypted_setting_is_used_and_stays_secret(tmp_path: Path, emulator: LocalEmulator) -> None:
+    stack = Stack(
+        tmp_path,
+        {
+            "gcp:project": "hospital-imaging",
+            "imaging:location": "europe-west4",
+            "imaging:dataset": {"name": "radiology"},
+            "imaging:deletionProtection": False,
+            "imaging:endpoint": emulator.url,
+        },
+    )
+    stack.set_secret("imaging:bigquery[0].name", "dicom")
+    stack.set_secret("imaging:bigquery[0].readers[0]", "user:somebody.special@example.org")
+    stack.up()
+    assert "somebody.special@example.org" in str(
+        rest(emulator, "GET", "bigquery/v2/projects/hospital-imaging/datasets/dicom")["access"]
+    )
+    members = [
+        each["inputs"]["member"]
+        for key, each in stack.resources().items()
+        if key.startswith("gcp:bigquery/datasetIamMember:DatasetIamMember")
+    ]
+    assert members
+    assert all(isinstance(each, dict) for each in members), "in clear"
+    assert "somebody.special" not in stack.run("stack", "output")
+    assert stack.preview() == {}
+    stack.destroy()
