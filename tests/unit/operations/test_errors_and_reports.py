@@ -1,0 +1,190 @@
+"""What is said when something failed: the code's name, what it means, what to do, which files."""
+
+import json
+import re
+
+import httplib2
+import pytest
+from googleapiclient.errors import HttpError
+
+from operations.durations import format_duration
+from operations.errors import (
+    CODES,
+    COMMAND_WORDS,
+    STACK_WORDS,
+    Wording,
+    advice,
+    api_error,
+    code_of,
+    names_service_agent,
+    passes_with_grants,
+)
+from operations.outcome import Check, ItemError, State, outcome_of
+from operations.report import failure_report, problem_of, success_report
+from operations.requests import make_export, make_import
+from tests.unit.operations.service import DATASET, STORE
+
+AGENT = "service-4711@gcp-sa-healthcare.iam.gserviceaccount.com"
+EXPORT = make_export(STORE, "bq://research-analytics.dicom.instances", write_disposition="WRITE_TRUNCATE")
+OBJECTS = make_export(STORE, "gs://hospital-out/x")
+IMPORT = make_import(STORE, "gs://hospital-inbox/**")
+
+DENIED = {
+    "name": f"{DATASET}/operations/1234567",
+    "done": True,
+    "metadata": {
+        "apiMethodName": "google.cloud.healthcare.v1.dicom.DicomService.ExportDicomData_bq",
+        "createTime": "2024-05-01T10:00:00Z",
+        "endTime": "2024-05-01T10:02:14Z",
+        "counter": {"failure": "2"},
+    },
+    "error": {"code": 7, "message": "Access Denied: Dataset research-analytics:dicom"},
+}
+
+
+def test_the_codes_are_those_of_google_rpc() -> None:
+    """google/rpc/code.proto, with the HTTP status that its comments map each to."""
+    listed = (
+        "1 CANCELLED 499, 2 UNKNOWN 500, 3 INVALID_ARGUMENT 400, 4 DEADLINE_EXCEEDED 504, 5 NOT_FOUND 404, "
+        "6 ALREADY_EXISTS 409, 7 PERMISSION_DENIED 403, 8 RESOURCE_EXHAUSTED 429, 9 FAILED_PRECONDITION 400, "
+        "10 ABORTED 409, 11 OUT_OF_RANGE 400, 12 UNIMPLEMENTED 501, 13 INTERNAL 500, 14 UNAVAILABLE 503, "
+        "15 DATA_LOSS 500, 16 UNAUTHENTICATED 401"
+    )
+    assert ", ".join(f"{code.number} {code.name} {code.http}" for code in CODES) == listed
+
+
+def test_a_code_that_does_not_exist_is_unknown() -> None:
+    assert code_of(99).name == "UNKNOWN"
+
+
+@pytest.mark.parametrize("wording", [STACK_WORDS, COMMAND_WORDS])
+@pytest.mark.parametrize("request_", [EXPORT, OBJECTS, IMPORT, None])
+def test_there_is_advice_for_every_code_and_request(request_: None, wording: Wording) -> None:
+    for code in CODES:
+        for message in ("", "permission denied", "Already Exists: Table", "no matching objects found"):
+            hint = advice(code, message, request_, None, wording)
+            assert hint.means
+            assert hint.do
+            assert not re.search(r"[{}]", hint.means + hint.do)
+
+
+def test_a_denied_export_is_explained_with_agent_role_and_dataset() -> None:
+    report = failure_report("metadata", EXPORT, outcome_of(DENIED), service_agent=AGENT)
+    assert report.splitlines()[:3] == [
+        'export "metadata": pacs → bq://research-analytics.dicom.instances failed after 2 m 14 s',
+        "  reason  PERMISSION_DENIED (7): Access Denied: Dataset research-analytics:dicom",
+        f"  means   the service agent {AGENT} may not write to BigQuery dataset research-analytics.dicom",
+    ]
+    do = report.splitlines()[3]
+    assert do.startswith(
+        "  do      grant it roles/bigquery.dataEditor there and roles/bigquery.jobUser on project research"
+    )
+    assert do.endswith("(the stack does, unless grants are external), then run `pulumi up`: a new operation is started")
+    assert report.splitlines()[-1] == f"  name    {DATASET}/operations/1234567"
+
+
+def test_the_command_line_has_words_of_its_own() -> None:
+    report = failure_report("metadata", EXPORT, outcome_of(DENIED), wording=COMMAND_WORDS)
+    assert "pulumi" not in report
+    assert "stack" not in report
+    assert "run the command again" in report
+
+
+@pytest.mark.parametrize(
+    ("message", "agents"),
+    [
+        (f"Access Denied: Dataset research:dicom: {AGENT} lacks bigquery.tables.create", True),
+        ("Healthcare API doesn't have required Cloud Storage permission. See https://…", True),
+        ("Access Denied: Project B: User does not have bigquery.jobs.create permission in project B.", True),
+        (f"Permission healthcare.dicomStores.export denied on resource {STORE} (or it may not exist)", False),
+        ("The caller does not have permission", False),
+    ],
+)
+def test_refusals_of_the_agent_and_of_the_caller_are_told_apart(message: str, agents: bool) -> None:
+    assert names_service_agent(message) is agents
+    assert passes_with_grants(7, message) is agents
+    assert not passes_with_grants(13, message)
+
+
+def http_error(status: int, content: bytes, **headers: str) -> HttpError:
+    return HttpError(httplib2.Response({"status": str(status), **headers}), content)
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "name", "message"),
+    [
+        (403, b'{"error":{"code":403,"message":"no","status":"PERMISSION_DENIED"}}', "PERMISSION_DENIED", "no"),
+        (409, b'{"error":{"code":409,"message":"no","status":"ALREADY_EXISTS"}}', "ALREADY_EXISTS", "no"),
+        (404, b'{"error":{"code":404,"message":"gone","errors":[]}}', "NOT_FOUND", "gone"),
+        (502, b"<html>Bad Gateway</html>", "UNKNOWN", "<html>Bad Gateway</html>"),
+        (503, b"", "UNAVAILABLE", "no text in the answer"),
+        (500, b'{"error": "text"}', "INTERNAL", '{"error": "text"}'),
+        (400, b"[]", "INVALID_ARGUMENT", "[]"),
+    ],
+)
+def test_refusals_are_read_whatever_their_shape(status: int, content: bytes, name: str, message: str) -> None:
+    error = api_error(http_error(status, content), now=0)
+    assert (error.status, error.code.name, error.message) == (status, name, message)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("120", 120.0), ("Thu, 01 Jan 1970 00:02:00 GMT", 20.0), ("soon", None), ("", None)]
+)
+def test_retry_after_may_be_seconds_or_a_date(value: str, seconds: float | None) -> None:
+    assert api_error(http_error(429, b"", **{"retry-after": value}), now=100).retry_after == seconds
+
+
+def test_counters_are_text_and_missing_ones_are_zero() -> None:
+    outcome = outcome_of({"name": "n", "metadata": {"counter": {"success": "12"}}})
+    assert (outcome.state, outcome.success, outcome.failure, outcome.pending) == (State.RUNNING, 12, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("operation", "state"),
+    [
+        ({"name": "n"}, State.RUNNING),
+        ({"name": "n", "done": False, "metadata": {}}, State.RUNNING),
+        ({"name": "n", "done": True, "response": {}}, State.SUCCEEDED),
+        ({"name": "n", "done": True, "metadata": {"counter": {"failure": "1"}}}, State.SUCCEEDED_WITH_FAILURES),
+        ({"name": "n", "done": True, "error": {"code": 1}}, State.CANCELLED),
+        ({"name": "n", "done": True, "error": {"code": 13}}, State.FAILED),
+    ],
+)
+def test_the_state_follows_from_done_error_and_failures(operation: dict[str, object], state: State) -> None:
+    assert outcome_of(operation).state is state
+
+
+def test_legacy_sample_errors_are_read() -> None:
+    details = [
+        {"sampleErrors": [{"resource": "gs://b/a.dcm", "error": {"code": 3, "message": "empty DICOM instance found"}}]}
+    ]
+    outcome = outcome_of({"name": "n", "done": True, "error": {"code": 3, "message": "m", "details": details}})
+    assert outcome.errors == (ItemError("gs://b/a.dcm", "empty DICOM instance found", 3),)
+
+
+def test_failures_beyond_those_allowed_and_mismatches_are_problems() -> None:
+    outcome = outcome_of({"name": "n", "done": True, "metadata": {"counter": {"success": "8", "failure": "2"}}})
+    assert problem_of(outcome) == "left out 2 of 10 instances"
+    assert problem_of(outcome, allowed_failures=2) is None
+    wrong = outcome.with_(checks=(Check("rows in the table", 8, 7, passed=False),))
+    assert problem_of(wrong, allowed_failures=2) == "reported success, but its result doesn't match"
+    unread = outcome.with_(checks=(Check("rows in the table", 8, None, passed=True, note="you may not read it"),))
+    assert problem_of(unread, allowed_failures=2) is None
+    assert "rows in the table: not checked, you may not read it" in success_report(EXPORT, unread)
+
+
+def test_many_failed_files_are_cut_to_ten_lines() -> None:
+    items = tuple(ItemError(f"gs://b/{number}.dcm", "empty DICOM instance found", 3) for number in range(50))
+    outcome = outcome_of({"name": "n", "done": True, "metadata": {"counter": {"failure": "98"}}}).with_(
+        log_entries=items
+    )
+    report = failure_report("archive", IMPORT, outcome)
+    assert "log     50 of 98 failures:" in report
+    assert "and 40 more" in report
+    assert report.count("gs://b/") == 10
+
+
+def test_an_outcome_is_plain_json() -> None:
+    found = json.loads(json.dumps(outcome_of(DENIED).to_json()))
+    assert (found["state"], found["error_name"]) == ("failed", "PERMISSION_DENIED")
+    assert format_duration(outcome_of(DENIED).seconds or 0) == "2 m 14 s"

@@ -1,0 +1,144 @@
+"""When something runs again: what is compared, and what never starts a run."""
+
+from typing import Any
+
+import pytest
+
+from operations.connection import Connection
+from operations.errors import OperationsError
+from operations.rerun import reason_to_run
+from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
+
+METRICS = {"studies": 2, "series": 0, "instances": 10, "blob_bytes": 0}
+
+
+def props(**more: Any) -> dict[str, Any]:
+    return {
+        "store": STORE,
+        "method": "export",
+        "body": {"bigqueryDestination": {"tableUri": "bq://research.dicom.instances", "schemaFlattened": {}}},
+        "filter": None,
+        "trigger": None,
+        "rerun": "when-inputs-change",
+        "allowedFailures": 0.0,
+        "timeout": 60.0,
+        **more,
+    }
+
+
+def state(operation: str, **more: Any) -> dict[str, Any]:
+    return {**props(), "operation": operation, "facts": {"metrics": METRICS}, **more}
+
+
+def record(operation: str, **more: Any) -> dict[str, Any]:
+    return {"read": True, "operation": operation, "failure": 0.0, **more}
+
+
+def test_a_recorded_success_asks_nothing_and_runs_nothing(
+    service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=0)
+    assert reason_to_run(connection, state(name), props(previous=record(name)), clock) is None
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"store": STORE + "2"}, f"the store changed: {STORE} → {STORE}2"),
+        ({"method": "import"}, "the kind of operation changed: export → import"),
+        ({"trigger": "monday"}, "the trigger changed"),
+        ({"filter": {"file": "gs://b/f"}}, "the filter changed"),
+        ({"rerun": "always"}, "rerun is always"),
+    ],
+)
+def test_changed_inputs_run_again(
+    change: dict[str, Any], reason: str, service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=0)
+    assert reason_to_run(connection, state(name), props(**change, previous=record(name)), clock) == reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"timeout": 1.0},
+        {"allowedFailures": 3.0},
+        {"rerun": "when-store-changes"},
+        {"body": props()["body"] | {"filterConfig": None}},
+    ],
+)
+def test_other_changes_run_nothing(
+    change: dict[str, Any], service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=0)
+    assert reason_to_run(connection, state(name), props(**change, previous=record(name)), clock) is None
+
+
+@pytest.mark.parametrize(
+    ("ended", "reason"),
+    [
+        ({"error": {"code": 13, "message": "m"}}, "the last operation failed with INTERNAL"),
+        ({"cancelled": True}, "the last operation was cancelled"),
+        ({"failure": 2}, "2 instances failed, 0 are allowed"),
+        ({"gone_at": 0.0}, "the service no longer knows the last operation, and its end was never seen"),
+        ({}, None),
+    ],
+)
+def test_an_operation_without_a_recorded_success_is_looked_at(
+    ended: dict[str, Any], reason: str | None, service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=0, **ended)
+    assert reason_to_run(connection, state(name), props(previous={"read": True}), clock) == reason
+
+
+def test_an_operation_that_still_runs_is_left_alone(
+    service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=1000)
+    assert reason_to_run(connection, state(name), props(previous={"read": True}), clock) is None
+
+
+def test_a_missing_record_is_no_drift_where_the_state_cannot_be_read(
+    service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=0, gone_at=0.0)
+    assert reason_to_run(connection, state(name), props(previous={"read": False}), clock) is None
+
+
+def test_fewer_allowed_failures_than_recorded_run_again(
+    service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=0)
+    news = props(previous=record(name, failure=3.0), allowedFailures=2.0)
+    assert reason_to_run(connection, state(name), news, clock) == "3 instances failed, 2 are allowed"
+
+
+def test_a_changed_store_runs_an_export_again_and_says_how_it_changed(
+    service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=0)
+    news = props(rerun="when-store-changes", previous=record(name))
+    assert reason_to_run(connection, state(name), news, clock) is None
+    service.instances = 12
+    assert reason_to_run(connection, state(name), news, clock) == "store changed since the last run: 10 → 12 instances"
+
+
+def test_an_import_compares_with_the_store_after_it(
+    service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=0)
+    olds = state(name, method="import", facts={"metrics": METRICS | {"instances": 0}})
+    news = props(method="import", rerun="when-store-changes", previous=record(name, metrics=METRICS))
+    assert reason_to_run(connection, olds, news, clock) is None
+    service.instances = 3
+    assert reason_to_run(connection, olds, news, clock) == "store changed since the last run: 10 → 3 instances"
+
+
+def test_a_service_that_cannot_be_reached_is_an_error_soon(
+    service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    service.plan("operations.get", *[Fault(drop="before")] * 20)
+    with pytest.raises(OperationsError):
+        reason_to_run(connection, state(f"{DATASET}/operations/1"), props(previous={"read": True}), clock)
+    assert clock.time <= 5
