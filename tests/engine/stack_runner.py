@@ -28,7 +28,14 @@ class Stack:
         config: the stack's configuration, by key; change it between calls.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], name: str = "test", program: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        name: str = "test",
+        program: Path | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.config = config
         self._name = name
         # A program elsewhere in the repository keeps its depth: it refers to what is beside it.
@@ -51,6 +58,7 @@ class Stack:
             "PULUMI_BACKEND_URL": f"file://{backend}",
             "PULUMI_CONFIG_PASSPHRASE": "test",
             "PYTHONPATH": str(root),
+            **(environment or {}),
         }
         self._run("stack", "init", name)
         self._file = self._project / f"Pulumi.{name}.yaml"
