@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, TextIO
 
 from engine import build, install, locate, standins
 from engine.places import EngineError, places
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from engine.locate import Engine
     from engine.places import Places
+
+SILENT_SECONDS = 1.0
 
 LOCAL_PASSPHRASE = "local"  # noqa: S105 - no secret: it encrypts the state of stacks on this machine's own emulator
 
@@ -119,9 +122,20 @@ def _obtain(where: Places, progress: Progress, environ: Mapping[str, str], insta
 def _locked(where: Places, progress: Progress) -> Iterator[None]:
     where.engine.mkdir(parents=True, exist_ok=True)
     with where.lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.say("another process is setting up the engine; waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        # Looking is done in a moment; only who waits for a build is told.
+        deadline = time.monotonic() + SILENT_SECONDS
+        while not _try_lock(handle):
+            if time.monotonic() > deadline:
+                progress.say("another process is setting up the engine; waiting for it")
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                break
+            time.sleep(0.02)
         yield
+
+
+def _try_lock(handle: TextIO) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -132,8 +132,8 @@ class SmallProgram:
         return {_name(step["urn"]): set(step.get("detailedDiff") or {}) for step in steps if step["op"] != "same"}
 
     def state(self) -> dict[str, dict[str, Any]]:
-        """The resources in the state, by name, without the stack and the providers."""
-        exported = json.loads(self.pulumi("stack", "export"))
+        """The resources in the state, by name, without the stack and the providers; secrets in clear."""
+        exported = json.loads(self.pulumi("stack", "export", "--show-secrets"))
         found = exported["deployment"].get("resources", [])
         return {_name(each["urn"]): each for each in found if not each["type"].startswith("pulumi:")}
 

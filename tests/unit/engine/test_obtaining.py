@@ -208,14 +208,19 @@ def test_the_cli_is_told_its_version_and_built_from_locked_sources(checkout: Pla
     assert build.PACKAGE in call
 
 
-def test_two_at_once_build_once(checkout: Places, with_go: dict[str, str]) -> None:
+def test_two_at_once_build_once_and_the_second_is_told_why_it_waits(
+    checkout: Places, with_go: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(obtain, "SILENT_SECONDS", 0.0)
     environ = {**with_go, "GO_SLOW": "1"}
-    threads = [threading.Thread(target=_ensure, args=(checkout, environ)) for _ in range(2)]
+    said: list[str] = []
+    threads = [threading.Thread(target=lambda: said.append(_ensure(checkout, environ)[1])) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(Path(with_go["GO_CALLS"]).read_text().splitlines()) == 1
+    assert sorted("waiting for it" in each for each in said) == [False, True]
 
 
 def test_other_sources_are_another_build(checkout: Places, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
