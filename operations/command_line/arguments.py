@@ -203,7 +203,7 @@ def _filter(commands: "argparse._SubParsersAction[Parser]") -> None:
     source = make.add_mutually_exclusive_group(required=True)
     source.add_argument("--lines", metavar="FILE", help="from a local file of resource paths; - is stdin")
     source.add_argument("--query", metavar="SQL", help="from GoogleSQL that selects them; @FILE reads it")
-    make.add_argument("--query-project", metavar="PROJECT", help="where the query runs (default: --project)")
+    make.add_argument("--query-project", metavar="PROJECT", help="where the query runs (default: the project)")
     make.add_argument("--query-location", metavar="LOCATION", help="of the query, when BigQuery can't tell")
     make.add_argument("--to", required=True, metavar="gs://…", help="the object to write")
     make.add_argument("--replace", action="store_true", help="replace an object that exists")

@@ -40,7 +40,7 @@ def make_command(options: argparse.Namespace, session: Session) -> ExitCode:
     problems = Problems()
     target = problems.read("--to", lambda: parse_object_uri(options.to))
     query = problems.read("--query", lambda: query_text(options.query))
-    project = options.query_project or session.names.project
+    project = options.query_project or session.names.any_project
     if query is not None and not project:
         problems.add("--query-project", "is missing; a query runs, and is paid for, in a project")
     problems.raise_if_any()

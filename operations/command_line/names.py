@@ -63,6 +63,13 @@ class Defaults:
             raise ShortNameError(_incomplete(given, missing, DATASET_FORM))
         return parse_dataset_name(f"projects/{self.project}/locations/{self.location}/datasets/{given}")
 
+    @property
+    def any_project(self) -> str | None:
+        """A project to work in: the default one, else that of the dataset."""
+        if self.project or not self.dataset or "/" not in self.dataset:
+            return self.project
+        return parse_dataset_name(self.dataset).project
+
     def store_name(self, text: str) -> DicomStoreName:
         """Complete a DICOM store's name: full name or id.
 
