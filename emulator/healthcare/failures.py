@@ -56,15 +56,7 @@ class Failures:
             {
                 "logName": f"projects/{store.project}/logs/healthcare.googleapis.com%2Fdicom_{self._kind}",
                 "severity": "ERROR",
-                "resource": {
-                    "type": "healthcare_dicom_store",
-                    "labels": {
-                        "project_id": store.project,
-                        "location": store.parent.location,
-                        "dataset_id": store.parent.dataset,
-                        "dicom_store_id": store.store,
-                    },
-                },
+                "resource": store.log_resource,
                 "operation": {"id": self._operation.id, "producer": f"{self._kind}_dicom"},
                 "jsonPayload": {
                     "@type": f"type.googleapis.com/google.cloud.healthcare.logging.{title}DicomLogEntry",

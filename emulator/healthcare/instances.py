@@ -389,6 +389,16 @@ class Instances:
             found.update(self.query(f"SELECT id, metadata FROM instances WHERE id IN ({marks})", part))  # noqa: S608 - marks only
         return found
 
+    def rows(self, ids: list[int]) -> dict[int, tuple[str, bytes, bytes]]:
+        """Shape, members of the BigQuery row and compressed DICOM JSON of instances by id."""
+        found: dict[int, tuple[str, bytes, bytes]] = {}
+        for at in range(0, len(ids), 500):
+            part = ids[at : at + 500]
+            marks = ",".join("?" * len(part))
+            rows = self.query(f"SELECT id, shape, row, metadata FROM instances WHERE id IN ({marks})", part)  # noqa: S608 - marks only
+            found.update({number: (shape, row, metadata) for number, shape, row, metadata in rows})
+        return found
+
     def shapes(self, keys: Iterable[str]) -> dict[str, list[list[Any]]]:
         """The columns of rows by the key of their shape."""
         known = dict(self.query("SELECT key, columns FROM shapes"))

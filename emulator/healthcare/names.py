@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import invalid
 
@@ -57,6 +57,17 @@ class StoreName:
     def policy_keys(self) -> tuple[str, str, str]:
         """The store itself, its dataset, its project."""
         return str(self), str(self.parent), self.parent.project_key
+
+    @property
+    def log_resource(self) -> dict[str, Any]:
+        """The monitored resource of its log entries."""
+        labels = {
+            "project_id": self.project,
+            "location": self.parent.location,
+            "dataset_id": self.parent.dataset,
+            "dicom_store_id": self.store,
+        }
+        return {"type": "healthcare_dicom_store", "labels": labels}
 
 
 def location_of(call: Call) -> tuple[str, str]:

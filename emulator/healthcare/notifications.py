@@ -62,6 +62,7 @@ def notify(
                 {
                     "logName": f"projects/{store.project}/logs/healthcare.googleapis.com%2Fpubsub",
                     "severity": "ERROR",
+                    "resource": store.log_resource,
                     "jsonPayload": {"error": {"code": error.rpc_code, "message": error.message}, "source": str(store)},
                 },
             )

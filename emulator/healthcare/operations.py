@@ -225,6 +225,10 @@ class Operations:
         """The names of a dataset's operations, oldest first."""
         return self._records.keys_under(f"{dataset}/operations/")
 
+    def all_names(self) -> list[str]:
+        """The names of all operations."""
+        return list(self._records)
+
     def cancel(self, name: str) -> None:
         """Ask an operation to stop; nothing happens if it is done.
 

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid
 from .bigquery_uri import TableName, parse_table_uri
+from .export_bigquery import Layout, json_row
+from .instances import Instance, Instances
 from .names import StoreName, agent_of
+from .schemas import flattened, json_layout
 
 if TYPE_CHECKING:
     from ..runtime import Emulator
-    from .instances import Instance
+
+#: BigQuery does not take longer rows from streams.
+_LARGEST_ROW = 1_000_000
+_CHANGE_COLUMNS = ("LastUpdated", "Type")
+#: The columns that even the row of a deleted instance has.
+_UIDS: list[list[Any]] = [
+    [0, 0x00080018, "SOPInstanceUID", "STRING", False, []],
+    [0, 0x0020000D, "StudyInstanceUID", "STRING", False, []],
+    [0, 0x0020000E, "SeriesInstanceUID", "STRING", False, []],
+]
 
 
 def check_destinations(
@@ -48,4 +62,84 @@ def _check_access(emulator: Emulator, name: StoreName, table: TableName) -> None
 def stream(
     emulator: Emulator, store: StoreName, configs: list[dict[str, Any]], action: str, instances: list[Instance]
 ) -> None:
-    """Append rows about instances to the streaming destinations; what goes wrong is logged."""
+    """Append rows about instances to the streaming destinations.
+
+    Nothing that goes wrong there spoils what happened to the instances: it is logged.
+
+    Args:
+        emulator: where.
+        store: the store.
+        configs: its streaming configs.
+        action: what happened, as notifications name it.
+        instances: to which instances.
+    """
+    change = "DELETE" if action == "DeleteInstances" else "INSERT" if action != "SetBlobSettings" else "UPDATE"
+    for config in configs:
+        destination = config["bigqueryDestination"]
+        table = parse_table_uri(destination["tableUri"])
+        layout = Layout(
+            json=destination.get("schemaJson") is not None,
+            source=str(store) if destination.get("includeSourceStore") else "",
+        )
+        try:
+            _append(emulator, store, table, layout, change, instances)
+        except ApiError as error:
+            _log(emulator, store, f"bq://{table}", error)
+
+
+def _append(
+    emulator: Emulator, store: StoreName, table: TableName, layout: Layout, change: str, instances: list[Instance]
+) -> None:
+    from ..bigquery.service import append_rows
+
+    _check_access(emulator, store, table)
+    rows, shapes = [], []
+    kept = emulator.service(Instances).rows([one.id for one in instances])
+    for one in instances:
+        shape, row, metadata = kept.get(one.id, ("", b"", zlib.compress(b"{}")))
+        line = json_row(
+            store,
+            layout,
+            uids=(one.study, one.series, one.uid),
+            sizes=(one.metadata_size, one.size),
+            storage_class=one.storage_class,
+            updated=one.updated,
+            row=row,
+            metadata=metadata,
+            change=change,
+        )
+        full = json.loads(line)
+        if not layout.json:
+            tail = {name: full[name] for name in ("LastUpdated", "Type", "SourceDicomStore") if name in full}
+            uids = {name: full[name] for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")}
+            sizes = {"BlobStorageSize": one.size, "StorageClass": one.storage_class}
+            full = {**uids, **json.loads(b"{" + row + b"}"), **sizes, **tail}
+        if len(line if layout.json else row) > _LARGEST_ROW:
+            _log(emulator, store, one.path, ApiError(400, "the row is larger than 1 MB and was not streamed"))
+            continue
+        rows.append(full)
+        shapes.append(shape)
+    if not rows:
+        return
+    if layout.json:
+        schema = json_layout(source=bool(layout.source), changes=True)
+    else:
+        known = emulator.service(Instances).shapes({shape for shape in shapes if shape})
+        schema = flattened([_UIDS, *known.values()], source=bool(layout.source))
+        schema += [column for column in json_layout(source=False, changes=True) if column["name"] in _CHANGE_COLUMNS]
+    append_rows(emulator, table.project, table.dataset, table.table, schema, rows)
+
+
+def _log(emulator: Emulator, store: StoreName, source: str, error: ApiError) -> None:
+    from ..cloud.logs import write_entry
+
+    write_entry(
+        emulator,
+        store.project,
+        {
+            "logName": f"projects/{store.project}/logs/healthcare.googleapis.com%2Fdicom_stream",
+            "severity": "ERROR",
+            "resource": store.log_resource,
+            "jsonPayload": {"error": {"code": error.rpc_code, "message": error.message}, "source": source},
+        },
+    )
