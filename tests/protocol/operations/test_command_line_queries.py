@@ -13,6 +13,7 @@ from tests.protocol.operations.hospital import DATASET, OUT, RESEARCH, TABLE, Ho
 
 EXPORT = f"export --store pacs --to {TABLE} --write-disposition WRITE_TRUNCATE"
 QUERY = "SELECT DISTINCT CONCAT('/studies/', StudyInstanceUID) FROM dicom.instances WHERE PatientID = 'TEST-1'"
+WRONG = "SELECT nothing FROM dicom.nowhere"
 MADE = f"filter make --to gs://{OUT}/chosen.txt"
 
 
@@ -53,7 +54,7 @@ def test_a_query_that_is_wrong_makes_no_file_and_starts_nothing(
     hospital: Hospital, emulator: LocalEmulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = f"--filter-query-project {RESEARCH} --filter-bucket {OUT} --filter-query"
-    assert run(emulator, f'{EXPORT} {chosen} "SELECT nothing FROM dicom.nowhere"') in (1, 6)
+    assert run(emulator, f'{EXPORT} {chosen} "{WRONG}"') in (1, 6)
     assert "error:" in capsys.readouterr().err
     assert objects(hospital) == []
     assert hospital.operations("ExportDicomData") == []
