@@ -1,0 +1,189 @@
+"""Imports and exports as components: what they declare, refuse, carry in the state, and say."""
+
+import base64
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.dynamic.dynamic import serialize_provider
+from pulumi.output import Unknown
+
+from components import engine_log
+from components.dicom_export import DicomExport, DicomExportArgs, ExportFilter
+from components.dicom_import import DicomImport, DicomImportArgs
+from components.operation_resources import AwaitedProvider, StartedProvider
+from components.operation_runs import _record
+from operations.invalid import InputError
+
+Run = Callable[..., Any]
+STORE = "projects/hospital/locations/europe-west4/datasets/radiology/dicomStores/pacs"
+TABLE = "bq://research-analytics.dicom.instances"
+STARTED, AWAITED = (f"pulumi-python:dynamic/imaging:{kind}Operation" for kind in ("Started", "Awaited"))
+
+
+def export(name: str = "metadata", opts: pulumi.ResourceOptions | None = None, **more: Any) -> DicomExport:
+    settings = {"store": STORE, "destination": TABLE, "write_disposition": "WRITE_TRUNCATE", **more}
+    return DicomExport(name, DicomExportArgs(**settings), opts)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"write_disposition": None}, "write_disposition: is missing; choose"),
+        ({"destination": "bq://research.dicom"}, "destination: .* names no table"),
+        ({"destination": "gs://hospital-out/x"}, "write_disposition: is for bq:// destinations"),
+        ({"filter": ExportFilter()}, "give exactly one of lines, file and query"),
+        ({"filter": ExportFilter(lines=["/studies/1"], file="gs://bkt/f")}, "give exactly one of"),
+        ({"filter": ExportFilter(lines=["/studies/1"])}, "need a bucket for the filter file"),
+        ({"filter": ExportFilter(lines=["/studies/01"]), "filter_bucket": "f"}, 'filter of "metadata", line 1: '),
+        ({"filter": ExportFilter(file="gs://bucket")}, "names no object"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_declared(settings: Any, problem: str, run: Run) -> None:
+    with pytest.raises(InputError, match=problem):
+        run(lambda: export(**settings))
+
+
+def test_a_wrong_import_is_refused(run: Run) -> None:
+    with pytest.raises(InputError, match="must end the path"):
+        run(lambda: DicomImport("archive", DicomImportArgs(store=STORE, uri="gs://inbox/**/x")))
+
+
+def test_a_run_is_a_start_and_a_wait_in_a_provider_of_its_own(run: Run) -> None:
+    def declare() -> None:
+        export("one")
+        export("two")
+
+    program = run(declare)
+    assert program.names(STARTED) == program.names(AWAITED) == ["one", "two"]
+    assert {each.parent for each in program.all(STARTED)} == {
+        "imaging:index:DicomExport one",
+        "imaging:index:DicomExport two",
+    }
+    # All waits share one instance; starts stay in the default one, so that none queues behind a wait.
+    assert program.names("pulumi:providers:pulumi-python") == ["waits"]
+    assert {each.provider for each in program.all(AWAITED)} == {"waits"}
+    assert {each.provider for each in program.all(STARTED)} == {""}
+
+
+def test_both_resources_wait_for_what_the_component_depends_on(run: Run) -> None:
+    def declare() -> None:
+        grant = pulumi.CustomResource("test:index:Grant", "grant")
+        export(opts=pulumi.ResourceOptions(depends_on=[grant]))
+
+    program = run(declare)
+    assert "grant" in program.one(STARTED).after
+    assert "grant" in program.one(AWAITED).after
+
+
+def test_the_request_is_in_the_state_as_it_is_sent_and_no_secret_is(run: Run) -> None:
+    started = run(lambda: export(include_source_store=True) and None).one(STARTED)
+    assert started.inputs["body"] == {
+        "bigqueryDestination": {
+            "tableUri": TABLE,
+            "writeDisposition": "WRITE_TRUNCATE",
+            "schemaFlattened": {},
+            "includeSourceStore": True,
+        }
+    }
+    assert not [key for key in started.inputs if "token" in key.lower() or "credential" in key.lower()]
+
+
+def test_messages_go_to_the_rows_of_the_resources_themselves(run: Run) -> None:
+    program = run(lambda: export() and None)
+    assert program.one(STARTED).inputs["urn"].endswith(f"imaging:index:DicomExport${STARTED}::metadata")
+    assert program.one(AWAITED).inputs["urn"].endswith(f"imaging:index:DicomExport${AWAITED}::metadata")
+
+
+def test_lines_of_a_filter_lose_repetitions(run: Run) -> None:
+    chosen = ExportFilter(lines=["/studies/2", "/studies/1", "/studies/2"])
+    started = run(lambda: export(filter=chosen, filter_bucket="filters") and None).one(STARTED)
+    assert started.inputs["filter"] == {"lines": ["/studies/2", "/studies/1"], "bucket": "filters"}
+
+
+def test_a_query_runs_in_the_project_of_the_store_unless_told_otherwise(run: Run) -> None:
+    chosen = ExportFilter(query="SELECT 1")
+    started = run(lambda: export(filter=chosen, filter_bucket="filters") and None).one(STARTED)
+    assert started.inputs["filter"]["project"] == "hospital"
+
+
+def test_settings_may_come_as_a_mapping(run: Run) -> None:
+    program = run(lambda: DicomImport("archive", {"store": STORE, "uri": "gs://inbox/*"}) and None)
+    assert program.one(STARTED).inputs["body"] == {"gcsSource": {"uri": "gs://inbox/*"}}
+
+
+@pytest.mark.parametrize("provider", [StartedProvider(), AwaitedProvider()])
+def test_providers_are_pickled_by_reference_so_that_new_code_is_no_change(provider: Any) -> None:
+    pickled = base64.b64decode(serialize_provider(provider))
+    assert b"components.operation_resources" in pickled
+    assert len(pickled) < 200
+    assert provider.serialize_as_secret_always is False
+
+
+def test_the_dynamic_provider_loads_without_the_google_provider_and_the_clients() -> None:
+    code = (
+        "import sys, components.operation_resources; "
+        "print([m for m in ('pulumi_gcp', 'googleapiclient', 'google.auth', 'rich', 'httplib2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_unknown_input_means_a_new_run() -> None:
+    olds = {"operation": "projects/p/locations/l/datasets/d/operations/1"}
+    unknown: Any = Unknown()  # type: ignore[no-untyped-call]
+    assert StartedProvider().diff("id", olds, {"store": unknown, "rerun": "when-inputs-change"}).changes is True
+    assert AwaitedProvider().diff("id", olds, {"operation": unknown, "allowedFailures": 0}).changes is True
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "allowed", "changes"), [("1", "1", 0, False), ("1", "2", 0, True), ("1", "1", 3, False)]
+)
+def test_a_wait_is_made_again_only_for_a_new_operation(old: str, new: str, allowed: int, changes: bool) -> None:
+    olds = {"operation": old, "outcome": {"failure": 0}}
+    news = {"operation": new, "allowedFailures": allowed, "timeout": 1}
+    assert AwaitedProvider().diff("id", olds, news).changes is changes
+
+
+def test_a_wait_is_judged_again_when_fewer_failures_are_allowed() -> None:
+    olds = {"operation": "1", "outcome": {"failure": 2}}
+    assert AwaitedProvider().diff("id", olds, {"operation": "1", "allowedFailures": 1}).changes is True
+
+
+@pytest.mark.parametrize(
+    ("state", "found"),
+    [
+        ({"read": False}, {"read": False}),
+        ({"read": True, "outputs": {}}, {"read": True}),
+        ({"read": True, "outputs": {"urn": {"outputs": {"operation": "1"}}}}, {"read": True}),
+        (
+            {"read": True, "outputs": {"urn": {"outputs": {"operation": "1", "outcome": {"failure": 2}}}}},
+            {"read": True, "operation": "1", "failure": 2, "metrics": None},
+        ),
+    ],
+)
+def test_the_record_of_the_last_success_comes_from_the_state(state: dict[str, Any], found: dict[str, Any]) -> None:
+    assert _record(state, "urn") == found
+
+
+def test_without_an_engine_messages_are_silent(capsys: pytest.CaptureFixture[str]) -> None:
+    engine_log.info("urn", "text")
+    engine_log.ProgressLine("urn")("text")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_failure_shows_its_text_alone_and_other_errors_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traceback, "format_exc", traceback.format_exc)
+    engine_log._hide_tracebacks_of_failures()
+    try:
+        raise engine_log.Failure("two\nlines")
+    except engine_log.Failure:
+        assert traceback.format_exc() == "two\nlines"
+    try:
+        raise RuntimeError("unexpected")
+    except RuntimeError:
+        assert traceback.format_exc().startswith("Traceback")
