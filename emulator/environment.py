@@ -14,6 +14,7 @@ VARIABLES: dict[str, str] = {
     "GOOGLE_CLOUD_BILLING_CUSTOM_ENDPOINT": "{url}/v1/",
     "GOOGLE_PUBSUB_CUSTOM_ENDPOINT": "{url}/v1/",
     "GOOGLE_KMS_CUSTOM_ENDPOINT": "{url}/v1/",
+    "GOOGLE_IAM_CUSTOM_ENDPOINT": "{url}/v1/",
     "GOOGLE_OAUTH_ACCESS_TOKEN": "emulator",
     "PULUMI_GCP_SKIP_REGION_VALIDATION": "true",
     "PULUMI_GCP_DISABLE_GLOBAL_PROJECT_WARNING": "true",
@@ -25,6 +26,8 @@ VARIABLES: dict[str, str] = {
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB": "{url}/",
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDKMS": "{url}/",
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING": "{url}/",
+    "CLOUDSDK_API_ENDPOINT_OVERRIDES_IAM": "{url}/",
+    "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBILLING": "{url}/",
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_BIGQUERY": "{url}/bigquery/v2/",
     "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
     "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
@@ -33,7 +36,7 @@ VARIABLES: dict[str, str] = {
     # Google's Python clients
     "BIGQUERY_EMULATOR_HOST": "{url}",
     "STORAGE_EMULATOR_HOST": "{url}",
-    "PUBSUB_EMULATOR_HOST": "{host}",
+    # not PUBSUB_EMULATOR_HOST: who reads it speaks gRPC, which is not served here
     # this project's own tools
     "IMAGING_ENDPOINT": "{url}",
     # for scripts: dicomweb-client takes "$DICOMWEB_ROOT/projects/P/locations/L/datasets/D/dicomStores/S/dicomWeb"
@@ -44,5 +47,4 @@ VARIABLES: dict[str, str] = {
 def environment(url: str) -> dict[str, str]:
     """The variables for an emulator at ``url``."""
     url = url.rstrip("/")
-    host = url.partition("://")[2]
-    return {name: value.format(url=url, host=host) for name, value in VARIABLES.items()}
+    return {name: value.format(url=url) for name, value in VARIABLES.items()}

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid, not_found
+from ..iam import same_etag
 from ..iam.roles import ROLES
 from ..paging import page
 from ..routing import Routes
@@ -75,7 +76,7 @@ def patch_role(call: Call) -> dict[str, Any]:
     """Change a custom role: the fields of the mask, or those that are sent."""
     role = _role(call, "iam.roles.update")
     body = call.body
-    if body.get("etag") and body["etag"] != role["etag"]:
+    if body.get("etag") and not same_etag(body["etag"], role["etag"]):
         raise ApiError(
             409,
             "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.",
@@ -127,6 +128,20 @@ def list_predefined_roles(call: Call) -> dict[str, Any]:
     """The predefined roles."""
     names = sorted(ROLES)
     return _role_page(call, names, [{**_predefined(name), "includedPermissions": list(ROLES[name])} for name in names])
+
+
+@routes.method("permissions.queryTestablePermissions", note="the permissions that the emulator checks")
+def query_testable_permissions(call: Call) -> dict[str, Any]:
+    """Permissions that a custom role can include; ``gcloud iam roles create`` asks."""
+    if not call.body.get("fullResourceName"):
+        raise invalid("fullResourceName is missing: //cloudresourcemanager.googleapis.com/projects/PROJECT is expected")
+    names = sorted({name for held in ROLES.values() for name in held if "*" not in name})
+    size = min(int(call.body.get("pageSize") or 100), 1000)
+    shown, token = page(names, size, call.body.get("pageToken"))
+    answer: dict[str, Any] = {"permissions": [{"name": name, "stage": "GA"} for name in shown]}
+    if token:
+        answer["nextPageToken"] = token
+    return answer
 
 
 @routes.method("projects.serviceAccounts.create")

@@ -46,6 +46,7 @@ _MEMBER_KINDS = (
 )
 #: Kinds of members that stand for those with a basic role on a project.
 _CONVENIENCE = {"projectOwner": "roles/owner", "projectEditor": "roles/editor", "projectViewer": "roles/viewer"}
+_URL_SAFE = str.maketrans("+/", "-_")
 _PUBLIC = ("allUsers", "allAuthenticatedUsers")
 _HEALTHCARE_AGENT = "@gcp-sa-healthcare.iam.gserviceaccount.com"
 
@@ -130,7 +131,7 @@ class Iam:
         with self._lock:
             old = self._policies.get(resource, {})
             etag = policy.get("etag")
-            if etag and etag != self.get(resource)["etag"]:
+            if etag and not same_etag(etag, self.get(resource)["etag"]):
                 raise ApiError(
                     409,
                     "There were concurrent policy changes. Please retry the whole read-modify-write with "
@@ -200,6 +201,11 @@ class Iam:
             conditions.parse(binding["condition"].get("expression") or "")
             checked["condition"] = binding["condition"]
         return checked
+
+
+def same_etag(one: str, other: str) -> bool:
+    """Whether two etags are the same bytes: clients that decode them send them back in either alphabet of base64."""
+    return one.translate(_URL_SAFE) == other.translate(_URL_SAFE)
 
 
 def _lowered(member: str) -> str:

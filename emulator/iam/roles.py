@@ -35,7 +35,12 @@ _BIGQUERY_EDIT = (
     "bigquery.tables.update",
     "bigquery.tables.updateData",
 )
-_OBJECT_READ = ("storage.objects.get", "storage.objects.list", "resourcemanager.projects.get")
+_OBJECT_READ = (
+    "storage.objects.get",
+    "storage.objects.list",
+    "storage.managedFolders.list",
+    "resourcemanager.projects.get",
+)
 _OBJECT_ADMIN = ("storage.objects.*", "storage.multipartUploads.*", "resourcemanager.projects.get")
 _PROJECT_READ = ("resourcemanager.projects.get", "resourcemanager.projects.list")
 
@@ -61,6 +66,7 @@ _VIEW = (
     "cloudkms.keyRings.list",
     "cloudkms.cryptoKeys.get",
     "cloudkms.cryptoKeys.list",
+    "storage.managedFolders.list",
     "cloudkms.cryptoKeyVersions.get",
     "cloudkms.cryptoKeyVersions.list",
     "iam.roles.get",

@@ -201,6 +201,13 @@ def list_anywhere_caches(call: Call) -> dict[str, Any]:
     return {"kind": "storage#anywhereCaches"}
 
 
+@routes.method("managedFolders.list", note="managed folders can't be made")
+def list_managed_folders(call: Call) -> dict[str, Any]:
+    """The managed folders of a bucket: there are none; ``gcloud storage rm -r`` asks before it deletes a bucket."""
+    bucket_for(call, "storage.managedFolders.list")
+    return {"kind": "storage#managedFolders"}
+
+
 @routes.method("projects.serviceAccount.get")
 def get_service_account(call: Call) -> dict[str, Any]:
     """The e-mail of the project's Cloud Storage service agent."""

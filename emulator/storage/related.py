@@ -40,7 +40,8 @@ def boundary_of(content_type: str) -> str:
     boundary = message.get_boundary()
     if message.get_content_maintype() != "multipart" or not boundary:
         raise invalid_argument("Missing boundary: an upload in parts is sent as multipart/related with a boundary")
-    return boundary
+    # gcloud quotes with apostrophes, which are no quotation marks by the standard.
+    return boundary[1:-1] if len(boundary) > 2 and boundary[0] == boundary[-1] == "'" else boundary
 
 
 async def read_related(chunks: AsyncIterator[bytes], boundary: str) -> Related:

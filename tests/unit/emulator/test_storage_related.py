@@ -70,6 +70,11 @@ def test_a_body_without_two_whole_parts_is_refused(body: bytes) -> None:
     assert caught.value.status == 400
 
 
+@pytest.mark.parametrize("quoted", ["==12==", '"==12=="', "'==12=='"])
+def test_a_boundary_may_be_quoted_as_gcloud_does(quoted: str) -> None:
+    assert boundary_of(f"multipart/related; boundary={quoted}") == "==12=="
+
+
 @pytest.mark.parametrize("header", ["", "application/json", "multipart/related", 'multipart/related; boundary=""'])
 def test_a_content_type_without_a_boundary_is_refused(header: str) -> None:
     with pytest.raises(ApiError, match="boundary"):
