@@ -1,0 +1,414 @@
+"""Aggregate functions, and window functions with OVER.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/aggregate_functions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+
+from ..types import BOOL, FLOAT64, INT64, NUMERIC, STRING, Field, Type, array, duckdb_type, struct
+from . import values
+from .functions import Handler, no_signature
+from .values import Expr, coerced
+
+if TYPE_CHECKING:
+    from .queries import Compiler
+
+
+@dataclass(slots=True)
+class Aggregate:
+    """An aggregate call before OVER is put behind it: ``call``, then what is done with its result, and the type."""
+
+    call: str
+    type: Type
+    wrap: Callable[[str], str] = field(default=lambda sql: sql)
+    filter: str = ""
+
+
+@dataclass(slots=True)
+class _Arguments:
+    """The arguments of an aggregate function with what may be written among them."""
+
+    nodes: list[Any]
+    distinct: bool = False
+    nulls: str = ""
+    order: Any = None
+    limit: int | None = None
+    having: Any = None
+
+
+def _read(c: Compiler, nodes: list[Any], node: Any) -> _Arguments:
+    made = _Arguments([])
+    for one in nodes:
+        item = one
+        while isinstance(item, (exp.Limit, exp.Order, exp.IgnoreNulls, exp.RespectNulls, exp.HavingMax, exp.Distinct)):
+            if isinstance(item, exp.Limit):
+                limit = c.compile(item.expression)
+                if limit.type != INT64 or not limit.constant:
+                    raise c.error("LIMIT expects an integer literal or parameter", node)
+                made.limit = int(limit.literal)
+            elif isinstance(item, exp.Order):
+                made.order = item
+            elif isinstance(item, exp.IgnoreNulls):
+                made.nulls = "IGNORE NULLS"
+            elif isinstance(item, exp.RespectNulls):
+                made.nulls = "RESPECT NULLS"
+            elif isinstance(item, exp.HavingMax):
+                made.having = item
+            elif isinstance(item, exp.Distinct):
+                made.distinct = True
+                made.nodes += item.expressions
+                item = None
+                break
+            item = item.this
+        if item is not None:
+            made.nodes.append(item)
+    return made
+
+
+def aggregate(c: Compiler, name: str, nodes: list[Any], node: Any, *, nulls: str = "") -> Aggregate:
+    """The aggregate call."""
+    given = _read(c, nodes, node)
+    given.nulls = given.nulls or nulls
+    with c.aggregating():
+        order = ""
+        if given.order is not None:
+            parts = [c.ordered(item, c.compile(item.this)) for item in given.order.expressions]
+            order = " ORDER BY " + ", ".join(parts)
+        if given.having is not None and name != "ANY_VALUE":
+            raise c.unsupported(f"HAVING MAX or MIN in {name}", node)
+        return _MAKERS[name](c, name, given, order, node)
+
+
+def _call(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    if name in _WINDOW_ONLY:
+        raise c.error(f"Analytic function {name} cannot be called without an OVER clause", node)
+    made = aggregate(c, name, nodes, node)
+    filtered = f" FILTER (WHERE {made.filter})" if made.filter else ""
+    return Expr(made.wrap(f"{made.call}{filtered}"), made.type)
+
+
+def _one(c: Compiler, name: str, given: _Arguments, node: Any) -> Expr:
+    if len(given.nodes) != 1:
+        raise c.error(f"No matching signature for aggregate function {name} with {len(given.nodes)} arguments", node)
+    return c.compile(given.nodes[0])
+
+
+def _distinct(given: _Arguments) -> str:
+    return "DISTINCT " if given.distinct else ""
+
+
+def _count(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    if len(given.nodes) == 1 and isinstance(given.nodes[0], exp.Star):
+        return Aggregate("count(*)", INT64)
+    value = _one(c, name, given, node)
+    if given.distinct and value.type.kind in ("ARRAY", "JSON"):
+        raise c.error(f"Aggregate functions with DISTINCT cannot be used with arguments of type {value.type.kind}", node)
+    return Aggregate(f"count({_distinct(given)}{value.sql})", INT64)
+
+
+def _countif(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    value = _one(c, name, given, node)
+    if coerced(value, BOOL) is None:
+        raise no_signature(c, name, [value], node)
+    return Aggregate(f"count(CASE WHEN {value.sql} THEN 1 END)", INT64)
+
+
+def _numeric(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    value = _one(c, name, given, node)
+    kind = value.type.kind
+    if kind not in ("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "NULL"):
+        raise no_signature(c, name, [value], node)
+    if name == "SUM":
+        result = INT64 if kind == "NULL" else value.type
+        into = duckdb_type(result)
+        return Aggregate(f"sum({_distinct(given)}{value.sql})", result, lambda sql: f"CAST({sql} AS {into})")
+    result = value.type if kind in ("NUMERIC", "BIGNUMERIC") else FLOAT64
+    into = duckdb_type(result)
+    return Aggregate(f"avg({_distinct(given)}{value.sql})", result, lambda sql: f"CAST({sql} AS {into})")
+
+
+def _statistic(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    value = _one(c, name, given, node)
+    made = coerced(value, FLOAT64)
+    if made is None:
+        raise no_signature(c, name, [value], node)
+    function = {"STDDEV": "stddev_samp", "VARIANCE": "var_samp"}.get(name, name.lower())
+    return Aggregate(f"{function}({_distinct(given)}{made.sql})", FLOAT64)
+
+
+def _pair(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    if len(given.nodes) != 2:
+        raise c.error(f"No matching signature for aggregate function {name}", node)
+    a, b = (c.compiled(one, FLOAT64, name) for one in given.nodes)
+    return Aggregate(f"{name.lower()}({a.sql}, {b.sql})", FLOAT64)
+
+
+def _extreme(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    value = _one(c, name, given, node)
+    if value.type.kind in ("ARRAY", "STRUCT", "JSON"):
+        raise c.error(f"{name} is not defined for arguments of type {value.type.kind}", node)
+    return Aggregate(f"{name.lower()}({value.sql})", value.type)
+
+
+def _any_value(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    value = _one(c, name, given, node)
+    if given.having is not None:
+        key = c.compile(given.having.expression)
+        function = "arg_max_null" if given.having.args.get("max") else "arg_min_null"
+        return Aggregate(f"{function}({value.sql}, {key.sql})", value.type)
+    return Aggregate(f"any_value({value.sql})", value.type)
+
+
+def _by(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    if len(given.nodes) != 2:
+        raise c.error(f"No matching signature for aggregate function {name}", node)
+    value, key = (c.compile(one) for one in given.nodes)
+    function = "arg_max_null" if name == "MAX_BY" else "arg_min_null"
+    return Aggregate(f"{function}({value.sql}, {key.sql})", value.type)
+
+
+def _array_agg(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    value = _one(c, name, given, node)
+    if value.type.kind == "ARRAY":
+        raise c.error("The argument to ARRAY_AGG must not be an array type but was " + str(value.type), node)
+    wanted = f"{value.sql} IS NOT NULL" if given.nulls == "IGNORE NULLS" else ""
+    limit = given.limit
+    call = f"list({_distinct(given)}{value.sql}{order})"
+    return Aggregate(call, array(value.type), lambda sql: sql if limit is None else f"({sql})[1:{limit}]", wanted)
+
+
+def _array_concat_agg(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    value = _one(c, name, given, node)
+    if value.type.kind != "ARRAY":
+        raise no_signature(c, name, [value], node)
+    limit = "" if given.limit is None else f"[1:{given.limit}]"
+    return Aggregate(f"list({value.sql}{order})", value.type, lambda sql: f"flatten(({sql}){limit})", f"{value.sql} IS NOT NULL")
+
+
+def _string_agg(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    if not 1 <= len(given.nodes) <= 2:
+        raise c.error(f"No matching signature for aggregate function {name}", node)
+    value = c.compile(given.nodes[0])
+    separator = c.compiled(given.nodes[1], STRING, name).sql if len(given.nodes) == 2 else "','"
+    if coerced(value, STRING) is None:
+        raise no_signature(c, name, [value], node)
+    limit = "" if given.limit is None else f"[1:{given.limit}]"
+    return Aggregate(
+        f"list({_distinct(given)}{value.sql}{order})",
+        STRING,
+        lambda sql: f"array_to_string(({sql}){limit}, {separator})",
+        f"{value.sql} IS NOT NULL",
+    )
+
+
+def _logical(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    value = _one(c, name, given, node)
+    if coerced(value, BOOL) is None:
+        raise no_signature(c, name, [value], node)
+    return Aggregate(f"{'bool_and' if name == 'LOGICAL_AND' else 'bool_or'}({value.sql})", BOOL)
+
+
+def _bits(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    value = _one(c, name, given, node)
+    if coerced(value, INT64) is None:
+        raise no_signature(c, name, [value], node)
+    return Aggregate(f"{name.lower()}({_distinct(given)}{value.sql})", INT64)
+
+
+def _approx_count(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    # The exact number is a good approximation.
+    return Aggregate(f"count(DISTINCT {_one(c, name, given, node).sql})", INT64)
+
+
+def _approx_quantiles(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    if len(given.nodes) != 2:
+        raise c.error(f"No matching signature for aggregate function {name}", node)
+    value, number = (c.compile(one) for one in given.nodes)
+    if not number.constant or number.type != INT64 or not 1 <= number.literal <= 10_000:
+        raise c.error("The second argument of APPROX_QUANTILES is an integer literal or parameter from 1", node)
+    points = ", ".join(repr(index / number.literal) for index in range(number.literal + 1))
+    wanted = "" if given.nulls == "RESPECT NULLS" else f"{value.sql} IS NOT NULL"
+    return Aggregate(f"quantile_disc({_distinct(given)}{value.sql}, [{points}])", array(value.type), filter=wanted)
+
+
+def _approx_top(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    summed = name == "APPROX_TOP_SUM"
+    if len(given.nodes) != (3 if summed else 2):
+        raise c.error(f"No matching signature for aggregate function {name}", node)
+    value, *weights, number = (c.compile(one) for one in given.nodes)
+    if summed:
+        raise c.unsupported("APPROX_TOP_SUM", node)
+    if not number.constant or number.type != INT64:
+        raise c.error(f"The last argument of {name} is an integer literal or parameter", node)
+    del weights
+    element = struct((Field("value", value.type), Field("count", INT64)))
+    entries = f"map_entries(histogram({value.sql}))"
+    # NULLs are not in a histogram.
+    return Aggregate(
+        entries,
+        array(element),
+        lambda sql: (
+            f"list_transform(list_sort(list_transform({sql}, lambda e: struct_pack(n := -CAST(e.value AS BIGINT), "
+            f"v := e.key)))[1:{number.literal}], lambda e: struct_pack(value := e.v, count := -e.n))"
+        ),
+    )
+
+
+def _grouping(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    return Aggregate(f"grouping({_one(c, name, given, node).sql})", INT64, lambda sql: f"CAST({sql} AS BIGINT)")
+
+
+# --- functions that need OVER ---
+
+
+def _ranking(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    if name == "NTILE":
+        number = _one(c, name, given, node)
+        return Aggregate(f"ntile({c.needed(number, INT64, node).sql})", INT64)
+    if given.nodes:
+        raise c.error(f"No matching signature for analytic function {name} with arguments", node)
+    return Aggregate(f"{name.lower()}()", FLOAT64 if name in ("PERCENT_RANK", "CUME_DIST") else INT64)
+
+
+def _navigation(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    most = {"LAG": 3, "LEAD": 3, "NTH_VALUE": 2}.get(name, 1)
+    if not 1 <= len(given.nodes) <= most:
+        raise c.error(f"No matching signature for analytic function {name}", node)
+    value, *rest = (c.compile(one) for one in given.nodes)
+    parts = [value.sql]
+    if rest:
+        parts.append(f"CAST({c.needed(rest[0], INT64, node).sql} AS INTEGER)")
+    if len(rest) == 2:
+        parts.append(c.needed(rest[1], value.type, node).sql)
+    nulls = f" {given.nulls}" if given.nulls == "IGNORE NULLS" else ""
+    return Aggregate(f"{name.lower()}({', '.join(parts)}{nulls})", value.type)
+
+
+def _percentile(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+    if len(given.nodes) != 2:
+        raise c.error(f"No matching signature for analytic function {name}", node)
+    value, at = c.compile(given.nodes[0]), c.compile(given.nodes[1])
+    if at.type.kind not in ("FLOAT64", "INT64") or not at.constant:
+        raise c.error(f"The second argument of {name} is a literal or parameter from 0 to 1", node)
+    if given.nulls == "RESPECT NULLS":
+        raise c.unsupported(f"{name} with RESPECT NULLS", node)
+    if name == "PERCENTILE_CONT":
+        made = c.needed(value, FLOAT64, node)
+        return Aggregate(f"quantile_cont({made.sql}, {float(at.literal)!r})", FLOAT64)
+    return Aggregate(f"quantile_disc({value.sql}, {float(at.literal)!r})", value.type)
+
+
+def window(c: Any, node: exp.Window) -> Expr:
+    """A function call with OVER."""
+    inner = node.this
+    nulls = ""
+    if isinstance(inner, (exp.IgnoreNulls, exp.RespectNulls)):
+        nulls = "IGNORE NULLS" if isinstance(inner, exp.IgnoreNulls) else "RESPECT NULLS"
+        inner = inner.this
+    if not isinstance(inner, exp.Anonymous):
+        raise c.unsupported("OVER behind this expression", node)
+    name = str(inner.name).upper()
+    if name not in _MAKERS:
+        raise c.error(f"Function {inner.name} is not an analytic function", node)
+    if name in ("APPROX_TOP_COUNT", "GROUPING"):
+        raise c.unsupported(f"{name} with OVER", node)
+    before, c.in_aggregate = c.in_aggregate, c.in_aggregate
+    try:
+        made = _windowed(c, name, inner, node, nulls)
+    finally:
+        c.in_aggregate = before
+    filtered = f" FILTER (WHERE {made.filter})" if made.filter else ""
+    return Expr(made.wrap(f"{made.call}{filtered} OVER ({_over(c, node)})"), made.type)
+
+
+def _windowed(c: Any, name: str, inner: Any, node: Any, nulls: str) -> Aggregate:
+    given = _read(c, inner.expressions, node)
+    given.nulls = given.nulls or nulls
+    order = ""
+    if given.order is not None:
+        raise c.error(f"Analytic function {name} does not support ORDER BY in arguments", node)
+    return _MAKERS[name](c, name, given, order, node)
+
+
+def _over(c: Any, node: Any, depth: int = 0) -> str:
+    parts = []
+    named = node.args.get("alias")
+    base = None
+    if named is not None and depth < 20:
+        base = c.scope.windows.get(named.name.lower())
+        if base is None:
+            raise c.error(f"Unrecognized window alias {named.name}", node)
+    partition = node.args.get("partition_by") or (base.args.get("partition_by") if base is not None else None)
+    order = node.args.get("order") or (base.args.get("order") if base is not None else None)
+    spec = node.args.get("spec") or (base.args.get("spec") if base is not None else None)
+    if partition:
+        keys = []
+        for item in partition:
+            value = c.compile(item)
+            if value.type.kind in ("ARRAY", "JSON", "STRUCT"):
+                raise c.error(f"Partitioning by expressions of type {value.type.kind} is not allowed", item)
+            keys.append(value.sql)
+        parts.append("PARTITION BY " + ", ".join(keys))
+    if order is not None:
+        parts.append("ORDER BY " + ", ".join(c.ordered(item, c.compile(item.this)) for item in order.expressions))
+    if spec is not None:
+        parts.append(_frame(c, spec))
+    return " ".join(parts)
+
+
+def _frame(c: Any, spec: exp.WindowSpec) -> str:
+    def side(value: Any, direction: Any) -> str:
+        if isinstance(value, exp.Expression):
+            return f"{c.compile(value).sql} {direction}"
+        return f"{value} {direction or ''}".strip()
+
+    start = side(spec.args.get("start"), spec.args.get("start_side"))
+    end = spec.args.get("end")
+    finish = "CURRENT ROW" if end is None else side(end, spec.args.get("end_side"))
+    return f"{spec.args.get('kind') or 'RANGE'} BETWEEN {start} AND {finish}"
+
+
+_WINDOW_ONLY = frozenset(
+    "ROW_NUMBER RANK DENSE_RANK PERCENT_RANK CUME_DIST NTILE LAG LEAD FIRST_VALUE LAST_VALUE NTH_VALUE PERCENTILE_CONT "
+    "PERCENTILE_DISC".split()
+)
+
+_Maker = Callable[["Compiler", str, _Arguments, str, Any], Aggregate]
+
+_MAKERS: dict[str, _Maker] = {
+    "COUNT": _count,
+    "COUNTIF": _countif,
+    "SUM": _numeric,
+    "AVG": _numeric,
+    **{name: _statistic for name in ("STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP")},
+    **{name: _pair for name in ("CORR", "COVAR_POP", "COVAR_SAMP")},
+    "MIN": _extreme,
+    "MAX": _extreme,
+    "ANY_VALUE": _any_value,
+    "MAX_BY": _by,
+    "MIN_BY": _by,
+    "ARRAY_AGG": _array_agg,
+    "ARRAY_CONCAT_AGG": _array_concat_agg,
+    "STRING_AGG": _string_agg,
+    "LOGICAL_AND": _logical,
+    "LOGICAL_OR": _logical,
+    **{name: _bits for name in ("BIT_AND", "BIT_OR", "BIT_XOR")},
+    "APPROX_COUNT_DISTINCT": _approx_count,
+    "APPROX_QUANTILES": _approx_quantiles,
+    "APPROX_TOP_COUNT": _approx_top,
+    "APPROX_TOP_SUM": _approx_top,
+    "GROUPING": _grouping,
+    **{name: _ranking for name in ("ROW_NUMBER", "RANK", "DENSE_RANK", "PERCENT_RANK", "CUME_DIST", "NTILE")},
+    **{name: _navigation for name in ("LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE", "NTH_VALUE")},
+    **{name: _percentile for name in ("PERCENTILE_CONT", "PERCENTILE_DISC")},
+}
+
+HANDLERS: dict[str, Handler] = {name: _call for name in _MAKERS}
+
+__all__ = ["HANDLERS", "NUMERIC", "aggregate", "window"]
