@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.plugins.gcp.rest import Client
+from engine.plugins.gcp.values import SECRET, SIGNATURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,10 @@ class Provider:
 def decode_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as values: the engine passes what is not text as JSON in text."""
     settings: dict[str, Any] = {}
-    for name, value in arguments.items():
+    for name, given in arguments.items():
+        # A secret, such as the access token, comes as an object around its value.
+        is_secret = isinstance(given, dict) and given.get(SIGNATURE) == SECRET
+        value = given.get("value") if is_secret else given
         settings[name] = value
         if isinstance(value, str) and (value in {"true", "false"} or value[:1] in {"{", "["}) and name != "credentials":
             try:

@@ -17,6 +17,8 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 """The key that marks a special object; its value says which kind."""
 
+SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a marker
+
 ASSET = "c44067f5952c0a294b673a41bacd8c17"
 
 DEFAULTS = "__defaults"

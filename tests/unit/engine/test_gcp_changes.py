@@ -265,3 +265,12 @@ def test_the_configuration_wins_over_the_environment_and_google_is_the_default()
 def test_the_project_comes_from_the_environment_where_the_configuration_has_none() -> None:
     assert Provider({}, {"GOOGLE_CLOUD_PROJECT": "p"}).project == "p"
     assert Provider({"project": "q"}, {"GOOGLE_CLOUD_PROJECT": "p"}).project == "q"
+
+
+def test_a_secret_setting_is_read_out_of_its_wrapping() -> None:
+    # https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/properties.go: signature and secret's own key.
+    wrapped = {
+        "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+        "value": "principal:user:alice@example.org",
+    }
+    assert decode_settings({"accessToken": wrapped}) == {"accessToken": "principal:user:alice@example.org"}
