@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from components.google_rest import GoogleRest, RestError
-from components.grants import Grant, On, grants_for
+from components.grants import Grant, On, agents_of, grants_for
 from components.settings import Settings
 
 
@@ -127,6 +127,14 @@ def _on_project(project: str, permissions: tuple[str, ...], purpose: str, role: 
 def _api_needs(settings: Settings) -> Iterator[Need]:
     from components.access import apis_by_project
 
+    agents = agents_of(grants_for(settings))
+    for project in dict.fromkeys([settings.project, *(agent.project for agent in agents)]):
+        yield _on_project(
+            project,
+            ("resourcemanager.projects.get",),
+            "reading the project's number, which service agents are named by",
+            "roles/browser",
+        )
     if settings.enable_apis:
         for project in apis_by_project(settings):
             yield _on_project(

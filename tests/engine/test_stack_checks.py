@@ -35,8 +35,9 @@ def test_a_deployer_who_lacks_permissions_is_told_before_anything_is_created(
     assert "Traceback" not in said
 
     stack.config["imaging:checkPermissions"] = False
-    assert stack.preview()
-    assert "403" in stack.up_fails(), "the service itself refuses"
+    said = stack.up_fails()
+    assert "403" in said, "now the service itself refuses"
+    assert "are lacking" not in said
 
 
 def test_missing_external_grants_are_commands_to_run(tmp_path: Path, emulator: LocalEmulator) -> None:

@@ -97,7 +97,8 @@ class TestTheDeployer:
         assert lacking(wanted, rest(ALICE)) == set()
 
     def test_what_is_lacking_is_said_with_purpose_and_role(self, rest: Callers) -> None:
-        grant_on_project(rest(), "hospital-imaging", ("roles/healthcare.dicomStoreAdmin", ALICE))
+        held = [(role, ALICE) for role in ("roles/healthcare.dicomStoreAdmin", "roles/browser")]
+        grant_on_project(rest(), "hospital-imaging", *held)
         missing, _ = deployer.missing_permissions(settings(enableApis=False), lambda _: rest(ALICE))
         assert deployer.render(missing).splitlines() == [
             "2 permissions that this stack needs are lacking",
