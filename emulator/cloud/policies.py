@@ -71,7 +71,8 @@ def shown(policy: dict[str, Any], version: int) -> dict[str, Any]:
     if version >= 3 or policy.get("version") != 3:
         return policy
     plain = [binding for binding in policy["bindings"] if "condition" not in binding]
-    return {**policy, "version": 1, "bindings": plain}
+    rest = {key: value for key, value in policy.items() if key != "bindings"}
+    return {**rest, "version": 1, **({"bindings": plain} if plain else {})}
 
 
 def held_permissions(call: Call, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -111,7 +111,8 @@ class Iam:
         policy = self._policies.get(resource)
         if policy is None:
             return {"version": 1, "etag": "ACAB"}
-        return {key: value for key, value in policy.items() if key != "since"}
+        # An empty list is left out, as JSON answers of Google's APIs leave out every field with its default.
+        return {key: value for key, value in policy.items() if key != "since" and value != []}
 
     def set(self, resource: str, policy: dict[str, Any]) -> dict[str, Any]:
         """Replace the policy of a resource.

@@ -9,7 +9,10 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from starlette.responses import Response
+
 from ..clock import now
+from ..cloud.policies import shown
 from ..errors import ApiError
 from ..paging import page
 from ..projects import project_number
@@ -128,7 +131,7 @@ def update(call: Call) -> dict[str, Any]:
 
 
 @routes.method("buckets.delete")
-def delete(call: Call) -> None:
+def delete(call: Call) -> Response:
     """Delete an empty bucket."""
     name = call.path["bucket"]
     bucket = bucket_for(call, "storage.buckets.delete")
@@ -140,6 +143,7 @@ def delete(call: Call) -> None:
         with call.emulator.state.transaction():
             del kept.buckets[name]
             call.emulator.iam.forget(policy_key(name))
+    return Response(status_code=204)
 
 
 @routes.method("buckets.getIamPolicy")
@@ -323,8 +327,6 @@ def _first_bindings(project: str) -> list[dict[str, Any]]:
 
 def _policy(call: Call, policy: dict[str, Any]) -> dict[str, Any]:
     answer = {"kind": "storage#policy", "resourceId": f"projects/_/buckets/{call.path['bucket']}", **policy}
-    if call.query.get("optionsRequestedPolicyVersion", "1") in ("", "1", "0") and answer.get("version") == 3:
-        # Below version 3 the bindings that have a condition are not shown.
-        answer["bindings"] = [binding for binding in answer["bindings"] if "condition" not in binding]
-        answer["version"] = 1
-    return answer
+    text = call.query.get("optionsRequestedPolicyVersion") or "1"
+    # Below version 3 the bindings that have a condition are not shown.
+    return shown(answer, int(text) if text in ("1", "2", "3") else 1)

@@ -90,7 +90,7 @@ def update(call: Call) -> dict[str, Any]:
 
 
 @routes.method("objects.delete", note="a bucket with versioning or soft delete keeps no earlier generations")
-def delete(call: Call) -> None:
+def delete(call: Call) -> Response:
     """Delete an object."""
     bucket_name, name = call.path["bucket"], call.path["object"]
     kept = store(call.emulator)
@@ -100,6 +100,7 @@ def delete(call: Call) -> None:
         conditions.check(call.query, stored)
         check_not_held(bucket_name, name, stored)
         kept.delete(bucket_name, name)
+    return Response(status_code=204)
 
 
 @routes.method("objects.copy")

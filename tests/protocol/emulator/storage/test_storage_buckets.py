@@ -107,7 +107,7 @@ def test_only_an_empty_bucket_is_deleted(rest: Callable[..., Any], bucket: str) 
     assert (answer.status, answer.reason) == (409, "conflict")
     assert answer.message == "The bucket you tried to delete is not empty."
     rest("DELETE", f"/storage/v1/b/{bucket}/o/x")
-    assert rest("DELETE", f"/storage/v1/b/{bucket}").status == 200
+    assert rest("DELETE", f"/storage/v1/b/{bucket}").status == 204
     gone = rest("GET", f"/storage/v1/b/{bucket}")
     assert (gone.status, gone.message) == (404, "The specified bucket does not exist.")
 
@@ -175,7 +175,7 @@ def test_a_condition_on_time_decides_when_it_is_asked(rest: Callable[..., Any], 
         answer = rest("GET", f"/storage/v1/b/{bucket}/o", who=ALICE)
         assert answer.status == (200 if held else 403)
     assert "bindings" in rest("GET", f"{path}?optionsRequestedPolicyVersion=3").json
-    assert rest("GET", path).json["bindings"] == []
+    assert "bindings" not in rest("GET", path).json
 
 
 # What each call needs, by Google's page "IAM permissions for JSON methods".

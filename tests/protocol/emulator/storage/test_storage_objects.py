@@ -101,7 +101,7 @@ def test_a_held_object_stays(rest: Callable[..., Any], bucket: str) -> None:
     assert (answer.status, answer.reason) == (403, "objectUnderActiveHold")
     assert rest("POST", f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name=x", b"new").status == 403
     rest("PATCH", path, {"temporaryHold": False})
-    assert rest("DELETE", path).status == 200
+    assert rest("DELETE", path).status == 204
 
 
 def test_lists_have_prefixes_pages_and_order(rest: Callable[..., Any], bucket: str) -> None:
