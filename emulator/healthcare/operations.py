@@ -68,6 +68,7 @@ class Operation:
     prepare: Callable[[Operation], int]
     run: Callable[[Operation], None]
     undo: Callable[[], object] | None = None
+    resume: Callable[[], None] = lambda: None
     began: float = field(default_factory=time.monotonic)
     total: int = 0
     success: int = 0
@@ -328,8 +329,7 @@ class Operations:
                 self._finish(operation, _CANCELLED)
                 return
             operation.waiting = True
-            operation.prepare = lambda _: 0
-            operation.run = lambda _: action()
+            operation.resume = action
             heapq.heappush(self._due, (time.monotonic() + left, next(self._numbers), operation))
             if self._timer is None:
                 self._timer = threading.Thread(target=self._keep_time, name="operations", daemon=True)
@@ -352,7 +352,7 @@ class Operations:
                 operation.waiting = False
                 if operation.stopped.is_set():
                     continue
-            self._emulator.background(lambda done=operation: done.run(done))  # type: ignore[misc]
+            self._emulator.background(operation.resume)
 
     def _forget(self) -> None:
         with self._lock:

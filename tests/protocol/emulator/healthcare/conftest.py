@@ -84,6 +84,44 @@ class Client:
         self.ok("POST", f"{DATASET}/dicomStores?dicomStoreId=pacs", {})
         return self
 
+    def bucket(self, name: str, files: dict[str, bytes] | None = None, role: str = "") -> None:
+        """Create a bucket with objects, and grant the service agent a role on it."""
+        from emulator.storage import service
+
+        self.ok("POST", f"/storage/v1/b?project={PROJECT}", {"name": name})
+        for path, data in (files or {}).items():
+            service.put_object(self.local.emulator, name, path, data, "application/dicom")
+        if role:
+            self.grant(f"b/{name}", role)
+
+    def objects(self, bucket: str) -> dict[str, bytes]:
+        """The objects of a bucket."""
+        from emulator.storage import service
+
+        emulator = self.local.emulator
+        return {one.name: emulator.state.blobs.read(one.blob_id) for one in service.list_objects(emulator, bucket)}
+
+    def grant(self, resource: str, *roles: str) -> None:
+        """Let the service agent hold these roles, and nobody any other, on a resource by policy key."""
+        bindings = [{"role": role, "members": [self.agent]} for role in roles]
+        self.local.emulator.iam.set(resource, {"bindings": bindings})
+
+    def import_files(self, files: dict[str, bytes]) -> dict[str, Any]:
+        """Import files through a bucket of their own; the finished operation."""
+        self.bucket("inbox", files, "roles/storage.objectViewer")
+        return self.run("import", {"gcsSource": {"uri": "gs://inbox/**"}})
+
+    def run(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Start an operation on the store and wait for it."""
+        return self.wait(self.ok("POST", f"{self.store}:{verb}", body))
+
+    def log_entries(self, operation: dict[str, Any]) -> list[dict[str, Any]]:
+        """What Cloud Logging has about an operation."""
+        number = operation["name"].rpartition("/")[2]
+        body = {"resourceNames": [f"projects/{PROJECT}"], "filter": f'operation.id="{number}"', "pageSize": 1000}
+        found: list[dict[str, Any]] = self.ok("POST", "/v2/entries:list", body).get("entries", [])
+        return found
+
     @property
     def agent(self) -> str:
         return "serviceAccount:" + self.local.emulator.projects.provision_service_agent(PROJECT)

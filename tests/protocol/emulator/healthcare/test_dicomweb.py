@@ -270,7 +270,7 @@ def test_instances_come_back_as_they_were_stored_or_in_explicit_little_endian(
     address = f"{filled.store}/{path(dataset)}"
     _, _, stored = filled.raw("GET", address, None, {"Accept": "application/dicom; transfer-syntax=*"})
     assert stored == file("SC_rgb_rle_2frame.dcm")
-    status, _, plain_bytes = filled.raw("GET", address, None, {"Accept": "application/dicom"})
+    _, _, plain_bytes = filled.raw("GET", address, None, {"Accept": "application/dicom"})
     plain = pydicom.dcmread(io.BytesIO(plain_bytes))
     assert plain.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
     assert np.array_equal(plain.pixel_array, dataset.pixel_array)
