@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from components.deployer import needs_of
 from components.grants import AGENT_EMAILS, RULES
-from components.settings import Settings
+from components.settings import Settings, settings_from
 from components.settings.problems import FOREIGN_KEYS, NAMESPACE
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -208,7 +209,51 @@ store is in another one, its pages leave open. So the agent may run it in both.
 
 `roles/storage.objectAdmin` includes `roles/storage.objectViewer`: a bucket that is written to and read from gets one
 grant.
+
+## Whoever deploys
+
+A preview asks for these permissions before anything is created, as far as the settings need them
+(`imaging:checkPermissions: false` leaves that out). A role with the same permissions does as well.
+
+{deployer}
+
+What can't be asked beforehand: rights on a BigQuery dataset that exists already.
 """
+
+# Settings that need everything, for the table of what whoever deploys needs.
+EVERYTHING: dict[str, Any] = {
+    "project": "project-id",
+    "location": "europe-west4",
+    "dataset": {
+        "name": "DATASET",
+        "kmsKey": "projects/project-id/locations/europe-west4/keyRings/R/cryptoKeys/KEY",
+        "admins": ["group:admins@example.org"],
+    },
+    "stores": [
+        {
+            "name": "STORE",
+            "notifications": [{"topic": "projects/project-id/topics/EXISTING-TOPIC"}],
+            "readers": ["group:readers@example.org"],
+        }
+    ],
+    "bigquery": [{"name": "DATASET"}],
+    "buckets": [{"name": "bucket"}],
+    "topics": [{"name": "TOPIC"}],
+    "imports": [{"name": "IMPORT", "store": "STORE", "from": "gs://existing-bucket/**"}],
+    "exports": [
+        {"name": "EXPORT", "store": "STORE", "to": "bq://project-id.DATASET.TABLE", "writeDisposition": "WRITE_APPEND"}
+    ],
+}
+
+
+def _deployer_rows() -> list[str]:
+    rows = ["| on | permissions | for | predefined role |", "|---|---|---|---|"]
+    for need in needs_of(settings_from(EVERYTHING)):
+        permissions = ", ".join(f"`{permission}`" for permission in need.permissions)
+        # What a stack grants is listed above; here it matters that it grants at all.
+        purposes = dict.fromkeys("granting" if "granting" in each else each for each in need.purpose.split(", "))
+        rows.append(f"| {need.on} | {permissions} | {', '.join(purposes)} | `{need.role}` |")
+    return rows
 
 
 def permissions_page() -> str:
@@ -219,7 +264,12 @@ def permissions_page() -> str:
         roles.append(f"| {use} | `{rule.role}` | {rule.on} | {custom} | [Google]({rule.page}) |")
     agents = ["| service | service agent |", "|---|---|"]
     agents += [f"| {service} | `{email.format(number='NUMBER')}` |" for service, email in AGENT_EMAILS.items()]
-    return PERMISSIONS.format(generated=_GENERATED, roles="\n".join(roles), agents="\n".join(agents))
+    return PERMISSIONS.format(
+        generated=_GENERATED,
+        roles="\n".join(roles),
+        agents="\n".join(agents),
+        deployer="\n".join(_deployer_rows()),
+    )
 
 
 def _camel(name: str) -> str:

@@ -135,6 +135,8 @@ def run() -> Callable[..., Program]:
     """Run a function that declares resources; its result is resolved."""
 
     def run_program(declare: Callable[[], Any], *, preview: bool = False) -> Program:
+        # A program that ran before leaves its stack behind, and with it what belongs to that program.
+        pulumi.runtime.settings.set_root_resource(None)  # type: ignore[arg-type]
         mocks = _Mocks()
         monitor = _Monitor(mocks)
         pulumi.runtime.set_mocks(mocks, project="imaging", stack="test", preview=preview, monitor=monitor)
