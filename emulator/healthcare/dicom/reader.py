@@ -287,8 +287,9 @@ def _record(header: Elements, elements: Elements, ctx: Context) -> Record:
         if len(_shapes) > 10_000:
             _shapes.clear()
     row = [*first.row, *rest.row]
-    if dropped := [*first.dropped, *rest.dropped]:
-        row.append(f'"DroppedTags":[{",".join(dropped)}]')
+    # The header describes the file, not the instance: that its version has no column is no loss.
+    if rest.dropped:
+        row.append(f'"DroppedTags":[{",".join(rest.dropped)}]')
     text = f"{{{','.join(rest.meta)}}}".encode("utf-8", "replace")
     frames = _text(elements, 0x00280008, ctx)
     return Record(
