@@ -35,14 +35,15 @@ def check_destinations(
     Raises:
         ApiError: 400, or 403 in the words of the API.
     """
-    seen: set[TableName] = set()
+    named: dict[TableName, bool] = {}
     for index, config in enumerate(configs):
         destination = config.get("bigqueryDestination") or {}
         table = parse_table_uri(destination.get("tableUri", ""))
-        if table in seen:
+        if table in named:
             raise invalid(f"stream_configs[{index}]: the destination bq://{table} is named twice")
-        seen.add(table)
-        if config not in before:
+        named[table] = config not in before
+    for table, is_new in named.items():
+        if is_new:
             _check_access(emulator, name, table)
 
 
