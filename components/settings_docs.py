@@ -63,7 +63,7 @@ def stack_file_schema() -> dict[str, Any]:
         "description": "An encrypted value, as `pulumi config set --secret` writes it.",
     }
     properties = {
-        FOREIGN_KEYS.get(name, f"{NAMESPACE}:{name}"): _with_secrets(value)
+        FOREIGN_KEYS.get(name, f"{NAMESPACE}:{name}"): _with_secrets(_as_text_too(value))
         for name, value in schema["properties"].items()
     }
     required = [FOREIGN_KEYS.get(name, f"{NAMESPACE}:{name}") for name in schema["required"]]
@@ -82,6 +82,13 @@ def stack_file_schema() -> dict[str, Any]:
         },
         "$defs": {name: value if name == "Secret" else _with_secrets(value) for name, value in definitions.items()},
     }
+
+
+def _as_text_too(schema: dict[str, Any]) -> dict[str, Any]:
+    """Allow a truth value in quotes, as `pulumi config set` writes it at the top."""
+    if schema.get("type") != "boolean":
+        return schema
+    return {**{key: value for key, value in schema.items() if key != "type"}, "enum": [True, False, "true", "false"]}
 
 
 def _with_secrets(schema: Any) -> Any:

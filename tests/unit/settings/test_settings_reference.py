@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pulumi.runtime import config as pulumi_config
@@ -70,3 +72,74 @@ def test_every_setting_is_described() -> None:
 
     visit(Settings)
     assert undescribed == []
+
+
+class TestTheSchemaAsAnEditorReadsIt:
+    """A small reading of JSON Schema: the keywords that the document uses, and none that it doesn't."""
+
+    KINDS: ClassVar[dict[str, type | tuple[type, ...]]] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+        "null": type(None),
+    }
+    SILENT: ClassVar[set[str]] = {"$schema", "$defs", "title", "description", "default", "examples", "minimum"}
+
+    def accepts(self, schema: Any, value: Any, root: Any) -> bool:
+        checks: dict[str, Callable[[Any], bool]] = {
+            "$ref": lambda ref: self.accepts(root["$defs"][ref.rsplit("/", 1)[-1]], value, root),
+            "type": lambda kind: isinstance(value, self.KINDS[kind]),
+            "enum": lambda allowed: value in allowed,
+            "const": lambda only: value == only,
+            "not": lambda other: not self.accepts(other, value, root),
+            "pattern": lambda pattern: not isinstance(value, str) or re.search(pattern, value) is not None,
+            "anyOf": lambda several: any(self.accepts(each, value, root) for each in several),
+            "items": lambda item: not isinstance(value, list) or all(self.accepts(item, each, root) for each in value),
+            "required": lambda names: not isinstance(value, dict) or set(names) <= set(value),
+            "propertyNames": lambda names: all(self.accepts(names, key, root) for key in value),
+            "properties": lambda known: all(
+                self.accepts(known[key], value[key], root) for key in value if key in known
+            ),
+            "additionalProperties": lambda rest: self._rest(schema, rest, value, root),
+        }
+        return all(checks[keyword](given) for keyword, given in schema.items() if keyword not in self.SILENT)
+
+    def _rest(self, schema: Any, rest: Any, value: Any, root: Any) -> bool:
+        if not isinstance(value, dict):
+            return True
+        unknown = [value[key] for key in value if key not in schema.get("properties", {})]
+        if isinstance(rest, bool):
+            return rest or not unknown
+        return all(self.accepts(rest, each, root) for each in unknown)
+
+    def stack_file(self, **more: Any) -> dict[str, Any]:
+        file: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text(encoding="utf-8"))
+        file["config"].update({f"imaging:{key}": value for key, value in more.items()})
+        return file
+
+    def test_the_demo_stack_passes(self) -> None:
+        schema = stack_file_schema()
+        assert self.accepts(schema, self.stack_file(), schema)
+
+    def test_encrypted_text_passes(self) -> None:
+        schema = stack_file_schema()
+        store = {"name": "pacs", "readers": [{"secure": "v1:abc"}]}
+        assert self.accepts(schema, self.stack_file(stores=[store]), schema)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"export": []},
+            {"stores": [{"nam": "pacs"}]},
+            {"stores": [{"labels": {}}]},
+            {"exports": [{"name": "a", "store": "pacs", "to": "gs://out/", "writeDisposition": "WRITE"}]},
+            {"deletionProtection": "no"},
+            {"buckets": {"name": "inbox"}},
+        ],
+    )
+    def test_a_mistake_does_not_pass(self, wrong: dict[str, Any]) -> None:
+        schema = stack_file_schema()
+        assert not self.accepts(schema, self.stack_file(**wrong), schema)
