@@ -15,7 +15,8 @@ from operations.outcome import ItemError
 from operations.resource_names import parse_operation_name
 from operations.retrying import Patience, call
 
-_FEW = 20
+#: As many as an outcome keeps, so that a person sees which files failed without another query.
+_FEW = 50
 # Entries appear a moment after the operation has ended.
 _PAUSES = (0.0, 2.0, 4.0)
 _PATIENCE = Patience(20)
