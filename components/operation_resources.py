@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from operations.requests import Request
     from operations.wait import Waiter
 
+# The keys of the `gcp:` configuration that say who calls.
+CREDENTIAL_KEYS = ("accessToken", "credentials", "impersonateServiceAccount")
 # A preview asks the service, but not for long.
 _PREVIEW_SECONDS = 5.0
 _CANCEL_SECONDS = 60.0
@@ -381,7 +383,7 @@ def _facts(value: Any) -> "Facts":
 
 
 def _configure(req: ConfigureRequest) -> None:
-    for key in ("accessToken", "credentials", "impersonateServiceAccount"):
+    for key in CREDENTIAL_KEYS:
         value = req.config.get(f"gcp:{key}")
         if value:
             _gcp_config[key] = str(value)

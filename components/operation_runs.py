@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import pulumi
 
 from components.arguments import child
-from components.operation_resources import AwaitedOperation, StartedOperation
+from components.operation_resources import CREDENTIAL_KEYS, AwaitedOperation, StartedOperation
 
 STARTED_TYPE = "pulumi-python:dynamic/imaging:StartedOperation"
 AWAITED_TYPE = "pulumi-python:dynamic/imaging:AwaitedOperation"
@@ -122,9 +122,18 @@ def waits_provider() -> pulumi.ProviderResource:
     """
     program = _program()
     if "waits" not in program:
-        program["waits"] = pulumi.ProviderResource("pulumi-python", "waits", {})
+        config = pulumi.Config("gcp")
+        # Unlike the default instance, this one isn't given the stack's configuration by the engine. Like those of
+        # the Google provider itself, credentials in it are kept in the state as secrets.
+        given = {f"gcp:{key}": config.get_secret(key) for key in CREDENTIAL_KEYS if _is_set(key)}
+        program["waits"] = pulumi.ProviderResource("pulumi-python", "waits", given)
     provider: pulumi.ProviderResource = program["waits"]
     return provider
+
+
+def _is_set(key: str) -> bool:
+    # `Config.get` would warn that a secret is read as plain text; whether there is one is all that counts here.
+    return bool(pulumi.runtime.get_config(f"gcp:{key}"))
 
 
 def previous_result(awaited_urn: pulumi.Input[str]) -> pulumi.Output[dict[str, Any]]:

@@ -278,6 +278,19 @@ def test_two_ups_at_once_leave_the_engines_own_message_and_one_operation(
     assert len(exports(hospital)) == 1
 
 
+def test_start_and_wait_act_as_the_principal_of_the_configuration_and_its_token_stays_secret(
+    hospital: Hospital, program: Program, emulator: LocalEmulator
+) -> None:
+    hospital.grant_caller("user:bob@example.org", "roles/healthcare.dicomEditor")
+    program.command("config", "set", "gcp:accessToken", "principal:user:bob@example.org", "--secret")
+    before = last_call(emulator)
+    program.up()
+    healthcare = [call for call in calls(emulator, before) if call["method"].startswith("healthcare.")]
+    assert {call["principal"] for call in healthcare} == {"user:bob@example.org"}
+    assert "bob@example.org" not in program.command("stack", "export")
+    assert "updated" not in program.up()
+
+
 def test_progress_shows_on_the_row_while_it_runs(hospital: Hospital, program: Program) -> None:
     hospital.fault("export", operation={"seconds": 2})
     said = program.up()

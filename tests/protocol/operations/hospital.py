@@ -82,6 +82,11 @@ class Hospital:
             body: Any = {"bindings": [{"role": f"roles/storage.{role}", "members": [member]}]}
             self.connection.storage.buckets().setIamPolicy(bucket=bucket, body=body).execute()
 
+    def grant_caller(self, member: str, role: str) -> None:
+        """Give somebody a role on the store's project."""
+        policy = {"policy": {"bindings": [{"role": role, "members": [member]}]}}
+        self._json("POST", f"/v1/projects/{PROJECT}:setIamPolicy", policy)
+
     def put(self, name: str, content: bytes, bucket: str = INBOX) -> None:
         """Write an object."""
         cloud_storage.write_object(self.connection, CloudStoragePath(bucket, name), content)
