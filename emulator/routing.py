@@ -99,6 +99,10 @@ class _Node:
 
 _VARIABLE = re.compile(r"\{\+?(\w+)\}")
 
+#: Versions without a discovery document, by the version whose paths they share. The alpha track of gcloud calls
+#: Cloud Healthcare's v1alpha2, and only there can operations be cancelled.
+_ALIASES = {"v1alpha2": "v1beta1"}
+
 
 class Router:
     """All routes of all served APIs."""
@@ -119,6 +123,7 @@ class Router:
     def find(self, http_method: str, raw_path: str) -> tuple[Route, dict[str, str]] | None:
         """The route for a request, and the decoded path variables; None if no API has such a path."""
         segments = raw_path.lstrip("/").split("/")
+        segments[0] = _ALIASES.get(segments[0], segments[0])
         values: list[str] = []
         node = self._root
         last = len(segments) - 1
