@@ -38,6 +38,23 @@ def merged(old: dict[str, Any], new: dict[str, Any], mask: str, fields: tuple[st
     return result
 
 
+def without_defaults(document: dict[str, Any]) -> dict[str, Any]:
+    """A document as protocol buffers write it to JSON: fields with their default values are absent.
+
+    Messages that are present stay, even if they have no fields left (``schemaJson: {}``).
+    """
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        if isinstance(value, dict):
+            found[key] = without_defaults(value)
+        elif isinstance(value, list):
+            if value:
+                found[key] = [without_defaults(one) if isinstance(one, dict) else one for one in value]
+        elif value not in (None, False, ""):
+            found[key] = value
+    return found
+
+
 def _copy(target: dict[str, Any], source: Any, names: list[str]) -> None:
     *above, last = names
     for name in above:

@@ -11,7 +11,7 @@ from ..call import Call
 from ..errors import ApiError, invalid
 from ..routing import Routes
 from .access import find_dataset, find_store, public, stores
-from .field_masks import merged
+from .field_masks import merged, without_defaults
 from .filters import compile_filter
 from .names import StoreName, checked_id
 
@@ -29,7 +29,7 @@ def create(call: Call) -> dict[str, Any]:
     dataset, _ = find_dataset(call, "healthcare.dicomStores.create")
     name = dataset.store(checked_id(call, "dicomStoreId"))
     document: dict[str, Any] = {"name": str(name)}
-    document.update({field: call.body[field] for field in _FIELDS if call.body.get(field)})
+    document.update(_tidied({field: call.body[field] for field in _FIELDS if call.body.get(field)}))
     if str(name) in stores(call.emulator):
         raise ApiError(409, f"DICOM store {name} already exists")
     _check(call, name, document, {})
@@ -70,11 +70,11 @@ def patch(call: Call) -> dict[str, Any]:
     """Change the fields that the mask names."""
     name, document = find_store(call, "healthcare.dicomStores.update")
     mask = call.query.get("updateMask", "")
-    changed = merged(document, call.body, mask, _FIELDS)
+    changed = _tidied(merged(document, call.body, mask, _FIELDS))
     _check(call, name, changed, document)
     with call.emulator.state.lock:
         name, document = find_store(call, "healthcare.dicomStores.update")
-        changed = merged(document, call.body, mask, _FIELDS)
+        changed = _tidied(merged(document, call.body, mask, _FIELDS))
         stores(call.emulator)[str(name)] = changed
     return public(changed)
 
@@ -99,6 +99,15 @@ def metrics(call: Call) -> dict[str, Any]:
     name, document = find_store(call, "healthcare.dicomStores.get")
     counts = call.emulator.service(Instances).counts(document["number"])
     return {"name": str(name), **counts.to_json(studies=True, series=True)}
+
+
+def _tidied(document: dict[str, Any]) -> dict[str, Any]:
+    """Without defaults; labels may be empty texts."""
+    labels = document.get("labels")
+    tidy = without_defaults(document)
+    if labels:
+        tidy["labels"] = labels
+    return tidy
 
 
 def _check(call: Call, name: StoreName, document: dict[str, Any], before: dict[str, Any]) -> None:
