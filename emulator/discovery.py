@@ -137,6 +137,10 @@ def global_parameters(api: str, version: str) -> frozenset[str]:
     }
 
 
+#: Query parameters that Google's own clients send though the document does not name them, by discovery id.
+UNLISTED_PARAMETERS: dict[str, frozenset[str]] = {"bigquery.jobs.get": frozenset({"projection"})}
+
+
 def check_query(method: Method, names: set[str]) -> None:
     """Refuse query parameters that the method does not have, in the wording of Google's front end.
 
@@ -144,6 +148,7 @@ def check_query(method: Method, names: set[str]) -> None:
         ApiError: 400, naming each unknown parameter.
     """
     unknown = names - method.parameters - global_parameters(method.api, method.version)
+    unknown -= UNLISTED_PARAMETERS.get(method.id, frozenset())
     if unknown:
         lines = [
             f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter. '
