@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 def routes() -> list[Routes]:
     """The handlers of this API."""
-    from . import datasets, tabledata, tables
+    from . import datasets, jobs, tabledata, tables
 
-    return [datasets.routes, tables.routes, tabledata.routes]
+    return [datasets.routes, tables.routes, tabledata.routes, jobs.routes]

@@ -169,8 +169,27 @@ def view_resource(
     Raises:
         ApiError: 400 if the query is not valid, or legacy SQL; 403 if the caller may not read what it reads.
     """
-    del catalog, principal, view, schema
-    raise ApiError(501, f"The emulator does not serve views yet: {name.text}")
+    from .queries import view_schema
+
+    if view.get("useLegacySql", True) in (True, "true"):
+        raise invalid(
+            "The emulator serves views in GoogleSQL only. useLegacySql is true unless a request sets it: send "
+            '"useLegacySql": false.'
+        )
+    if view.get("userDefinedFunctionResources"):
+        raise ApiError(501, "The emulator does not serve user-defined functions in views.")
+    text = view.get("query") or ""
+    if not text.strip():
+        raise invalid("Required parameter is missing: view.query", reason="required")
+    fields, _ = view_schema(catalog, principal, name.project, text)
+    given = (schema or {}).get("fields") or []
+    if given and len(given) != len(fields):
+        raise invalid(f"The view's schema has {len(given)} columns, its query has {len(fields)}")
+    for own, other in zip(fields, given, strict=False):
+        own["name"] = other.get("name", own["name"])
+        if other.get("description"):
+            own["description"] = other["description"]
+    return {"view": {"query": text, "useLegacySql": False}, "schema": {"fields": checked_schema(fields)}}
 
 
 @routes.method("tables.get", blocking=True)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from ..types import BOOL, FLOAT64, INT64, NUMERIC, STRING, Field, Type, array, duckdb_type, struct
-from . import values
 from .functions import Handler, no_signature
 from .values import Expr, coerced
 
@@ -108,7 +107,9 @@ def _count(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> 
         return Aggregate("count(*)", INT64)
     value = _one(c, name, given, node)
     if given.distinct and value.type.kind in ("ARRAY", "JSON"):
-        raise c.error(f"Aggregate functions with DISTINCT cannot be used with arguments of type {value.type.kind}", node)
+        raise c.error(
+            f"Aggregate functions with DISTINCT cannot be used with arguments of type {value.type.kind}", node
+        )
     return Aggregate(f"count({_distinct(given)}{value.sql})", INT64)
 
 
@@ -188,7 +189,9 @@ def _array_concat_agg(c: Compiler, name: str, given: _Arguments, order: str, nod
     if value.type.kind != "ARRAY":
         raise no_signature(c, name, [value], node)
     limit = "" if given.limit is None else f"[1:{given.limit}]"
-    return Aggregate(f"list({value.sql}{order})", value.type, lambda sql: f"flatten(({sql}){limit})", f"{value.sql} IS NOT NULL")
+    return Aggregate(
+        f"list({value.sql}{order})", value.type, lambda sql: f"flatten(({sql}){limit})", f"{value.sql} IS NOT NULL"
+    )
 
 
 def _string_agg(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
@@ -375,8 +378,21 @@ def _frame(c: Any, spec: exp.WindowSpec) -> str:
 
 
 _WINDOW_ONLY = frozenset(
-    "ROW_NUMBER RANK DENSE_RANK PERCENT_RANK CUME_DIST NTILE LAG LEAD FIRST_VALUE LAST_VALUE NTH_VALUE PERCENTILE_CONT "
-    "PERCENTILE_DISC".split()
+    [
+        "ROW_NUMBER",
+        "RANK",
+        "DENSE_RANK",
+        "PERCENT_RANK",
+        "CUME_DIST",
+        "NTILE",
+        "LAG",
+        "LEAD",
+        "FIRST_VALUE",
+        "LAST_VALUE",
+        "NTH_VALUE",
+        "PERCENTILE_CONT",
+        "PERCENTILE_DISC",
+    ]
 )
 
 _Maker = Callable[["Compiler", str, _Arguments, str, Any], Aggregate]
@@ -386,8 +402,8 @@ _MAKERS: dict[str, _Maker] = {
     "COUNTIF": _countif,
     "SUM": _numeric,
     "AVG": _numeric,
-    **{name: _statistic for name in ("STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP")},
-    **{name: _pair for name in ("CORR", "COVAR_POP", "COVAR_SAMP")},
+    **dict.fromkeys(("STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP"), _statistic),
+    **dict.fromkeys(("CORR", "COVAR_POP", "COVAR_SAMP"), _pair),
     "MIN": _extreme,
     "MAX": _extreme,
     "ANY_VALUE": _any_value,
@@ -398,17 +414,17 @@ _MAKERS: dict[str, _Maker] = {
     "STRING_AGG": _string_agg,
     "LOGICAL_AND": _logical,
     "LOGICAL_OR": _logical,
-    **{name: _bits for name in ("BIT_AND", "BIT_OR", "BIT_XOR")},
+    **dict.fromkeys(("BIT_AND", "BIT_OR", "BIT_XOR"), _bits),
     "APPROX_COUNT_DISTINCT": _approx_count,
     "APPROX_QUANTILES": _approx_quantiles,
     "APPROX_TOP_COUNT": _approx_top,
     "APPROX_TOP_SUM": _approx_top,
     "GROUPING": _grouping,
-    **{name: _ranking for name in ("ROW_NUMBER", "RANK", "DENSE_RANK", "PERCENT_RANK", "CUME_DIST", "NTILE")},
-    **{name: _navigation for name in ("LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE", "NTH_VALUE")},
-    **{name: _percentile for name in ("PERCENTILE_CONT", "PERCENTILE_DISC")},
+    **dict.fromkeys(("ROW_NUMBER", "RANK", "DENSE_RANK", "PERCENT_RANK", "CUME_DIST", "NTILE"), _ranking),
+    **dict.fromkeys(("LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE", "NTH_VALUE"), _navigation),
+    **dict.fromkeys(("PERCENTILE_CONT", "PERCENTILE_DISC"), _percentile),
 }
 
-HANDLERS: dict[str, Handler] = {name: _call for name in _MAKERS}
+HANDLERS: dict[str, Handler] = dict.fromkeys(_MAKERS, _call)
 
 __all__ = ["HANDLERS", "NUMERIC", "aggregate", "window"]

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 _DAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 _CLOCK_PARTS = ("MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR")
 _DATE_PARTS = ("DAY", "WEEK", "ISOWEEK", "MONTH", "QUARTER", "YEAR", "ISOYEAR")
-_MICROS = {"MICROSECOND": 1, "MILLISECOND": 1000, "SECOND": 10**6, "MINUTE": 60 * 10**6, "HOUR": 3600 * 10**6, "DAY": 86400 * 10**6}
+_MICROS = {
+    "MICROSECOND": 1,
+    "MILLISECOND": 1000,
+    "SECOND": 10**6,
+    "MINUTE": 60 * 10**6,
+    "HOUR": 3600 * 10**6,
+    "DAY": 86400 * 10**6,
+}
 
 
 def part_of(c: Any, node: Any) -> str:
@@ -133,7 +140,7 @@ def date_arithmetic(left: Expr, right: Expr, operator: str) -> Expr | None:
 
 def _own_type(c: Any, name: str, value: Expr, node: Any) -> tuple[Expr, Type]:
     """The argument of ``DATE_…``, ``DATETIME_…``, ``TIME_…`` or ``TIMESTAMP_…`` as the type that the name says."""
-    kind = {"DATE": DATE, "DATETIME": DATETIME, "TIME": TIME, "TIMESTAMP": TIMESTAMP}[name.split("_")[0]]
+    kind = {"DATE": DATE, "DATETIME": DATETIME, "TIME": TIME, "TIMESTAMP": TIMESTAMP}[name.split("_", maxsplit=1)[0]]
     if kind == DATE and value.type.kind in ("DATETIME", "TIMESTAMP"):
         # The DATE_ functions take them too, and answer in kind.
         return value, value.type
@@ -215,7 +222,7 @@ def _trunc(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     if zone is not None and kind != TIMESTAMP:
         raise c.error(f"No matching signature for function {name} with a time zone", node)
     dated = part in _DATE_PARTS or _is_week(part)
-    if not (dated and kind != TIME or part in _CLOCK_PARTS and kind != DATE):
+    if not ((dated and kind != TIME) or (part in _CLOCK_PARTS and kind != DATE)):
         raise c.error(f"{name} does not support the {part} date part when the argument is {kind} type", node)
     if kind == TIME:
         return Expr(f"CAST(date_trunc('{part.lower()}', DATE '2000-01-01' + {value.sql}) AS TIME)", TIME)
@@ -489,7 +496,9 @@ def _parse(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
         if element in _LONG:
             made += _LONG[element]
         elif element in ("E4Y", "E*S", "e", "k", "l", "Ez", "n", "t"):
-            made += {"E4Y": "%Y", "E*S": "%S.%f", "e": "%-d", "k": "%-H", "l": "%-I", "Ez": "%z", "n": "\n", "t": "\t"}[element]
+            made += {"E4Y": "%Y", "E*S": "%S.%f", "e": "%-d", "k": "%-H", "l": "%-I", "Ez": "%z", "n": "\n", "t": "\t"}[
+                element
+            ]
         elif element in "AaBbdHIjMmpSYyz%":
             made += "%" + element
         else:

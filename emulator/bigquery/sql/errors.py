@@ -34,16 +34,25 @@ _RUNTIME: tuple[tuple[str, str], ...] = (
     (r"More than one row returned by a subquery", "Scalar subquery produced more than one element"),
     (r"Overflow in (?:addition|subtraction|multiplication|negation|abs)[^(]*\((.*)\)", "int64 overflow: {}"),
     (r'column "([^"]+)" must appear in the GROUP BY', "references column {} which is neither grouped nor aggregated"),
-    (r'Column "?([^"\s]+)"? must appear in the GROUP BY', "references column {} which is neither grouped nor aggregated"),
+    (
+        r'Column "?([^"\s]+)"? must appear in the GROUP BY',
+        "references column {} which is neither grouped nor aggregated",
+    ),
     (r"Type (?:HUGEINT|INT128) with value (\S+) can't be cast", "int64 overflow: {}"),
     (r"Could not parse string \"(.*)\" according to format", 'Failed to parse input string "{}"'),
-    (r"(?:missing \)|invalid perl operator|no argument for repetition)[^:]*: ?(.*)", "Cannot parse regular expression: {}"),
+    (
+        r"(?:missing \)|invalid perl operator|no argument for repetition)[^:]*: ?(.*)",
+        "Cannot parse regular expression: {}",
+    ),
     (r"aggregate function calls cannot be nested", "Aggregations of aggregations are not allowed"),
     (r"WHERE clause cannot contain aggregates", "Aggregate function is not allowed in WHERE clause"),
     (r"WHERE clause cannot contain window functions", "Analytic function is not allowed in WHERE clause"),
     (r"(?:date|timestamp|time) field value out of range: (.*)", "Invalid value: {}"),
     (r"Could not cast value .* to DECIMAL", "numeric overflow"),
-    (r"Out of Memory", "Resources exceeded during query execution: the query needs more memory than the emulator may use"),
+    (
+        r"Out of Memory",
+        "Resources exceeded during query execution: the query needs more memory than the emulator may use",
+    ),
     (r"recursion|Recursive", "Recursion limit exceeded"),
 )
 
@@ -65,7 +74,9 @@ def runtime_error(error: Exception) -> ApiError:
     kind, _, rest = text.partition(": ")
     line = (rest or kind).splitlines()[0] if text else "the query failed"
     line = re.sub(r'"?\b[ruw]\d+\b"?\.', "", line)
-    if isinstance(error, (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.InternalException)):
+    if isinstance(
+        error, (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.InternalException)
+    ):
         # The compiler let something through that DuckDB can't plan: that is a gap of the emulator, not of the query.
         return UnsupportedError(f"this query: {line}")
     if isinstance(error, duckdb.NotImplementedException):

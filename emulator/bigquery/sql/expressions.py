@@ -201,9 +201,9 @@ class ExpressionCompiler:
     def _suggestion(self, name: str) -> str:
         import difflib
 
-        known = [
-            column.name for source in self.scope.sources for column in [*source.columns, *source.hidden]
-        ] + [source.alias for source in self.scope.sources if source.alias]
+        known = [column.name for source in self.scope.sources for column in [*source.columns, *source.hidden]] + [
+            source.alias for source in self.scope.sources if source.alias
+        ]
         close = difflib.get_close_matches(name.lower(), {word.lower() for word in known}, 1, 0.8)
         for word in known:
             if close and word.lower() == close[0]:
@@ -344,7 +344,9 @@ class ExpressionCompiler:
             shown = ", ".join(dict.fromkeys(str(item.type) for item in compiled))
             raise self.error(f"Array elements of types {{{shown}}} do not have a common supertype", node)
         if element.kind == "ARRAY":
-            raise self.error(f"Cannot construct array with element type {element} because nested arrays are not supported", node)
+            raise self.error(
+                f"Cannot construct array with element type {element} because nested arrays are not supported", node
+            )
         made = values.array_of([self.needed(item, element, node) for item in compiled], element)
         return replace(made, parts=tuple(compiled))
 
@@ -358,10 +360,15 @@ class ExpressionCompiler:
     def _array_of_query(self, node: exp.Expression) -> Expr:
         made = self.query(node)
         if len(made.fields) != 1:
-            raise self.error("ARRAY subquery cannot have more than one column unless using SELECT AS STRUCT to build STRUCT values", node)
+            raise self.error(
+                "ARRAY subquery cannot have more than one column unless using SELECT AS STRUCT to build STRUCT values",
+                node,
+            )
         element = made.fields[0].type
         if element.kind == "ARRAY":
-            raise self.error(f"Cannot use array subquery with column of type {element} because nested arrays are not supported", node)
+            raise self.error(
+                f"Cannot use array subquery with column of type {element} because nested arrays are not supported", node
+            )
         return Expr(f"ARRAY({made.sql})", array(element))
 
     def _struct(self, node: exp.Struct) -> Expr:
@@ -444,7 +451,9 @@ class ExpressionCompiler:
         guard = self.fail("division by zero: ", f"CAST({a} AS VARCHAR) || ' / ' || CAST({b} AS VARCHAR)")
         if kind != FLOAT64:
             into = values.duckdb_type(kind)
-            return Expr(f"CASE WHEN {b} = 0 THEN CAST({zero or guard} AS {into}) ELSE CAST({a} / {b} AS {into}) END", kind)
+            return Expr(
+                f"CASE WHEN {b} = 0 THEN CAST({zero or guard} AS {into}) ELSE CAST({a} / {b} AS {into}) END", kind
+            )
         return Expr(f"CASE WHEN {b} = 0 THEN {zero or guard} ELSE {a} / {b} END", kind)
 
     def _dpipe(self, node: exp.DPipe) -> Expr:
@@ -491,7 +500,12 @@ class ExpressionCompiler:
         return self._bitwise(node, "CASE WHEN {1} > 62 THEN 0 ELSE " + shifted + " END")
 
     def _bitwiserightshift(self, node: exp.BitwiseRightShift) -> Expr:
-        return self._bitwise(node, "CASE WHEN {1} > 63 THEN 0 WHEN {0} < 0 THEN " + self.fail("bit shift of a negative number is not served by the emulator") + " ELSE ({0} >> {1}) END")
+        return self._bitwise(
+            node,
+            "CASE WHEN {1} > 63 THEN 0 WHEN {0} < 0 THEN "
+            + self.fail("bit shift of a negative number is not served by the emulator")
+            + " ELSE ({0} >> {1}) END",
+        )
 
     def _bitwisenot(self, node: exp.BitwiseNot) -> Expr:
         return Expr(f"(~{self.compiled(node.this, INT64, 'Operand of ~').sql})", INT64)
@@ -627,7 +641,9 @@ class ExpressionCompiler:
         kind = supertype([value, *items])
         if kind is None or kind.kind in ("ARRAY", "JSON"):
             shown = ", ".join(dict.fromkeys(str(item.type) for item in items))
-            raise self.error(f"No matching signature for operator IN for argument types {value.type} and {{{shown}}}", node)
+            raise self.error(
+                f"No matching signature for operator IN for argument types {value.type} and {{{shown}}}", node
+            )
         listed = ", ".join(self.needed(item, kind, node).sql for item in items)
         return Expr(f"({self.needed(value, kind, node).sql} {word} ({listed}))", BOOL)
 
@@ -702,7 +718,10 @@ class ExpressionCompiler:
         """A query in brackets as a value."""
         made = self.query(node)
         if len(made.fields) != 1:
-            raise self.error("Scalar subquery cannot have more than one column unless using SELECT AS STRUCT to build STRUCT values", node)
+            raise self.error(
+                "Scalar subquery cannot have more than one column unless using SELECT AS STRUCT to build STRUCT values",
+                node,
+            )
         return Expr(f"({made.sql})", made.fields[0].type)
 
     def _bracket(self, node: exp.Bracket) -> Expr:
@@ -759,8 +778,10 @@ class ExpressionCompiler:
             raise self.unsupported("CAST with FORMAT", node)
         target = self.type_of(node.args["to"])
         inner = node.this
-        if isinstance(inner, exp.Array) and target.kind == "ARRAY" and not (
-            len(inner.expressions) == 1 and isinstance(inner.expressions[0], exp.Query)
+        if (
+            isinstance(inner, exp.Array)
+            and target.kind == "ARRAY"
+            and not (len(inner.expressions) == 1 and isinstance(inner.expressions[0], exp.Query))
         ):
             # ARRAY<T>[…]
             items = [self.needed(self.compile(item), target.element or INT64, item) for item in inner.expressions]

@@ -58,7 +58,9 @@ def parse(sql: str) -> list[exp.Expression]:
     except (SqlglotError, RecursionError, ValueError, AttributeError, IndexError, KeyError, TypeError) as error:
         # sqlglot is a lenient parser: on nonsense it may stumble in its own ways.
         raise SqlError(f"Syntax error: the statement can't be read ({type(error).__name__})") from None
-    statements = [statement for statement in found if statement is not None and not isinstance(statement, exp.Semicolon)]
+    statements = [
+        statement for statement in found if statement is not None and not isinstance(statement, exp.Semicolon)
+    ]
     if not statements:
         raise SqlError("Syntax error: Unexpected end of script", (1, max(1, len(sql))))
     return statements  # type: ignore[return-value]

@@ -135,8 +135,10 @@ class Compiler(ExpressionCompiler):
         kind, distinct = type(node), bool(node.args.get("distinct"))
         left: Any = node
         # Long chains of one operation nest to the left; they are compiled flat.
-        while isinstance(left, kind) and bool(left.args.get("distinct")) == distinct and (
-            left is node or not self._has_tail(left)
+        while (
+            isinstance(left, kind)
+            and bool(left.args.get("distinct")) == distinct
+            and (left is node or not self._has_tail(left))
         ):
             branches.insert(0, left.expression)
             left = left.this
@@ -405,7 +407,9 @@ class _Select:
             return None
         index = int(str(item.this))
         if not 1 <= index <= len(self.items):
-            raise self.compiler.error(f"{word} column number {index} is out of range, the SELECT list has {len(self.items)}", item)
+            raise self.compiler.error(
+                f"{word} column number {index} is out of range, the SELECT list has {len(self.items)}", item
+            )
         return self.items[index - 1][0]
 
     def _order(self) -> str:
@@ -440,7 +444,9 @@ class _Select:
         for index, (item, _) in enumerate(self.items):
             if item.sql == value.sql:
                 return Expr(f"c{index}", value.type)
-        raise self.compiler.error("ORDER BY expression references a column that is not in the SELECT DISTINCT list", key)
+        raise self.compiler.error(
+            "ORDER BY expression references a column that is not in the SELECT DISTINCT list", key
+        )
 
 
 def _output_names(items: list[tuple[Expr, str | None]]) -> list[str]:
@@ -587,14 +593,14 @@ class _From:
         value = compiler.compile(node.expressions[0])
         return self._elements(value, node, name or None, offset_name)
 
-    def _elements(
-        self, value: Expr, node: exp.Expression, alias: str | None, offset: str | None
-    ) -> tuple[str, Source]:
+    def _elements(self, value: Expr, node: exp.Expression, alias: str | None, offset: str | None) -> tuple[str, Source]:
         compiler = self.compiler
         if value.type.kind == "NULL":
             value = values.null(array(INT64))
         if value.type.kind != "ARRAY":
-            raise compiler.error(f"Values referenced in UNNEST must be arrays. UNNEST contains expression of type {value.type}", node)
+            raise compiler.error(
+                f"Values referenced in UNNEST must be arrays. UNNEST contains expression of type {value.type}", node
+            )
         element = value.type.element or INT64
         name = compiler.fresh("u")
         item = Expr(f"{name}.v", element)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from ..types import BOOL, BYTES, FLOAT64, INT64, JSON, NUMERIC, STRING, Type, array, duckdb_type, member, text
+from ..types import BOOL, FLOAT64, INT64, JSON, NUMERIC, STRING, Type, array, duckdb_type, member, text
 from . import values
 from .functions import Handler, no_signature
 from .values import Expr, supertype
@@ -22,7 +22,9 @@ def _arguments(c: Compiler, name: str, nodes: list[Any], node: Any, least: int, 
     return [c.compile(one) for one in nodes]
 
 
-def _typed(c: Compiler, name: str, nodes: list[Any], node: Any, kinds: list[Type], least: int | None = None) -> list[Expr]:
+def _typed(
+    c: Compiler, name: str, nodes: list[Any], node: Any, kinds: list[Type], least: int | None = None
+) -> list[Expr]:
     """Arguments of fixed types; those beyond ``least`` may be left out."""
     given = _arguments(c, name, nodes, node, len(kinds) if least is None else least, len(kinds))
     made = []
@@ -96,7 +98,9 @@ def _mod(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     if kind is None or kind.kind not in ("INT64", "NUMERIC"):
         raise no_signature(c, name, [a, b], node)
     left, right = c.needed(a, kind, node).sql, c.needed(b, kind, node).sql
-    guard = c.fail("division by zero: ", f"'{name}(' || CAST({left} AS VARCHAR) || ', ' || CAST({right} AS VARCHAR) || ')'")
+    guard = c.fail(
+        "division by zero: ", f"'{name}(' || CAST({left} AS VARCHAR) || ', ' || CAST({right} AS VARCHAR) || ')'"
+    )
     operator = "%" if name == "MOD" else "//"
     return Expr(f"CASE WHEN {right} = 0 THEN {guard} ELSE ({left} {operator} {right}) END", kind)
 
@@ -175,7 +179,9 @@ def _groups(c: Compiler, pattern: Expr, name: str, node: Any) -> int:
     bare = re.sub(r"\\.|\[(?:\\.|[^\]\\])*\]", "", pattern.literal)
     count = len(re.findall(r"\((?!\?)|\(\?P?<(?![=!])", bare))
     if count > 1:
-        raise c.error(f"Regular expressions passed into extraction functions must not have more than 1 capturing group", node)
+        raise c.error(
+            "Regular expressions passed into extraction functions must not have more than 1 capturing group", node
+        )
     return count
 
 
@@ -201,7 +207,10 @@ def _regexp_instr(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     value, pattern = _typed(c, name, nodes, node, [STRING, STRING])
     group = _groups(c, pattern, name, node)
     found = f"regexp_extract({value.sql}, {pattern.sql}, {group})"
-    return Expr(f"CASE WHEN regexp_matches({value.sql}, {pattern.sql}) THEN strpos({value.sql}, {found}) WHEN {value.sql} IS NOT NULL THEN 0 END", INT64)
+    return Expr(
+        f"CASE WHEN regexp_matches({value.sql}, {pattern.sql}) THEN strpos({value.sql}, {found}) WHEN {value.sql} IS NOT NULL THEN 0 END",
+        INT64,
+    )
 
 
 def _code_points(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
@@ -209,7 +218,10 @@ def _code_points(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     if name == "TO_CODE_POINTS":
         if value.type != STRING:
             raise c.unsupported("TO_CODE_POINTS on anything but STRING", node)
-        return Expr(f"list_transform(regexp_extract_all({value.sql}, '(?s).'), lambda x: CAST(unicode(x) AS BIGINT))", array(INT64))
+        return Expr(
+            f"list_transform(regexp_extract_all({value.sql}, '(?s).'), lambda x: CAST(unicode(x) AS BIGINT))",
+            array(INT64),
+        )
     points = c.needed(value, array(INT64), node)
     return Expr(f"array_to_string(list_transform({points.sql}, lambda x: chr(CAST(x AS INTEGER))), '')", STRING)
 
@@ -253,14 +265,18 @@ def _array_to_string(c: Compiler, name: str, nodes: list[Any], node: Any) -> Exp
         sql = f"list_transform({sql}, lambda x: coalesce(x, {shown}))"
     else:
         sql = f"list_filter({sql}, lambda x: x IS NOT NULL)"
-    return Expr(f"CASE WHEN {given[0].sql} IS NOT NULL THEN coalesce(array_to_string({sql}, {separator}), '') END", STRING)
+    return Expr(
+        f"CASE WHEN {given[0].sql} IS NOT NULL THEN coalesce(array_to_string({sql}, {separator}), '') END", STRING
+    )
 
 
 def _array_end(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     (value,) = _arguments(c, name, nodes, node, 1, 1)
     sql, element = _array_argument(c, name, value, node)
     problem = c.fail(f"{name} cannot get the {'first' if name == 'ARRAY_FIRST' else 'last'} element of an empty array")
-    return Expr(f"CASE WHEN len({sql}) = 0 THEN {problem} ELSE {sql}[{1 if name == 'ARRAY_FIRST' else -1}] END", element)
+    return Expr(
+        f"CASE WHEN len({sql}) = 0 THEN {problem} ELSE {sql}[{1 if name == 'ARRAY_FIRST' else -1}] END", element
+    )
 
 
 def _array_slice(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
@@ -269,7 +285,10 @@ def _array_slice(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     start, end = (c.needed(one, INT64, node).sql for one in given[1:])
     from_ = f"CASE WHEN {start} < 0 THEN greatest(len({sql}) + {start}, 0) ELSE {start} END"
     to = f"CASE WHEN {end} < 0 THEN len({sql}) + {end} ELSE {end} END"
-    return Expr(f"CASE WHEN ({to}) < ({from_}) THEN CAST([] AS {duckdb_type(array(element))}) ELSE {sql}[({from_}) + 1:({to}) + 1] END", array(element))
+    return Expr(
+        f"CASE WHEN ({to}) < ({from_}) THEN CAST([] AS {duckdb_type(array(element))}) ELSE {sql}[({from_}) + 1:({to}) + 1] END",
+        array(element),
+    )
 
 
 def _array_includes(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
@@ -280,7 +299,9 @@ def _array_includes(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr
 def _array_distinct(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     (value,) = _arguments(c, name, nodes, node, 1, 1)
     sql, _ = _array_argument(c, name, value, node)
-    return Expr(f"(len(list_distinct({sql})) + CASE WHEN list_count({sql}) < len({sql}) THEN 1 ELSE 0 END = len({sql}))", BOOL)
+    return Expr(
+        f"(len(list_distinct({sql})) + CASE WHEN list_count({sql}) < len({sql}) THEN 1 ELSE 0 END = len({sql}))", BOOL
+    )
 
 
 def _generate_array(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
@@ -324,7 +345,9 @@ def json_path(c: Compiler, path: Expr, node: Any) -> str:
         if found["index"] is not None:
             made += f"[{found['index']}]"
         else:
-            name = next(one for one in (found["name"], found["quoted"], found["single"], found["double"]) if one is not None)
+            name = next(
+                one for one in (found["name"], found["quoted"], found["single"], found["double"]) if one is not None
+            )
             if name == "*":
                 raise c.error("Unsupported operator in JSONPath: *", node)
             made += '."' + name.replace('"', '\\"') + '"'
@@ -349,7 +372,10 @@ def _json_source(c: Compiler, name: str, nodes: list[Any], node: Any) -> tuple[E
 def _json_value(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     _, source, path = _json_source(c, name, nodes, node)
     found = f"json_extract({source}, {path})"
-    return Expr(f"CASE WHEN json_type({found}) NOT IN ('OBJECT', 'ARRAY', 'NULL') THEN json_extract_string({source}, {path}) END", STRING)
+    return Expr(
+        f"CASE WHEN json_type({found}) NOT IN ('OBJECT', 'ARRAY', 'NULL') THEN json_extract_string({source}, {path}) END",
+        STRING,
+    )
 
 
 def _json_query(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
@@ -379,7 +405,10 @@ def _parse_json(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
         nodes = [one for one in nodes if not isinstance(one, (exp.Kwarg, exp.PropertyEQ))]
     (value,) = _typed(c, name, nodes, node, [STRING])
     problem = c.fail("Invalid input to PARSE_JSON: ", value.sql)
-    return Expr(f"CASE WHEN {value.sql} IS NULL THEN NULL WHEN json_valid({value.sql}) THEN json({value.sql}) ELSE {problem} END", JSON)
+    return Expr(
+        f"CASE WHEN {value.sql} IS NULL THEN NULL WHEN json_valid({value.sql}) THEN json({value.sql}) ELSE {problem} END",
+        JSON,
+    )
 
 
 def _json_type(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
@@ -465,14 +494,18 @@ def _json_object(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     for index in range(0, len(nodes), 2):
         key, value = c.compile(nodes[index]), c.compile(nodes[index + 1])
         lead = "'" + ("," if index else "") + "'"
-        parts.append(f"{lead} || CAST(to_json({c.needed(key, STRING, node).sql}) AS VARCHAR) || ':' || {json_text(value, 1)}")
+        parts.append(
+            f"{lead} || CAST(to_json({c.needed(key, STRING, node).sql}) AS VARCHAR) || ':' || {json_text(value, 1)}"
+        )
     return Expr("CAST('{' || " + " || ".join(parts) + " || '}' AS JSON)" if parts else "CAST('{}' AS JSON)", JSON)
 
 
 def _json_array_of(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     parts = [json_text(c.compile(one), 1) for one in nodes]
     del name, node
-    return Expr("CAST('[' || " + " || ',' || ".join(parts) + " || ']' AS JSON)" if parts else "CAST('[]' AS JSON)", JSON)
+    return Expr(
+        "CAST('[' || " + " || ',' || ".join(parts) + " || ']' AS JSON)" if parts else "CAST('[]' AS JSON)", JSON
+    )
 
 
 _JSON_KINDS = {
@@ -558,7 +591,9 @@ def _formatted(c: Compiler, found: re.Match[str], value: Expr, node: Any) -> str
 def _printed(c: Compiler, value: Expr, node: Any, *, literal: bool) -> str:
     if value.type.kind == "NULL":
         return "'NULL'"
-    if value.type.kind in ("ARRAY", "STRUCT") or (literal and value.type.kind not in ("INT64", "STRING", "BOOL", "DATE")):
+    if value.type.kind in ("ARRAY", "STRUCT") or (
+        literal and value.type.kind not in ("INT64", "STRING", "BOOL", "DATE")
+    ):
         raise c.unsupported(f"%{'T' if literal else 't'} in FORMAT with {value.type}", node)
     body = values.text_of(value)
     if value.type.kind == "JSON":

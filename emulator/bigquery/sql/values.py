@@ -354,7 +354,7 @@ def failure(message: str, shown: str, *, safe: bool = False) -> str:
     return "NULL" if safe else f"error({text(message)} || {shown})"
 
 
-def _scalar_cast(value: Expr, target: str, *, safe: bool) -> str | None:  # noqa: PLR0911 - a table of cases
+def _scalar_cast(value: Expr, target: str, *, safe: bool) -> str | None:
     kind, sql = value.type.kind, value.sql
     into = duckdb_type(Type(target))
     plain = f"{'TRY_CAST' if safe else 'CAST'}({sql} AS {into})"

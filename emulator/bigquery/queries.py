@@ -1,0 +1,292 @@
+"""Query jobs."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ApiError, invalid
+from .names import ANONYMOUS_DATASET, TableName, already_exists, check_table_id, no_dataset, no_table
+from .parameters import parameter
+from .session import Session
+from .tables import writable
+from .types import SchemaMismatchError, checked_schema, columns, quoted, reshaped, schema_field, union_schema
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from .catalog import Catalog
+    from .jobs import Work
+    from .sql.queries import Query
+    from .sql.statements import Outcome
+    from .types import Field
+
+#: How long a result without a destination is kept, in milliseconds.
+_RESULT_LIFE = 24 * 3600 * 1000
+#: Least number of bytes that a query is billed for.
+_BILLED = 10 * 1024 * 1024
+
+
+def run_query(work: Work) -> None:
+    """Run a query job, or only check it if it is a dry run.
+
+    Raises:
+        ApiError: whatever is wrong with the query.
+    """
+    from .sql.parser import parse
+    from .sql.statements import Statements
+
+    options = work.configuration["query"]
+    text = options.get("query") or ""
+    if not text.strip():
+        raise invalid("Required parameter is missing: query", reason="required")
+    _check_dialect(options, text)
+    session = _session(work, options, text)
+    nodes = parse(text)
+    statements = Statements(session, _Sink(work, options))
+    if work.dry_run:
+        plans = [statements.plan(node) for node in nodes]
+        kind = plans[0].kind if len(plans) == 1 else "SCRIPT"
+        fields = plans[-1].fields
+        _note(work, session, kind)
+        if fields is not None:
+            work.statistics["query"]["schema"] = {"fields": [schema_field(field) for field in fields]}
+            work.result = {"fields": [schema_field(field) for field in fields]}
+        return
+    outcome: Outcome | None = None
+    last: Outcome | None = None
+    for node in nodes:
+        work.check_cancelled()
+        plan = statements.plan(node)
+        outcome = plan.run()
+        if outcome.fields is not None or last is None or len(nodes) == 1:
+            last = outcome
+    if outcome is None or last is None:
+        return
+    _note(work, session, outcome.kind if len(nodes) == 1 else "SCRIPT")
+    _report(work, last, outcome)
+
+
+def _check_dialect(options: dict[str, Any], text: str) -> None:
+    lowered = text.lstrip().lower()
+    if lowered.startswith("#standardsql"):
+        return
+    if options.get("useLegacySql", True) in (True, "true") or lowered.startswith("#legacysql"):
+        raise invalid(
+            "The emulator serves GoogleSQL only. useLegacySql is true unless a request sets it: send "
+            '"useLegacySql": false (bq: --use_legacy_sql=false).',
+            reason="invalidQuery",
+        )
+
+
+def _session(work: Work, options: dict[str, Any], text: str) -> Session:
+    default = options.get("defaultDataset") or {}
+    given = options.get("queryParameters") or []
+    named = str(options.get("parameterMode") or "").upper() == "NAMED" or any(one.get("name") for one in given)
+    values = [parameter(one) for one in given]
+    return Session(
+        work.catalog,
+        work.principal,
+        work.project,
+        text,
+        default_dataset=(default.get("projectId") or work.project, default["datasetId"])
+        if default.get("datasetId")
+        else None,
+        location=work.location,
+        named={str(one.get("name", "")).lower(): value for one, value in zip(given, values, strict=True)}
+        if named
+        else {},
+        positional=[] if named else values,
+    )
+
+
+def _note(work: Work, session: Session, kind: str) -> None:
+    """Statistics that every query has."""
+    work.location = session.location or work.location or "US"
+    processed = 0
+    for name in dict.fromkeys(session.scanned):
+        document = work.catalog.find_table(name)
+        if document is not None:
+            processed += work.catalog.size(document)
+    shown = str(processed)
+    work.statistics["totalBytesProcessed"] = shown
+    query: dict[str, Any] = {
+        "statementType": kind,
+        "totalBytesProcessed": shown,
+        "totalBytesBilled": str(0 if work.dry_run or not processed else max(processed, _BILLED)),
+        "cacheHit": False,
+        "billingTier": 0 if work.dry_run else 1,
+        "totalSlotMs": "0",
+        "totalPartitionsProcessed": "0",
+    }
+    if work.dry_run:
+        query["totalBytesProcessedAccuracy"] = "PRECISE"
+    if session.referenced:
+        query["referencedTables"] = [name.reference for name in session.referenced]
+    work.statistics["query"] = query
+
+
+def _report(work: Work, last: Outcome, outcome: Outcome) -> None:
+    details = work.statistics["query"]
+    details.update(outcome.ddl)
+    if outcome.dml is not None:
+        details["numDmlAffectedRows"] = str(sum(outcome.dml.values()))
+        details["dmlStats"] = {key: str(value) for key, value in outcome.dml.items()}
+    if last.fields is not None:
+        work.result = {"fields": [schema_field(field) for field in last.fields]}
+        if last.table is not None:
+            work.result["table"] = last.table.key
+            options = work.configuration["query"]
+            if "destinationTable" not in options:
+                changed = {**options, "destinationTable": last.table.reference}
+                changed.setdefault("writeDisposition", "WRITE_TRUNCATE")
+                changed.setdefault("createDisposition", "CREATE_IF_NEEDED")
+                changed.setdefault("priority", "INTERACTIVE")
+                work.configuration = {**work.configuration, "query": changed}
+    elif outcome.ddl.get("ddlTargetTable") and outcome.table is not None:
+        # CREATE TABLE AS SELECT: the new table is the job's destination.
+        options = {**work.configuration["query"], "destinationTable": outcome.table.reference}
+        work.configuration = {**work.configuration, "query": options}
+
+
+class _Sink:
+    """Puts the rows of a query into the job's destination, or into a table that only its owner sees."""
+
+    def __init__(self, work: Work, options: dict[str, Any]) -> None:
+        self.work = work
+        self.options = options
+
+    def __call__(self, session: Session, query: Query, fields: list[Field]) -> TableName:
+        from .sql.statements import store
+
+        catalog = self.work.catalog
+        reference = self.options.get("destinationTable") or {}
+        if not reference.get("tableId"):
+            physical = catalog.engine.write(lambda cursor: store(catalog, cursor, query, fields))
+            name = TableName(self.work.project, ANONYMOUS_DATASET, "anon" + secrets.token_hex(12))
+            schema = [schema_field(field) for field in fields]
+            expires = _later(_RESULT_LIFE)
+            resource = {"schema": {"fields": schema}, "owner": self.work.principal, "expirationTime": expires}
+            catalog.keep_table(name, resource, physical)
+            catalog.forget_old_results()
+            return name
+        name = TableName(
+            reference.get("projectId") or self.work.project,
+            reference["datasetId"],
+            check_table_id(reference["tableId"]),
+        )
+        self._may_write(session, name)
+        with catalog.engine.locked(name.key):
+            self._write(name, query, fields)
+        return name
+
+    def _may_write(self, session: Session, name: TableName) -> None:
+        catalog, principal = self.work.catalog, self.work.principal
+        exists = catalog.find_table(name) is not None
+        if exists:
+            catalog.require_table(principal, "bigquery.tables.updateData", name)
+        else:
+            catalog.require_dataset(principal, "bigquery.tables.create", name.project, name.dataset)
+        dataset = catalog.find_dataset(name.project, name.dataset)
+        if dataset is None:
+            raise no_dataset(name.project, name.dataset, session.location or "US")
+        session.settle_location(name.project, name.dataset, dataset["location"])
+        if not exists and self.options.get("createDisposition") == "CREATE_NEVER":
+            raise no_table(name, session.location)
+
+    def _write(self, name: TableName, query: Query, fields: list[Field]) -> None:
+        from .sql.statements import store
+
+        catalog = self.work.catalog
+        document = catalog.find_table(name)
+        disposition = self.options.get("writeDisposition") or "WRITE_EMPTY"
+        if document is not None and "view" in document["resource"]:
+            raise invalid(f"{name.text} is a view; results of queries are only written to tables")
+        if disposition == "WRITE_EMPTY" and document is not None and catalog.count(document):
+            raise already_exists("Table", name.text)
+        schema = checked_schema([schema_field(field) for field in fields])
+        fresh = document is None or disposition != "WRITE_APPEND" or document["physical"] is None
+        old = None if document is None else document["physical"]
+        if fresh or document is None:
+            physical: str | None = catalog.engine.write(lambda cursor: store(catalog, cursor, query, fields))
+            resource = {} if document is None else {k: v for k, v in document["resource"].items() if k != "schema"}
+            resource.update(writable({key: self.options.get(key) for key in _LAYOUT}, schema))
+            catalog.keep_table(name, {**resource, "schema": {"fields": schema}}, physical)
+        else:
+            schema, physical = self._append(name, document, query, fields, schema)
+            catalog.keep_table(name, {**document["resource"], "schema": {"fields": schema}}, physical)
+        if old != physical:
+            catalog.engine.drop(old)
+
+    def _append(
+        self,
+        name: TableName,
+        document: dict[str, Any],
+        query: Query,
+        fields: list[Field],
+        schema: list[dict[str, Any]],
+    ) -> tuple[list[dict[str, Any]], str]:
+        from .rows import reshape_table
+        from .sql.statements import store
+
+        catalog = self.work.catalog
+        have = document["resource"]["schema"]["fields"]
+        allowed = self.options.get("schemaUpdateOptions") or []
+        try:
+            united, grown = union_schema(have, schema)
+            if grown and "ALLOW_FIELD_ADDITION" not in allowed:
+                raise SchemaMismatchError("Cannot add fields")
+        except SchemaMismatchError as error:
+            raise invalid(f"Invalid schema update. {error}. Table {name.text}") from None
+        before, after = columns(have), columns(united)
+        by_name = {field.name.lower(): field for field in fields}
+
+        def work(cursor: DuckDBPyConnection) -> str:
+            target: str = document["physical"]
+            if grown:
+                target = reshape_table(catalog, cursor, target, before, after)
+            source = store(catalog, cursor, query, fields)
+            pairs = [(field, by_name[field.name.lower()]) for field in after if field.name.lower() in by_name]
+            names = ", ".join(quoted(field.name) for field, _ in pairs)
+            values = ", ".join(reshaped(quoted(one.name), one.type, field.type) for field, one in pairs)
+            cursor.execute(f'INSERT INTO "{target}" ({names}) SELECT {values} FROM "{source}"')  # noqa: S608
+            cursor.execute(f'DROP TABLE "{source}"')
+            return target
+
+        return united, catalog.engine.write(work)
+
+
+_LAYOUT = ("timePartitioning", "rangePartitioning", "clustering")
+
+
+def _later(milliseconds_on: int) -> str:
+    from ..clock import milliseconds, now
+
+    return str(int(milliseconds(now())) + milliseconds_on)
+
+
+def view_schema(catalog: Catalog, principal: str, project: str, text: str) -> tuple[list[dict[str, Any]], Session]:
+    """The columns of a view's query, which is checked by this.
+
+    Raises:
+        ApiError: the query is wrong, or reads what the caller may not.
+    """
+    from .sql.parser import parse
+    from .sql.queries import Compiler
+    from .sql.statements import check_plan
+
+    session = Session(catalog, principal, project, text)
+    nodes = parse(text)
+    if len(nodes) != 1:
+        raise ApiError(400, "A view has one query", reason="invalidQuery")
+    query = Compiler(session).query(nodes[0])
+    check_plan(catalog, query)
+    from .session import output_fields
+
+    fields = output_fields(query.fields)
+    for index, field in enumerate(fields, 1):
+        if field.anonymous:
+            raise ApiError(
+                400, f"CREATE VIEW columns must be named, but column {index} has no name", reason="invalidQuery"
+            )
+    return [schema_field(field) for field in fields], session
