@@ -1,6 +1,10 @@
 """Waiting: noticed soon, cheap, and ended only by the operation, its deadline, or what can't pass."""
 
+from random import Random
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from operations.connection import Connection
 from operations.errors import ApiError, UnreachableError
@@ -198,3 +202,15 @@ def test_waiting_for_many_tells_apart_those_that_are_gone_late_or_done(
 
 def test_the_pause_grows_with_the_time_waited_from_one_to_thirty_seconds() -> None:
     assert [pause_after(waited) for waited in (0, 10, 20, 100, 600, 1e6)] == [1, 1, 1, 5, 30, 30]
+
+
+@settings(max_examples=40)
+@given(length=st.floats(0, 40_000), seed=st.randoms(use_true_random=False))
+def test_whatever_the_length_and_the_jitter_the_end_is_noticed_in_time(length: float, seed: Random) -> None:
+    time, looks = 0.0, 1
+    while time < length:
+        time += pause_after(time, seed.random())
+        looks += 1
+    assert time - length <= max(1.0, min(0.05 * length, 30.0)) + 1e-6
+    # 20 looks a second apart, then 5 % (less a tenth for jitter) more each time up to 600 s, then every 27 to 30 s.
+    assert looks <= 22 + 80 + max(length - 600, 0) / 27 + 1
