@@ -312,7 +312,7 @@ def _record(header: Elements, elements: Elements, ctx: Context) -> Record:
         row=",".join(row).encode("utf-8", "replace"),
         shape=shape[0],
         columns=shape[1],
-        frames=int(frames) if frames.isdigit() and len(frames) < 9 else 1,
+        frames=int(frames) if frames.isascii() and frames.isdigit() and len(frames) < 9 else 1,
     )
 
 

@@ -48,6 +48,11 @@ def missing(store: StoreName, path: Path) -> Exception:
     return not_found(f"{what} not found in {store}")
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a whole number in ASCII digits, of a reasonable length."""
+    return text.isascii() and text.isdigit() and len(text) < 18
+
+
 def root(call: Call, store: StoreName) -> str:
     """The address of a store's DICOMweb service, as the client reaches it."""
     return f"{call.base_url}/{call.version}/{store}/dicomWeb"

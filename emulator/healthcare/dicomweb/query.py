@@ -17,7 +17,7 @@ from ...errors import invalid
 from ...routing import Routes
 from ..instances import Instances, Path
 from .accept import JSON, XML, Multipart, choose
-from .common import READ, root, store_and_path
+from .common import READ, is_number, root, store_and_path
 from .native_xml import native_xml
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _parsed(call: Call, level: str, number: int, path: Path) -> _Search:
         match name:
             case "limit" | "offset":
                 most = _MOST[level] if name == "limit" else _LARGEST_OFFSET
-                if not value.isdigit() or int(value) > most or (name == "limit" and int(value) < 1):
+                if not is_number(value) or int(value) > most or (name == "limit" and int(value) < 1):
                     raise invalid(f"{name}={value!r}: a whole number of at most {most} is expected")
                 setattr(search, name, int(value))
             case "fuzzymatching":
@@ -157,7 +157,7 @@ def _add_filter(search: _Search, keyword: str, column: str, value: str, *, fuzzy
     if keyword == "StudyDate" and "-" in value:
         low, _, high = value.partition("-")
         for text, operator in ((low, ">="), (high, "<=")):
-            if text and not (text.isdigit() and len(text) == 8):
+            if text and not (is_number(text) and len(text) == 8):
                 raise invalid(f"StudyDate={value!r}: YYYYMMDD or a range YYYYMMDD-YYYYMMDD is expected")
             if text:
                 search.conditions.append(f"{column} {operator} ?")

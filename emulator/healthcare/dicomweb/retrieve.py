@@ -15,7 +15,7 @@ from ...routing import Routes
 from ..instances import Instance, Instances
 from ..names import StoreName
 from .accept import BYTES, DICOM, JSON, XML, Accepted, Multipart, choose
-from .common import READ, found_instances, root, store_and_path
+from .common import READ, found_instances, is_number, root, store_and_path
 from .native_xml import native_xml
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _frame_numbers(call: Call, one: Instance) -> list[int]:
         ApiError: 400 for what is no list of numbers, 404 for frames that the instance does not have.
     """
     text = call.path["framesId"]
-    if not all(part.isdigit() and len(part) < 9 and int(part) > 0 for part in text.split(",")):
+    if not all(is_number(part) and len(part) < 9 and int(part) > 0 for part in text.split(",")):
         raise invalid(f"frames: a list of numbers from 1 is expected, not {text[:100]!r}")
     numbers = [int(part) for part in text.split(",")]
     if max(numbers) > max(1, one.frames):
@@ -196,7 +196,7 @@ def _viewport(call: Call) -> tuple[int, int] | None:
     if not text:
         return None
     parts = text.split(",")
-    if len(parts) != 2 or not all(part.isdigit() and 0 < int(part) <= 10_000 for part in parts):
+    if len(parts) != 2 or not all(is_number(part) and 0 < int(part) <= 10_000 for part in parts):
         raise invalid(f"viewport={text!r}: WIDTH,HEIGHT in pixels is expected")
     return int(parts[0]), int(parts[1])
 
