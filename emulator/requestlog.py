@@ -28,20 +28,25 @@ class RequestLog:
 
     def since(self, sequence: int) -> list[dict[str, Any]]:
         """The calls with a higher sequence number, as the control API shows them."""
-        return [
-            {
-                "sequence": number,
-                "time": rfc3339(time),
-                "method": method,
-                "httpMethod": http_method,
-                "path": path,
-                "status": status,
-                "principal": principal,
-            }
-            for number, time, method, http_method, path, status, principal in list(self._calls)
-            if number > sequence
-        ]
+        return [_shown(call) for call in list(self._calls) if call[0] > sequence]
+
+    def latest(self, count: int) -> list[dict[str, Any]]:
+        """The latest calls, newest first, as the control API shows them."""
+        return [_shown(call) for call in itertools.islice(reversed(self._calls), count)]
 
     def clear(self) -> None:
         """Forget all calls; numbering goes on."""
         self._calls.clear()
+
+
+def _shown(call: tuple[int, datetime, str, str, str, int, str]) -> dict[str, Any]:
+    number, time, method, http_method, path, status, principal = call
+    return {
+        "sequence": number,
+        "time": rfc3339(time),
+        "method": method,
+        "httpMethod": http_method,
+        "path": path,
+        "status": status,
+        "principal": principal,
+    }

@@ -12,9 +12,8 @@ from .storage import routes as storage
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from .app import Exchange
+    from .app import Application, Exchange
     from .routing import Routes
-    from .runtime import Emulator
 
 
 def all_routes() -> list[Routes]:
@@ -22,6 +21,8 @@ def all_routes() -> list[Routes]:
     return [*healthcare(), *bigquery(), *storage(), *cloud()]
 
 
-async def page_for(emulator: Emulator, exchange: Exchange) -> Response | None:  # noqa: ARG001 - console to come
+async def page_for(application: Application, exchange: Exchange) -> Response | None:
     """The answer of the console; None if the address is not one of its pages."""
-    return None
+    from .console import respond
+
+    return await respond(application, exchange)

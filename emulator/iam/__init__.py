@@ -114,6 +114,10 @@ class Iam:
         # An empty list is left out, as JSON answers of Google's APIs leave out every field with its default.
         return {key: value for key, value in policy.items() if key != "since" and value != []}
 
+    def resources(self) -> list[str]:
+        """The policy keys of all resources that have a policy, sorted."""
+        return sorted(self._policies)
+
     def set(self, resource: str, policy: dict[str, Any]) -> dict[str, Any]:
         """Replace the policy of a resource.
 

@@ -92,6 +92,9 @@ def media(call: Call, stored: Document) -> Response:
         "x-goog-stored-content-length": str(size),
         "x-goog-storage-class": fields.get("storageClass", "STANDARD"),
         "x-goog-hash": hashes,
+        # An object may be a web page: it must not run as part of the console, which has the same address.
+        "content-security-policy": "sandbox",
+        "x-content-type-options": "nosniff",
     }
     for key, header in (("contentDisposition", "content-disposition"), ("contentLanguage", "content-language")):
         if key in fields:

@@ -29,7 +29,6 @@ def call(emulator: LocalEmulator, http_method: str, path: str, body: Any = None)
 
 UNKNOWN = [
     ("GET", "/v1/projects/hospital-imaging/nonsense", 404, "NOT_FOUND"),
-    ("GET", "/", 404, "NOT_FOUND"),
     ("PUT", "/v1/projects/hospital-imaging/locations/eu/datasets", 404, "NOT_FOUND"),
     ("GET", "/v1/projects/hospital-imaging/locations/eu/datasets/d/fhirStores", 501, "UNIMPLEMENTED"),
     ("GET", "/v1/projects/hospital-imaging/locations/eu/datasets/d/hl7V2Stores/s", 501, "UNIMPLEMENTED"),
