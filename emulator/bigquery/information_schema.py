@@ -188,15 +188,15 @@ def _of_table(view: str, name: tuple[str, str, str], resource: dict[str, Any]) -
                 yield (*name, column.name, position, nullable, str(column.type), *flags, cluster, "NULL", "NULL", None)
         case "COLUMN_FIELD_PATHS":
             for field, column in zip(fields, columns(fields), strict=True):
-                for path, kind, description in _paths(field, column.name, column.type):
-                    yield (*name, column.name, path, str(kind), description, "NULL", None)
+                for path, shown, description in _paths(field, column.name, column.type):
+                    yield (*name, column.name, path, str(shown), description, "NULL", None)
         case "TABLE_OPTIONS":
-            for key, option, kind in (
+            for key, option, type_name in (
                 ("description", "description", "STRING"),
                 ("friendlyName", "friendly_name", "STRING"),
             ):
                 if key in resource:
-                    yield (*name, option, kind, json.dumps(resource[key]))
+                    yield (*name, option, type_name, json.dumps(resource[key]))
 
 
 def _paths(field: dict[str, Any], path: str, kind: Type) -> Iterator[tuple[str, Type, str | None]]:

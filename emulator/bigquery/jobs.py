@@ -25,11 +25,10 @@ from .queries import run_query
 from .tabledata import number, read_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
     from pathlib import Path
 
-    from starlette.datastructures import QueryParams
     from starlette.responses import Response
 
     from ..call import Call
@@ -375,14 +374,11 @@ def list_(call: Call) -> dict[str, Any]:
         for index, key in enumerate(jobs.jobs.keys_under(f"{project}/")):
             job = jobs.jobs[key]
             created = int(job["statistics"]["creationTime"])
-            if (
-                (everybody or job["principal"] == call.principal)
-                and created >= first
-                and (last is None or created <= last)
-            ):
-                if not states or job["status"]["state"] in states:
-                    # Sorted by time, backwards.
-                    found[f"{10**15 - created:016d} {index:06d}"] = job
+            own = everybody or job["principal"] == call.principal
+            in_time = created >= first and (last is None or created <= last)
+            if own and in_time and (not states or job["status"]["state"] in states):
+                # Sorted by time, backwards.
+                found[f"{10**15 - created:016d} {index:06d}"] = job
     keys, token = page(sorted(found), call.page_size("maxResults", 50, 1000), call.query.get("pageToken"))
     answer: dict[str, Any] = {"kind": "bigquery#jobList", "etag": "list"}
     answer["jobs"] = [shown(call, found[key], full=False) for key in keys]
@@ -497,7 +493,7 @@ _ONLY_IN_QUERY = (
 )
 
 
-def _results(jobs: Jobs, job: dict[str, Any], query: QueryParams | dict[str, str]) -> dict[str, Any]:
+def _results(jobs: Jobs, job: dict[str, Any], query: Mapping[str, str]) -> dict[str, Any]:
     answer: dict[str, Any] = {"jobReference": job["jobReference"], "jobComplete": job["status"]["state"] == "DONE"}
     if not answer["jobComplete"]:
         return answer

@@ -87,7 +87,8 @@ def _fetch(work: Work, uris: list[str], folder: Path) -> list[Path]:
             raise ApiError(
                 403,
                 f"Access Denied: File {uri}: Access Denied. {who} does not have storage.objects.get access to the "
-                "Google Cloud Storage object. Permission 'storage.objects.get' denied on resource (or it may not exist).",
+                "Google Cloud Storage object. Permission 'storage.objects.get' denied on resource "
+                "(or it may not exist).",
                 reason="accessDenied",
             )
         if "*" in pattern:
@@ -193,7 +194,8 @@ def _convert(
                 except BadRowError as error:
                     bad += 1
                     kind = "CSV" if form == "CSV" else "JSON"
-                    message = f"Error while reading data, error message: {kind} parsing error in row starting at {place}: {error}"
+                    lead = f"Error while reading data, error message: {kind} parsing error in row starting at"
+                    message = f"{lead} {place}: {error}"
                     if bad > most:
                         raise invalid(message) from None
                     work.warnings.append({"reason": "invalid", "message": message})

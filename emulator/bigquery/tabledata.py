@@ -20,7 +20,7 @@ from .rows import BadRowError, RowReader, append_rows
 from .types import Field, Type, columns, member, quoted
 
 if TYPE_CHECKING:
-    from starlette.datastructures import QueryParams
+    from collections.abc import Mapping
 
     from ..call import Call
 
@@ -49,7 +49,7 @@ def list_(call: Call) -> dict[str, Any]:
 
 
 def read_page(
-    catalog: Catalog, document: dict[str, Any], query: QueryParams, selected: str | None = None
+    catalog: Catalog, document: dict[str, Any], query: Mapping[str, str], selected: str | None = None
 ) -> dict[str, Any]:
     """``totalRows``, ``rows`` and ``pageToken`` for the page that the query parameters ask for.
 
@@ -107,7 +107,7 @@ def fetched(expression: str, kind: Type) -> str:
     return f"CASE WHEN {expression} IS NOT NULL THEN {shown} END"
 
 
-def timestamp_format(query: QueryParams) -> TimestampFormat:
+def timestamp_format(query: Mapping[str, str]) -> TimestampFormat:
     """How the request wants TIMESTAMP values."""
     form = query.get("formatOptions.timestampOutputFormat")
     if form in ("INT64", "FLOAT64", "ISO8601_STRING"):

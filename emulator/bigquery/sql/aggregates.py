@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from ..types import BOOL, FLOAT64, INT64, NUMERIC, STRING, Field, Type, array, duckdb_type, struct
+from ..types import BOOL, FLOAT64, INT64, STRING, Field, Type, array, duckdb_type, struct
 from .functions import Handler, no_signature
 from .values import Expr, coerced
 
@@ -37,6 +37,7 @@ class _Arguments:
     distinct: bool = False
     nulls: str = ""
     order: Any = None
+    order_sql: str = ""
     limit: int | None = None
     having: Any = None
 
@@ -75,13 +76,12 @@ def aggregate(c: Compiler, name: str, nodes: list[Any], node: Any, *, nulls: str
     given = _read(c, nodes, node)
     given.nulls = given.nulls or nulls
     with c.aggregating():
-        order = ""
         if given.order is not None:
             parts = [c.ordered(item, c.compile(item.this)) for item in given.order.expressions]
-            order = " ORDER BY " + ", ".join(parts)
+            given.order_sql = " ORDER BY " + ", ".join(parts)
         if given.having is not None and name != "ANY_VALUE":
             raise c.unsupported(f"HAVING MAX or MIN in {name}", node)
-        return _MAKERS[name](c, name, given, order, node)
+        return _MAKERS[name](c, name, given, node)
 
 
 def _call(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
@@ -102,7 +102,7 @@ def _distinct(given: _Arguments) -> str:
     return "DISTINCT " if given.distinct else ""
 
 
-def _count(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _count(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     if len(given.nodes) == 1 and isinstance(given.nodes[0], exp.Star):
         return Aggregate("count(*)", INT64)
     value = _one(c, name, given, node)
@@ -113,14 +113,14 @@ def _count(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> 
     return Aggregate(f"count({_distinct(given)}{value.sql})", INT64)
 
 
-def _countif(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _countif(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if coerced(value, BOOL) is None:
         raise no_signature(c, name, [value], node)
     return Aggregate(f"count(CASE WHEN {value.sql} THEN 1 END)", INT64)
 
 
-def _numeric(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _numeric(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     kind = value.type.kind
     if kind not in ("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "NULL"):
@@ -134,7 +134,7 @@ def _numeric(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -
     return Aggregate(f"avg({_distinct(given)}{value.sql})", result, lambda sql: f"CAST({sql} AS {into})")
 
 
-def _statistic(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _statistic(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     made = coerced(value, FLOAT64)
     if made is None:
@@ -143,21 +143,21 @@ def _statistic(c: Compiler, name: str, given: _Arguments, order: str, node: Any)
     return Aggregate(f"{function}({_distinct(given)}{made.sql})", FLOAT64)
 
 
-def _pair(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _pair(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     if len(given.nodes) != 2:
         raise c.error(f"No matching signature for aggregate function {name}", node)
     a, b = (c.compiled(one, FLOAT64, name) for one in given.nodes)
     return Aggregate(f"{name.lower()}({a.sql}, {b.sql})", FLOAT64)
 
 
-def _extreme(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _extreme(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if value.type.kind in ("ARRAY", "STRUCT", "JSON"):
         raise c.error(f"{name} is not defined for arguments of type {value.type.kind}", node)
     return Aggregate(f"{name.lower()}({value.sql})", value.type)
 
 
-def _any_value(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _any_value(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if given.having is not None:
         key = c.compile(given.having.expression)
@@ -166,7 +166,7 @@ def _any_value(c: Compiler, name: str, given: _Arguments, order: str, node: Any)
     return Aggregate(f"any_value({value.sql})", value.type)
 
 
-def _by(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _by(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     if len(given.nodes) != 2:
         raise c.error(f"No matching signature for aggregate function {name}", node)
     value, key = (c.compile(one) for one in given.nodes)
@@ -174,27 +174,30 @@ def _by(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Agg
     return Aggregate(f"{function}({value.sql}, {key.sql})", value.type)
 
 
-def _array_agg(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _array_agg(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if value.type.kind == "ARRAY":
         raise c.error("The argument to ARRAY_AGG must not be an array type but was " + str(value.type), node)
     wanted = f"{value.sql} IS NOT NULL" if given.nulls == "IGNORE NULLS" else ""
     limit = given.limit
-    call = f"list({_distinct(given)}{value.sql}{order})"
+    call = f"list({_distinct(given)}{value.sql}{given.order_sql})"
     return Aggregate(call, array(value.type), lambda sql: sql if limit is None else f"({sql})[1:{limit}]", wanted)
 
 
-def _array_concat_agg(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _array_concat_agg(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if value.type.kind != "ARRAY":
         raise no_signature(c, name, [value], node)
     limit = "" if given.limit is None else f"[1:{given.limit}]"
     return Aggregate(
-        f"list({value.sql}{order})", value.type, lambda sql: f"flatten(({sql}){limit})", f"{value.sql} IS NOT NULL"
+        f"list({value.sql}{given.order_sql})",
+        value.type,
+        lambda sql: f"flatten(({sql}){limit})",
+        f"{value.sql} IS NOT NULL",
     )
 
 
-def _string_agg(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _string_agg(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     if not 1 <= len(given.nodes) <= 2:
         raise c.error(f"No matching signature for aggregate function {name}", node)
     value = c.compile(given.nodes[0])
@@ -203,33 +206,33 @@ def _string_agg(c: Compiler, name: str, given: _Arguments, order: str, node: Any
         raise no_signature(c, name, [value], node)
     limit = "" if given.limit is None else f"[1:{given.limit}]"
     return Aggregate(
-        f"list({_distinct(given)}{value.sql}{order})",
+        f"list({_distinct(given)}{value.sql}{given.order_sql})",
         STRING,
         lambda sql: f"array_to_string(({sql}){limit}, {separator})",
         f"{value.sql} IS NOT NULL",
     )
 
 
-def _logical(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _logical(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if coerced(value, BOOL) is None:
         raise no_signature(c, name, [value], node)
     return Aggregate(f"{'bool_and' if name == 'LOGICAL_AND' else 'bool_or'}({value.sql})", BOOL)
 
 
-def _bits(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _bits(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if coerced(value, INT64) is None:
         raise no_signature(c, name, [value], node)
     return Aggregate(f"{name.lower()}({_distinct(given)}{value.sql})", INT64)
 
 
-def _approx_count(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _approx_count(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     # The exact number is a good approximation.
     return Aggregate(f"count(DISTINCT {_one(c, name, given, node).sql})", INT64)
 
 
-def _approx_quantiles(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _approx_quantiles(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     if len(given.nodes) != 2:
         raise c.error(f"No matching signature for aggregate function {name}", node)
     value, number = (c.compile(one) for one in given.nodes)
@@ -240,7 +243,7 @@ def _approx_quantiles(c: Compiler, name: str, given: _Arguments, order: str, nod
     return Aggregate(f"quantile_disc({_distinct(given)}{value.sql}, [{points}])", array(value.type), filter=wanted)
 
 
-def _approx_top(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _approx_top(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     summed = name == "APPROX_TOP_SUM"
     if len(given.nodes) != (3 if summed else 2):
         raise c.error(f"No matching signature for aggregate function {name}", node)
@@ -263,14 +266,14 @@ def _approx_top(c: Compiler, name: str, given: _Arguments, order: str, node: Any
     )
 
 
-def _grouping(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _grouping(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     return Aggregate(f"grouping({_one(c, name, given, node).sql})", INT64, lambda sql: f"CAST({sql} AS BIGINT)")
 
 
 # --- functions that need OVER ---
 
 
-def _ranking(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _ranking(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     if name == "NTILE":
         number = _one(c, name, given, node)
         return Aggregate(f"ntile({c.needed(number, INT64, node).sql})", INT64)
@@ -279,7 +282,7 @@ def _ranking(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -
     return Aggregate(f"{name.lower()}()", FLOAT64 if name in ("PERCENT_RANK", "CUME_DIST") else INT64)
 
 
-def _navigation(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _navigation(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     most = {"LAG": 3, "LEAD": 3, "NTH_VALUE": 2}.get(name, 1)
     if not 1 <= len(given.nodes) <= most:
         raise c.error(f"No matching signature for analytic function {name}", node)
@@ -293,7 +296,7 @@ def _navigation(c: Compiler, name: str, given: _Arguments, order: str, node: Any
     return Aggregate(f"{name.lower()}({', '.join(parts)}{nulls})", value.type)
 
 
-def _percentile(c: Compiler, name: str, given: _Arguments, order: str, node: Any) -> Aggregate:
+def _percentile(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     if len(given.nodes) != 2:
         raise c.error(f"No matching signature for analytic function {name}", node)
     value, at = c.compile(given.nodes[0]), c.compile(given.nodes[1])
@@ -333,10 +336,9 @@ def window(c: Any, node: exp.Window) -> Expr:
 def _windowed(c: Any, name: str, inner: Any, node: Any, nulls: str) -> Aggregate:
     given = _read(c, inner.expressions, node)
     given.nulls = given.nulls or nulls
-    order = ""
     if given.order is not None:
         raise c.error(f"Analytic function {name} does not support ORDER BY in arguments", node)
-    return _MAKERS[name](c, name, given, order, node)
+    return _MAKERS[name](c, name, given, node)
 
 
 def _over(c: Any, node: Any, depth: int = 0) -> str:
@@ -395,7 +397,7 @@ _WINDOW_ONLY = frozenset(
     ]
 )
 
-_Maker = Callable[["Compiler", str, _Arguments, str, Any], Aggregate]
+_Maker = Callable[["Compiler", str, _Arguments, Any], Aggregate]
 
 _MAKERS: dict[str, _Maker] = {
     "COUNT": _count,
@@ -426,5 +428,3 @@ _MAKERS: dict[str, _Maker] = {
 }
 
 HANDLERS: dict[str, Handler] = dict.fromkeys(_MAKERS, _call)
-
-__all__ = ["HANDLERS", "NUMERIC", "aggregate", "window"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from ..types import DATE, DATETIME, INT64, INTERVAL, STRING, TIME, TIMESTAMP, Type, array, text
+from ..types import DATE, DATETIME, INT64, INTERVAL, SCALARS, STRING, TIME, TIMESTAMP, Type, array, text
 from . import values
 from .errors import SqlError
 from .functions import Handler, no_signature
@@ -83,7 +83,7 @@ def interval(c: Any, node: exp.Interval) -> Expr:
     if unit is None or isinstance(unit, exp.IntervalSpan):
         raise c.unsupported("an INTERVAL over several parts", node)
     part = part_of(c, unit)
-    return Expr(_interval_sql(c, part, _count(c, node)), INTERVAL)
+    return Expr(_interval_sql(part, _count(c, node)), INTERVAL)
 
 
 def _count(c: Any, node: exp.Interval) -> Expr:
@@ -94,7 +94,7 @@ def _count(c: Any, node: exp.Interval) -> Expr:
     return made
 
 
-def _interval_sql(c: Any, part: str, count: Expr) -> str:
+def _interval_sql(part: str, count: Expr) -> str:
     number = count.sql
     match part:
         case "MICROSECOND" | "MILLISECOND" | "SECOND" | "MINUTE" | "HOUR":
@@ -160,7 +160,7 @@ def _add(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     )
     if part not in allowed or part.startswith("ISO"):
         raise c.error(f"{name} does not support the {part} date part when the argument is {kind} type", node)
-    step = _interval_sql(c, part, _count(c, nodes[1]))
+    step = _interval_sql(part, _count(c, nodes[1]))
     operator = "+" if name.endswith("_ADD") else "-"
     if kind == TIME:
         return Expr(f"CAST((DATE '2000-01-01' + {value.sql}) {operator} {step} AS TIME)", TIME)
@@ -269,7 +269,7 @@ def extract(c: Any, node: exp.Extract) -> Expr:
         sql = f"(DATE '2000-01-01' + {sql})"
     if part in ("DATE", "TIME", "DATETIME") and kind.kind in ("DATETIME", "TIMESTAMP"):
         into = {"DATE": "DATE", "TIME": "TIME", "DATETIME": "TIMESTAMP"}[part]
-        return Expr(f"CAST({sql} AS {into})", values.SCALARS[part])
+        return Expr(f"CAST({sql} AS {into})", SCALARS[part])
     clock = part in _CLOCK_PARTS
     if (clock and kind == DATE) or (not clock and kind == TIME):
         raise c.error(f"EXTRACT from {kind} does not support the {part} date part", node)
@@ -304,7 +304,7 @@ def _extracted(sql: str, part: str) -> str | None:
 
 
 def _current(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
-    kind = values.SCALARS[name.removeprefix("CURRENT_")]
+    kind = SCALARS[name.removeprefix("CURRENT_")]
     if len(nodes) > 1 or (nodes and kind == TIMESTAMP):
         raise c.error(f"No matching signature for function {name}", node)
     local = _zoned(c, "CAST(now() AS TIMESTAMP)", nodes[0] if nodes else None)
@@ -373,7 +373,7 @@ def _generate(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) == 3:
         if not isinstance(nodes[2], exp.Interval):
             raise c.error(f"No matching signature for function {name}: the third argument is INTERVAL n PART", node)
-        step = _interval_sql(c, part_of(c, nodes[2].args["unit"]), _count(c, nodes[2]))
+        step = _interval_sql(part_of(c, nodes[2].args["unit"]), _count(c, nodes[2]))
     made = f"generate_series(CAST({start} AS TIMESTAMP), CAST({end} AS TIMESTAMP), {step})"
     if kind == DATE:
         made = f"list_transform({made}, lambda x: CAST(x AS DATE))"
@@ -471,7 +471,7 @@ def _format(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
         raise c.error(f"No matching signature for function {name} with {len(nodes)} arguments", node)
     shown = _format_of(c, name, nodes[0])
     value = c.compile(nodes[1])
-    own = values.SCALARS[name.removeprefix("FORMAT_")]
+    own = SCALARS[name.removeprefix("FORMAT_")]
     made = coerced(value, own) if not (own == DATE and value.type.kind in ("DATETIME", "TIMESTAMP")) else value
     if made is None or (len(nodes) == 3 and own != TIMESTAMP):
         raise no_signature(c, name, [values.string(shown), value], node)
@@ -486,7 +486,7 @@ def _format(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
 def _parse(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     if not 2 <= len(nodes) <= 3:
         raise c.error(f"No matching signature for function {name} with {len(nodes)} arguments", node)
-    kind = values.SCALARS[name.removeprefix("PARSE_")]
+    kind = SCALARS[name.removeprefix("PARSE_")]
     shown = _format_of(c, name, nodes[0])
     made, at = "", 0
     for found in _ELEMENT.finditer(shown):

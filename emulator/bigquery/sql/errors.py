@@ -29,15 +29,14 @@ class UnsupportedError(ApiError):
         super().__init__(501, f"The emulator does not translate {what}{place}", reason="notImplemented")
 
 
+_UNGROUPED = "SELECT list expression references column {} which is neither grouped nor aggregated"
+
 #: What DuckDB says while a query runs → what BigQuery says. The first group is put in for ``{}``.
 _RUNTIME: tuple[tuple[str, str], ...] = (
     (r"More than one row returned by a subquery", "Scalar subquery produced more than one element"),
     (r"Overflow in (?:addition|subtraction|multiplication|negation|abs)[^(]*\((.*)\)", "int64 overflow: {}"),
-    (r'column "([^"]+)" must appear in the GROUP BY', "references column {} which is neither grouped nor aggregated"),
-    (
-        r'Column "?([^"\s]+)"? must appear in the GROUP BY',
-        "references column {} which is neither grouped nor aggregated",
-    ),
+    (r'column "([^"]+)" must appear in the GROUP BY', _UNGROUPED),
+    (r'Column "?([^"\s]+)"? must appear in the GROUP BY', _UNGROUPED),
     (r"Type (?:HUGEINT|INT128) with value (\S+) can't be cast", "int64 overflow: {}"),
     (r"Could not parse string \"(.*)\" according to format", 'Failed to parse input string "{}"'),
     (

@@ -1,5 +1,7 @@
 """The compiler of expressions."""
 
+# ruff: noqa: S608 - what is put together here was compiled: names are quoted, values escaped
+
 from __future__ import annotations
 
 import contextlib
@@ -9,7 +11,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlglot import exp
 
-from ..types import BOOL, BYTES, FLOAT64, INT64, JSON, STRING, Field, Type, array, member, struct, text
+from ..types import (
+    BOOL,
+    BYTES,
+    FLOAT64,
+    INT64,
+    JSON,
+    STRING,
+    Field,
+    Type,
+    array,
+    duckdb_type,
+    member,
+    struct,
+    text,
+)
 from . import values
 from .errors import SqlError, UnsupportedError, position
 from .values import Expr, coerced, supertype
@@ -101,11 +117,11 @@ class ExpressionCompiler:
         self._numbers += 1
         return f"{prefix}{self._numbers}"
 
-    def error(self, message: str, node: exp.Expression | None = None) -> SqlError:
+    def error(self, message: str, node: Any = None) -> SqlError:
         """An error at the place of a node."""
         return SqlError(message, None if node is None else position(node, self.environment.sql))
 
-    def unsupported(self, what: str, node: exp.Expression | None = None) -> UnsupportedError:
+    def unsupported(self, what: str, node: Any = None) -> UnsupportedError:
         """A refusal at the place of a node."""
         return UnsupportedError(what, None if node is None else position(node, self.environment.sql))
 
@@ -149,7 +165,7 @@ class ExpressionCompiler:
             raise self.error(f"{what} should return type {kind}, but returns {value.type}", node)
         return made
 
-    def query(self, node: exp.Expression) -> Query:
+    def query(self, node: Any) -> Query:
         """A query inside an expression."""
         raise NotImplementedError
 
@@ -162,7 +178,7 @@ class ExpressionCompiler:
         return self.resolve(parts, node)
 
     def _dot(self, node: exp.Dot) -> Expr:
-        names: list[exp.Expression] = []
+        names: list[Any] = []
         root: Any = node
         while isinstance(root, exp.Dot):
             names.insert(0, root.expression)
@@ -179,7 +195,7 @@ class ExpressionCompiler:
             value = self.field(value, name.name, name)
         return value
 
-    def resolve(self, parts: list[str], node: exp.Expression) -> Expr:
+    def resolve(self, parts: list[str], node: Any) -> Expr:
         """What a path (``a.b.c``) stands for."""
         scope: Scope | None = self.scope
         while scope is not None:
@@ -210,7 +226,7 @@ class ExpressionCompiler:
                 return f"; Did you mean {word}?"
         return ""
 
-    def _in_scope(self, scope: Scope, parts: list[str], node: exp.Expression) -> tuple[Expr, list[str]] | None:
+    def _in_scope(self, scope: Scope, parts: list[str], node: Any) -> tuple[Expr, list[str]] | None:
         first = parts[0].lower()
         if scope.aliases and first in scope.aliases and not self.in_aggregate:
             return scope.aliases[first], parts[1:]
@@ -219,9 +235,9 @@ class ExpressionCompiler:
             return Expr(column.sql, column.type), parts[1:]
         for source in scope.sources:
             if source.alias is not None and source.alias.lower() == first and len(parts) > 1 and source.value is None:
-                column = self._column_of(source, parts[1])
-                if column is not None:
-                    return Expr(column.sql, column.type), parts[2:]
+                own = self._column_of(source, parts[1])
+                if own is not None:
+                    return Expr(own.sql, own.type), parts[2:]
         matches = [
             column
             for source in scope.sources
@@ -255,7 +271,7 @@ class ExpressionCompiler:
         """A whole row of a source, as a STRUCT."""
         return values.struct_of([(column.name, False, Expr(column.sql, column.type)) for column in source.columns])
 
-    def field(self, value: Expr, name: str, node: exp.Expression) -> Expr:
+    def field(self, value: Expr, name: str, node: Any) -> Expr:
         """A field of a STRUCT, or a member of a JSON object."""
         kind = value.type
         if kind.kind == "JSON":
@@ -350,14 +366,14 @@ class ExpressionCompiler:
         made = values.array_of([self.needed(item, element, node) for item in compiled], element)
         return replace(made, parts=tuple(compiled))
 
-    def needed(self, value: Expr, kind: Type, node: exp.Expression) -> Expr:
+    def needed(self, value: Expr, kind: Type, node: Any) -> Expr:
         """The value as a type that it is known to convert to."""
         made = coerced(value, kind)
         if made is None:
             raise self.error(f"{value.type} does not convert to {kind}", node)
         return made
 
-    def _array_of_query(self, node: exp.Expression) -> Expr:
+    def _array_of_query(self, node: Any) -> Expr:
         made = self.query(node)
         if len(made.fields) != 1:
             raise self.error(
@@ -414,7 +430,7 @@ class ExpressionCompiler:
     def _mul(self, node: exp.Mul) -> Expr:
         return self._arithmetic(node, "*")
 
-    def _arithmetic(self, node: exp.Binary, operator: str) -> Expr:
+    def _arithmetic(self, node: Any, operator: str) -> Expr:
         left, right = self.compile(node.this), self.compile(node.expression)
         from .dates import date_arithmetic
 
@@ -424,13 +440,13 @@ class ExpressionCompiler:
         kind = self._number(left, right, operator, node)
         a, b = self.needed(left, kind, node).sql, self.needed(right, kind, node).sql
         if kind.kind in ("NUMERIC", "BIGNUMERIC"):
-            return values.Expr(f"CAST(({a} {operator} {b}) AS {values.duckdb_type(kind)})", kind)
+            return values.Expr(f"CAST(({a} {operator} {b}) AS {duckdb_type(kind)})", kind)
         return self._guarded(f"({a} {operator} {b})", kind)
 
     def _guarded(self, sql: str, kind: Type) -> Expr:
         return Expr(f"TRY({sql})" if self.safe else sql, kind)
 
-    def _number(self, left: Expr, right: Expr, operator: str, node: exp.Expression) -> Type:
+    def _number(self, left: Expr, right: Expr, operator: str, node: Any) -> Type:
         kind = supertype([left, right])
         if kind is None or kind.kind not in ("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC"):
             raise self.error(
@@ -450,7 +466,7 @@ class ExpressionCompiler:
         """``a / b``; ``zero`` is what division by zero gives, an error if None."""
         guard = self.fail("division by zero: ", f"CAST({a} AS VARCHAR) || ' / ' || CAST({b} AS VARCHAR)")
         if kind != FLOAT64:
-            into = values.duckdb_type(kind)
+            into = duckdb_type(kind)
             return Expr(
                 f"CASE WHEN {b} = 0 THEN CAST({zero or guard} AS {into}) ELSE CAST({a} / {b} AS {into}) END", kind
             )
@@ -460,7 +476,7 @@ class ExpressionCompiler:
         left, right = self.compile(node.this), self.compile(node.expression)
         return self.concatenated([left, right], node, "||")
 
-    def concatenated(self, items: list[Expr], node: exp.Expression, name: str) -> Expr:
+    def concatenated(self, items: list[Expr], node: Any, name: str) -> Expr:
         """``||`` and CONCAT: NULL if any part is."""
         kinds = {item.type.kind for item in items} - {"NULL"}
         if "ARRAY" in kinds:
@@ -481,7 +497,7 @@ class ExpressionCompiler:
             parts.append(shown)
         return Expr("(" + " || ".join(parts) + ")", STRING)
 
-    def _bitwise(self, node: exp.Binary, template: str) -> Expr:
+    def _bitwise(self, node: Any, template: str) -> Expr:
         left = self.compiled(node.this, INT64, "Operand of a bitwise operator")
         right = self.compiled(node.expression, INT64, "Operand of a bitwise operator")
         return Expr(template.format(left.sql, right.sql), INT64)
@@ -496,8 +512,10 @@ class ExpressionCompiler:
         return self._bitwise(node, "xor({0}, {1})")
 
     def _bitwiseleftshift(self, node: exp.BitwiseLeftShift) -> Expr:
-        shifted = "CAST(CAST((CAST({0} AS HUGEINT) * power(2::DOUBLE, {1})::HUGEINT) % 18446744073709551616 AS HUGEINT) AS BIGINT)"
-        return self._bitwise(node, "CASE WHEN {1} > 62 THEN 0 ELSE " + shifted + " END")
+        # Bits beyond the 64th are lost; the result is the two's complement of what is left.
+        bits = "((CAST({0} AS HUGEINT) & 18446744073709551615) << CAST({1} AS INTEGER) & 18446744073709551615)"
+        signed = f"CASE WHEN {bits} > 9223372036854775807 THEN {bits} - 18446744073709551616 ELSE {bits} END"
+        return self._bitwise(node, f"CASE WHEN {{1}} > 62 THEN 0 ELSE CAST({signed} AS BIGINT) END")
 
     def _bitwiserightshift(self, node: exp.BitwiseRightShift) -> Expr:
         return self._bitwise(
@@ -516,9 +534,9 @@ class ExpressionCompiler:
     def _or(self, node: exp.Or) -> Expr:
         return self._logical(node, "OR")
 
-    def _logical(self, node: exp.Binary, word: str) -> Expr:
+    def _logical(self, node: Any, word: str) -> Expr:
         # Long chains nest to the left: flattened, they don't exhaust the stack.
-        operands: list[exp.Expression] = []
+        operands: list[Any] = []
         left: Any = node
         while isinstance(left, type(node)):
             operands.insert(0, left.expression)
@@ -554,12 +572,12 @@ class ExpressionCompiler:
     def _nullsafeneq(self, node: exp.NullSafeNEQ) -> Expr:
         return self._compare(node, "IS DISTINCT FROM")
 
-    def _compare(self, node: exp.Binary, operator: str) -> Expr:
+    def _compare(self, node: Any, operator: str) -> Expr:
         left, right = self.compile(node.this), self.compile(node.expression)
         a, b = self.comparable(left, right, operator, node)
         return Expr(f"({a.sql} {operator} {b.sql})", BOOL)
 
-    def comparable(self, left: Expr, right: Expr, operator: str, node: exp.Expression) -> tuple[Expr, Expr]:
+    def comparable(self, left: Expr, right: Expr, operator: str, node: Any) -> tuple[Expr, Expr]:
         """Two values as one type that can be compared with the operator."""
         for value, other in ((left, right), (right, left)):
             # A literal of the wrong form is said as such, not as a missing signature.
@@ -590,7 +608,7 @@ class ExpressionCompiler:
             return Expr(f"(({truth} = {word}) IS{negate} TRUE)", BOOL)
         raise self.unsupported("this IS expression", node)
 
-    def needed_bool(self, value: Expr, node: exp.Expression) -> str:
+    def needed_bool(self, value: Expr, node: Any) -> str:
         """A BOOL, or an error."""
         made = coerced(value, BOOL)
         if made is None:
@@ -647,7 +665,7 @@ class ExpressionCompiler:
         listed = ", ".join(self.needed(item, kind, node).sql for item in items)
         return Expr(f"({self.needed(value, kind, node).sql} {word} ({listed}))", BOOL)
 
-    def _in_array(self, value: Expr, items: Expr, negate: str, node: exp.Expression) -> Expr:
+    def _in_array(self, value: Expr, items: Expr, negate: str, node: Any) -> Expr:
         if items.type.kind == "NULL":
             return Expr(f"({negate}false)", BOOL)
         if items.type.kind != "ARRAY":
@@ -662,7 +680,7 @@ class ExpressionCompiler:
                 items = widened
         elif probe is None and element.kind in ("INT64", "NUMERIC") and value.type.kind in ("FLOAT64", "NUMERIC"):
             probe = value
-            items = Expr(f"CAST({items.sql} AS {values.duckdb_type(array(value.type))})", array(value.type))
+            items = Expr(f"CAST({items.sql} AS {duckdb_type(array(value.type))})", array(value.type))
         if probe is None:
             raise self.error(
                 f"No matching signature for operator IN UNNEST for argument types {value.type} and {items.type}", node
@@ -691,7 +709,7 @@ class ExpressionCompiler:
         body = " ".join(f"WHEN {condition} THEN {part}" for condition, part in zip(conditions, parts[:-1], strict=True))
         return Expr(f"CASE {body} ELSE {parts[-1]} END", kind)
 
-    def common(self, items: list[Expr], what: str, node: exp.Expression) -> Type:
+    def common(self, items: list[Expr], what: str, node: Any) -> Type:
         """The type that all values convert to."""
         kind = supertype(items)
         if kind is None:
@@ -714,7 +732,7 @@ class ExpressionCompiler:
     def _subquery(self, node: exp.Subquery) -> Expr:
         return self.scalar_subquery(node.this)
 
-    def scalar_subquery(self, node: exp.Expression) -> Expr:
+    def scalar_subquery(self, node: Any) -> Expr:
         """A query in brackets as a value."""
         made = self.query(node)
         if len(made.fields) != 1:
@@ -753,12 +771,12 @@ class ExpressionCompiler:
             return Expr(taken if sure else f"CASE WHEN {position_sql} >= 1 THEN {taken} END", element)
         problem = self.fail("Array index ", f"CAST({at.sql} AS VARCHAR) || ' is out of bounds'")
         return Expr(
-            f"CASE WHEN {position_sql} < 1 OR {position_sql} > coalesce(len({value.sql}), 0) AND {value.sql} IS NOT NULL "
+            f"CASE WHEN {value.sql} IS NOT NULL AND ({position_sql} < 1 OR {position_sql} > len({value.sql})) "
             f"THEN {problem} ELSE {taken} END",
             element,
         )
 
-    def _json_element(self, value: Expr, index: Expr, node: exp.Expression) -> Expr:
+    def _json_element(self, value: Expr, index: Expr, node: Any) -> Expr:
         if index.type == STRING and index.constant:
             return self.field(value, index.literal, node)
         if index.type == INT64 and index.constant:
@@ -803,7 +821,7 @@ class ExpressionCompiler:
                 raise SqlError(f"Invalid {target.kind} literal: '{shown}'") from None
         return None
 
-    def _cast_checked(self, value: Expr, target: Type, node: exp.Expression, *, safe: bool) -> Expr:
+    def _cast_checked(self, value: Expr, target: Type, node: Any, *, safe: bool) -> Expr:
         try:
             return values.cast(value, target, safe=safe)
         except SqlError as error:

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..types import BYTES, INT64, NUMERIC, STRING, Type, array
-from . import values
+from ..types import SCALARS
 from .values import Expr, coerced
 
 if TYPE_CHECKING:
@@ -57,7 +56,6 @@ FLOOR            NUMERIC                 NUMERIC    CAST(floor({0}) AS DECIMAL(3
 FROM_BASE64      STRING                  BYTES      from_base64({0})
 FROM_HEX         STRING                  BYTES      unhex({0})
 GENERATE_UUID    -                       STRING     CAST(uuid() AS VARCHAR)
-INITCAP          STRING                  STRING     array_to_string(list_transform(regexp_extract_all({0}, '[^\s\[\](){{}}/|<>!?@"^#$&~_,.:;*%+\-]+|[\s\[\](){{}}/|<>!?@"^#$&~_,.:;*%+\-]+'), lambda w: upper(w[1]) || lower(w[2:])), '')
 IS_INF           FLOAT64                 BOOL       isinf({0})
 IS_NAN           FLOAT64                 BOOL       isnan({0})
 LEFT             STRING,INT64            STRING     left({0}, {1})
@@ -146,7 +144,7 @@ def handlers() -> dict[str, Handler]:
     return {**special.HANDLERS, **dates.HANDLERS, **aggregates.HANDLERS}
 
 
-def call(compiler: Compiler, name: str, arguments: list[Any], node: exp.Expression) -> Expr:
+def call(compiler: Any, name: str, arguments: list[Any], node: exp.Expression) -> Expr:
     """Compile a call of a function.
 
     Raises:
@@ -174,7 +172,7 @@ def simple(compiler: Compiler, name: str, arguments: list[Expr], node: exp.Expre
                 continue
             fitted = []
             for kind, argument in zip(kinds, arguments, strict=True):
-                wanted = values.SCALARS[kind]
+                wanted = SCALARS[kind]
                 made = argument if exact and argument.type == wanted else None
                 if not exact:
                     made = coerced(argument, wanted)
@@ -183,7 +181,7 @@ def simple(compiler: Compiler, name: str, arguments: list[Expr], node: exp.Expre
                 fitted.append(made.sql)
             else:
                 sql = template.format(*fitted)
-                return Expr(f"TRY({sql})" if compiler.safe and fitted else sql, values.SCALARS[result])
+                return Expr(f"TRY({sql})" if compiler.safe and fitted else sql, SCALARS[result])
     raise no_signature(compiler, name, arguments, node)
 
 
@@ -192,11 +190,6 @@ def no_signature(compiler: Compiler, name: str, arguments: list[Expr], node: exp
     shown = ", ".join(str(argument.type) for argument in arguments)
     what = f"argument type{'s' if len(arguments) > 1 else ''}: {shown}" if arguments else "no arguments"
     return compiler.error(f"No matching signature for function {name} for {what}", node)
-
-
-def result_array(element: Type) -> Type:
-    """ARRAY of the element."""
-    return array(element)
 
 
 #: Functions of BigQuery that are not served at all: their names are told from misspelt ones.
@@ -268,5 +261,3 @@ _KNOWN = frozenset(
         "FROM_BASE32",
     ]
 )
-
-__all__ = ["BYTES", "INT64", "NUMERIC", "STRING", "Handler", "call", "handlers", "no_signature", "simple", "table"]

@@ -32,7 +32,7 @@ class GoogleSql(BigQuery):
     """BigQuery's dialect, with all functions left anonymous."""
 
     Parser = _Parser
-    parser_class = _Parser
+    parser_class = _Parser  # type: ignore[assignment]
 
 
 def parse(sql: str) -> list[exp.Expression]:

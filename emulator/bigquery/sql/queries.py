@@ -1,5 +1,7 @@
 """The compiler of queries: SELECT, FROM, WITH and set operations."""
 
+# ruff: noqa: S608 - what is put together here was compiled: names are quoted, values escaped
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
@@ -7,7 +9,7 @@ from typing import Any, Protocol
 
 from sqlglot import exp
 
-from ..types import BOOL, INT64, Field, Type, array, quoted
+from ..types import BOOL, INT64, Field, Type, array, quoted, text
 from . import values
 from .expressions import Column, Environment, ExpressionCompiler, Scope, Source
 from .values import Expr, coerced, supertype
@@ -37,7 +39,7 @@ class Relation:
 class Tables(Environment, Protocol):
     """An environment that has tables as well."""
 
-    def relation(self, compiler: Compiler, parts: list[str], node: exp.Expression) -> Relation:
+    def relation(self, compiler: Compiler, parts: list[str], node: Any) -> Relation:
         """The table or view with this name, which the caller may read."""
 
 
@@ -54,7 +56,7 @@ class Compiler(ExpressionCompiler):
         super().__init__(environment)
         self.ctes: dict[str, tuple[str, list[Field]]] = {}
 
-    def query(self, node: exp.Expression) -> Query:
+    def query(self, node: Any) -> Query:
         """Compile a query; names of the scope around it may be used."""
         before = dict(self.ctes)
         in_aggregate, self.in_aggregate = self.in_aggregate, False
@@ -110,7 +112,7 @@ class Compiler(ExpressionCompiler):
         return word + ", ".join(parts) + " "
 
     @staticmethod
-    def _refers(node: exp.Expression, name: str) -> bool:
+    def _refers(node: Any, name: str) -> bool:
         return any(table.name.lower() == name.lower() and not table.db for table in node.find_all(exp.Table))
 
     def _recursive(self, cte: Any, name: str, internal: str) -> str:
@@ -181,7 +183,7 @@ class Compiler(ExpressionCompiler):
     def _probe(kind: Type) -> Expr:
         return values.null() if kind.kind == "NULL" else Expr("x", kind)
 
-    def _as_types(self, query: Query, types: list[Type], node: exp.Expression) -> str:
+    def _as_types(self, query: Query, types: list[Type], node: Any) -> str:
         if [one.type for one in query.fields] == types:
             return query.sql
         alias = self.fresh("s")
@@ -333,7 +335,7 @@ class _Select:
                     return
         self._struct_star(self.compiler.resolve(parts, item), item.this, item)
 
-    def _struct_star(self, value: Expr, star: Any, node: exp.Expression) -> None:
+    def _struct_star(self, value: Expr, star: Any, node: Any) -> None:
         if value.type.kind != "STRUCT":
             raise self.compiler.error(f"Dot-star is not supported for type {value.type}", node)
         columns = [
@@ -440,7 +442,7 @@ class _Select:
                 raise self.compiler.error(f"Column name {key.name} is ambiguous", key)
         return found[0] if found else None
 
-    def _distinct_key(self, value: Expr, key: exp.Expression) -> Expr:
+    def _distinct_key(self, value: Expr, key: Any) -> Expr:
         for index, (item, _) in enumerate(self.items):
             if item.sql == value.sql:
                 return Expr(f"c{index}", value.type)
@@ -481,7 +483,7 @@ class _From:
         self._check_aliases(node)
         return f" FROM {sql}"
 
-    def _check_aliases(self, node: exp.Expression) -> None:
+    def _check_aliases(self, node: Any) -> None:
         seen: set[str] = set()
         for source in self.scope.sources:
             if source.alias is None:
@@ -553,7 +555,7 @@ class _From:
             # SELECT AS STRUCT: the rows are the values themselves.
             value = Expr(columns[0].sql, fields[0].type)
             inner = [
-                Column(one.name, one.type, f"struct_extract({value.sql}, {values.text(one.name)})")
+                Column(one.name, one.type, f"struct_extract({value.sql}, {text(one.name)})")
                 for one in fields[0].type.fields
             ]
             return Source(alias, inner, value)
@@ -593,7 +595,7 @@ class _From:
         value = compiler.compile(node.expressions[0])
         return self._elements(value, node, name or None, offset_name)
 
-    def _elements(self, value: Expr, node: exp.Expression, alias: str | None, offset: str | None) -> tuple[str, Source]:
+    def _elements(self, value: Expr, node: Any, alias: str | None, offset: str | None) -> tuple[str, Source]:
         compiler = self.compiler
         if value.type.kind == "NULL":
             value = values.null(array(INT64))
@@ -606,7 +608,7 @@ class _From:
         item = Expr(f"{name}.v", element)
         if element.kind == "STRUCT":
             columns = [
-                Column(one.name, one.type, f"struct_extract({item.sql}, {values.text(one.name)})")
+                Column(one.name, one.type, f"struct_extract({item.sql}, {text(one.name)})")
                 for one in element.fields
                 if not one.anonymous
             ]
@@ -658,7 +660,7 @@ class _From:
         listed = columns.rstrip(")")
         return f"(SELECT {listed} FROM {body} AS {name}({listed}) WHERE {condition}) AS {name}({listed})"
 
-    def _using(self, using: Any, before: list[Source], added: list[Source], side: str, join: exp.Expression) -> str:
+    def _using(self, using: Any, before: list[Source], added: list[Source], side: str, join: Any) -> str:
         compiler = self.compiler
         parts = []
         for item in using:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from ..types import BOOL, FLOAT64, INT64, JSON, NUMERIC, STRING, Type, array, duckdb_type, member, text
+from ..types import BOOL, FLOAT64, INT64, JSON, NUMERIC, SCALARS, STRING, Type, array, duckdb_type, member, text
 from . import values
 from .functions import Handler, no_signature
 from .values import Expr, supertype
@@ -208,9 +208,22 @@ def _regexp_instr(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     group = _groups(c, pattern, name, node)
     found = f"regexp_extract({value.sql}, {pattern.sql}, {group})"
     return Expr(
-        f"CASE WHEN regexp_matches({value.sql}, {pattern.sql}) THEN strpos({value.sql}, {found}) WHEN {value.sql} IS NOT NULL THEN 0 END",
+        f"CASE WHEN regexp_matches({value.sql}, {pattern.sql}) THEN strpos({value.sql}, {found}) "
+        f"WHEN {value.sql} IS NOT NULL THEN 0 END",
         INT64,
     )
+
+
+#: Characters that end a word for INITCAP, unless the call names others.
+_WORD_ENDS = r'\s\[\](){}/|<>!?@"^#$&~_,.:;*%+\-'
+
+
+def _initcap(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    if len(nodes) != 1:
+        raise c.unsupported("INITCAP with delimiters", node)
+    (value,) = _typed(c, name, nodes, node, [STRING])
+    words = f"regexp_extract_all({value.sql}, {text(f'[^{_WORD_ENDS}]+|[{_WORD_ENDS}]+')})"
+    return Expr(f"array_to_string(list_transform({words}, lambda w: upper(w[1]) || lower(w[2:])), '')", STRING)
 
 
 def _code_points(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
@@ -257,7 +270,7 @@ def _array_concat(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
 def _array_to_string(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     given = _arguments(c, name, nodes, node, 2, 3)
     sql, element = _array_argument(c, name, given[0], node)
-    if element.kind not in ("STRING",):
+    if element.kind != "STRING":
         raise no_signature(c, name, given, node)
     separator = c.needed(given[1], STRING, node).sql
     if len(given) == 3:
@@ -286,7 +299,8 @@ def _array_slice(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     from_ = f"CASE WHEN {start} < 0 THEN greatest(len({sql}) + {start}, 0) ELSE {start} END"
     to = f"CASE WHEN {end} < 0 THEN len({sql}) + {end} ELSE {end} END"
     return Expr(
-        f"CASE WHEN ({to}) < ({from_}) THEN CAST([] AS {duckdb_type(array(element))}) ELSE {sql}[({from_}) + 1:({to}) + 1] END",
+        f"CASE WHEN ({to}) < ({from_}) THEN CAST([] AS {duckdb_type(array(element))}) "
+        f"ELSE {sql}[({from_}) + 1:({to}) + 1] END",
         array(element),
     )
 
@@ -373,7 +387,8 @@ def _json_value(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     _, source, path = _json_source(c, name, nodes, node)
     found = f"json_extract({source}, {path})"
     return Expr(
-        f"CASE WHEN json_type({found}) NOT IN ('OBJECT', 'ARRAY', 'NULL') THEN json_extract_string({source}, {path}) END",
+        f"CASE WHEN json_type({found}) NOT IN ('OBJECT', 'ARRAY', 'NULL') "
+        f"THEN json_extract_string({source}, {path}) END",
         STRING,
     )
 
@@ -406,7 +421,8 @@ def _parse_json(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     (value,) = _typed(c, name, nodes, node, [STRING])
     problem = c.fail("Invalid input to PARSE_JSON: ", value.sql)
     return Expr(
-        f"CASE WHEN {value.sql} IS NULL THEN NULL WHEN json_valid({value.sql}) THEN json({value.sql}) ELSE {problem} END",
+        f"CASE WHEN {value.sql} IS NULL THEN NULL WHEN json_valid({value.sql}) THEN json({value.sql}) "
+        f"ELSE {problem} END",
         JSON,
     )
 
@@ -416,7 +432,8 @@ def _json_type(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     kind = f"json_type({value.sql})"
     return Expr(
         f"CASE {kind} WHEN 'OBJECT' THEN 'object' WHEN 'ARRAY' THEN 'array' WHEN 'VARCHAR' THEN 'string' "
-        f"WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null' ELSE CASE WHEN {value.sql} IS NOT NULL THEN 'number' END END",
+        "WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null' "
+        f"ELSE CASE WHEN {value.sql} IS NOT NULL THEN 'number' END END",
         STRING,
     )
 
@@ -530,8 +547,9 @@ def _from_json(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     problem = c.fail(f"The provided JSON input is not a{'n integer' if name == 'INT64' else ' ' + name.lower()}")
     taken = f"CAST(json_extract_string({value.sql}, '$') AS {into})"
     return Expr(
-        f"CASE WHEN {value.sql} IS NULL THEN NULL WHEN json_type({value.sql}) IN {kinds} THEN {taken} ELSE {problem} END",
-        values.SCALARS[name],
+        f"CASE WHEN {value.sql} IS NULL THEN NULL WHEN json_type({value.sql}) IN {kinds} THEN {taken} "
+        f"ELSE {problem} END",
+        SCALARS[name],
     )
 
 
@@ -585,7 +603,8 @@ def _formatted(c: Compiler, found: re.Match[str], value: Expr, node: Any) -> str
         raise c.error(f"Invalid type for argument in FORMAT; Expected another type for %{kind}, got {value.type}", node)
     if width is None:
         return body
-    return f"CASE WHEN length({body}) >= {width} THEN {body} ELSE {'rpad' if '-' in flags else 'lpad'}({body}, {width}, ' ') END"
+    pad = "rpad" if "-" in flags else "lpad"
+    return f"CASE WHEN length({body}) >= {width} THEN {body} ELSE {pad}({body}, {width}, ' ') END"
 
 
 def _printed(c: Compiler, value: Expr, node: Any, *, literal: bool) -> str:
@@ -637,6 +656,7 @@ HANDLERS: dict[str, Handler] = {
     "RPAD": _pad,
     "SPLIT": _split,
     "INSTR": _instr,
+    "INITCAP": _initcap,
     "REGEXP_EXTRACT": _regexp_extract,
     "REGEXP_SUBSTR": _regexp_extract,
     "REGEXP_EXTRACT_ALL": _regexp_extract,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,13 @@ from ..session import Session, output_fields
 from ..tables import change_schema, create, writable
 from ..types import (
     BOOL,
+    INT64,
+    TIMESTAMP,
     Field,
     Type,
     absent,
     checked_schema,
     columns,
-    duckdb_type,
     lifted,
     member,
     quoted,
@@ -142,7 +144,7 @@ class Statements:
         """
         if isinstance(node, exp.Query):
             return self._query(node)
-        maker = {
+        makers: dict[type, Callable[[Any], Plan]] = {
             exp.Insert: self._insert,
             exp.Update: self._update,
             exp.Delete: self._delete,
@@ -153,19 +155,19 @@ class Statements:
             exp.Alter: self._alter,
             exp.Declare: self._declare,
             exp.Set: self._set,
-        }.get(type(node))
+        }
+        maker = makers.get(type(node))
         if maker is None:
             name = node.this if isinstance(node, exp.Command) and isinstance(node.this, str) else type(node).__name__
             compiler = Compiler(self.session)
             if isinstance(node, (exp.Column, exp.Alias, exp.Identifier)):
                 raise compiler.error(f'Syntax error: Unexpected "{node.sql("bigquery")[:60]}"', node)
             raise compiler.unsupported(f"{str(name).upper()} statements", node)
-        made: Plan = maker(node)
-        return made
+        return maker(node)
 
     # --- SELECT ---
 
-    def _query(self, node: exp.Expression) -> Plan:
+    def _query(self, node: Any) -> Plan:
         query = Compiler(self.session).query(node)
         fields = output_fields(query.fields)
         if query.value and len(fields) == 1 and fields[0].type.kind == "STRUCT":
@@ -310,12 +312,14 @@ class Statements:
             made = values.cast(item, one.type)
         if made is None:
             raise compiler.error(
-                f"Value has type {item.type} which cannot be inserted into column {one.name}, which has type {one.type}",
+                f"Value has type {item.type} which cannot be inserted into column {one.name}, "
+                f"which has type {one.type}",
                 node,
             )
         return lifted(made.sql, one.type)
 
-    def _scope_of(self, compiler: Compiler, node: exp.Table, schema: list[dict[str, Any]], alias: str) -> Source:
+    @staticmethod
+    def _scope_of(node: exp.Table, schema: list[dict[str, Any]], alias: str) -> Source:
         shown = node.alias or node.name
         return Source(shown, [Column(one.name, one.type, f"{alias}.{quoted(one.name)}") for one in columns(schema)])
 
@@ -373,7 +377,7 @@ class Statements:
         name, _, schema = self._target(node.this, "bigquery.tables.updateData")
         self.catalog.require_table(self.session.principal, "bigquery.tables.getData", name)
         alias = compiler.fresh("r")
-        scope = Scope(sources=[self._scope_of(compiler, node.this, schema, alias)])
+        scope = Scope(sources=[self._scope_of(node.this, schema, alias)])
         with compiler.within(scope):
             other = ""
             if node.args.get("from_") is not None:
@@ -403,7 +407,7 @@ class Statements:
         name, _, schema = self._target(table, "bigquery.tables.updateData")
         self.catalog.require_table(self.session.principal, "bigquery.tables.getData", name)
         alias = compiler.fresh("r")
-        with compiler.within(Scope(sources=[self._scope_of(compiler, table, schema, alias)])):
+        with compiler.within(Scope(sources=[self._scope_of(table, schema, alias)])):
             where = self._where(compiler, node, "DELETE")
 
         def work(cursor: DuckDBPyConnection, physical: str) -> dict[str, int]:
@@ -425,22 +429,21 @@ class Statements:
         name, _, schema = self._target(target, "bigquery.tables.updateData")
         self.catalog.require_table(self.session.principal, "bigquery.tables.getData", name)
         alias = compiler.fresh("r")
-        own = self._scope_of(compiler, target, schema, alias)
+        own = self._scope_of(target, schema, alias)
         source_scope = Scope()
         with compiler.within(source_scope):
             using = _From(compiler, source_scope)._item(node.args["using"])  # noqa: SLF001 - one FROM item
         both = Scope(sources=[own, *source_scope.sources])
         with compiler.within(both):
             on = compiler.compiled(node.args["on"], BOOL, "MERGE ON clause").sql
-        whens = []
-        for when in node.args["whens"].expressions:
-            whens.append(self._when(compiler, when, name, schema, alias, own, source_scope, both))
+        branches = node.args["whens"].expressions
+        whens = [self._when(compiler, when, name, schema, alias, own, source_scope, both) for when in branches]
+        changes_rows = any(
+            when.args.get("matched") and not isinstance(when.args["then"], exp.Insert) for when in branches
+        )
 
         def work(cursor: DuckDBPyConnection, physical: str) -> dict[str, int]:
-            if any(
-                not isinstance(when.args["then"], exp.Insert) and when.args.get("matched")
-                for when in node.args["whens"].expressions
-            ):
+            if changes_rows:
                 sql = (
                     f'SELECT count(*) FROM (SELECT {alias}.rowid FROM "{physical}" AS {alias} JOIN {using} ON {on} '
                     "GROUP BY 1 HAVING count(*) > 1)"
@@ -565,7 +568,7 @@ class Statements:
         from ..parameters import literal
 
         if value is None:
-            return values.null(kind or values.INT64)
+            return values.null(kind or INT64)
         wanted = kind or value.type
         made = coerced(value, wanted)
         if made is None:
@@ -611,7 +614,8 @@ class Statements:
             fields = output_fields(query.fields)
             if declared and len(declared) != len(fields):
                 raise compiler.error(
-                    "The number of columns in the column definition list does not match the number of columns produced by the query",
+                    "The number of columns in the column definition list does not match the number of columns produced "
+                    "by the query",
                     node,
                 )
             if any(one.anonymous for one in fields) and not declared:
@@ -904,7 +908,7 @@ class Statements:
         if isinstance(action, exp.AlterColumn):
             return self._alter_column(compiler, name, document, action)
         if isinstance(action, exp.AlterRename):
-            return self._rename(compiler, name, document, action.this.name)
+            return self._rename(name, document, action.this.name)
         raise compiler.unsupported(f"ALTER TABLE with {type(action).__name__}", action)
 
     def _switched(
@@ -956,13 +960,14 @@ class Statements:
         have = columns([column])[0].type
         if wanted.kind not in values.WIDER.get(have.kind, ()) and wanted != have:
             raise compiler.error(
-                f"ALTER TABLE ALTER COLUMN SET DATA TYPE requires that the existing column type ({have}) is assignable to the new type ({wanted})",
+                f"ALTER TABLE ALTER COLUMN SET DATA TYPE requires that the existing column type ({have}) is assignable "
+                f"to the new type ({wanted})",
                 action,
             )
         changed = {**changed, "type": schema_field(Field("x", wanted))["type"]}
         return self._reshaped(name, document, [changed if one is column else one for one in fields])
 
-    def _rename(self, compiler: Compiler, name: TableName, document: dict[str, Any], new: str) -> dict[str, Any]:
+    def _rename(self, name: TableName, document: dict[str, Any], new: str) -> dict[str, Any]:
         target = TableName(name.project, name.dataset, check_table_id(new))
         if self.catalog.find_table(target) is not None:
             raise already_exists("Table", target.text)
@@ -1041,7 +1046,7 @@ def _partitioning(compiler: Compiler, node: Any) -> dict[str, Any]:
             return {"timePartitioning": {"type": node.expressions[1].name.upper(), "field": first.name}}
         if name == "RANGE_BUCKET" and isinstance(first, exp.Column):
             bounds = [one.name for one in node.expressions[1].expressions]
-            start, end, step = (bounds + ["0", "0", "1"])[:3]
+            start, end, step = [*bounds, "0", "0", "1"][:3]
             return {"rangePartitioning": {"field": first.name, "range": {"start": start, "end": end, "interval": step}}}
     raise compiler.unsupported("this PARTITION BY", node)
 
@@ -1069,16 +1074,13 @@ def _option(compiler: Compiler, name: str, node: Any) -> dict[str, Any]:
         return {key: {pair[0].name: pair[1].name for pair in pairs}}
     value = compiler.compile(node)
     if key == "expirationTime":
-        made = coerced(value, values.TIMESTAMP)
+        made = coerced(value, TIMESTAMP)
         if made is None or made.literal is None:
             raise compiler.unsupported("an expiration_timestamp that is not a literal", node)
-        epoch = values.dt.datetime(1970, 1, 1)
+        epoch = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - UTC by definition
         return {key: str(int((made.literal - epoch).total_seconds() * 1000))}
     if key == "defaultTableExpirationMs":
         return {key: str(int(float(value.literal) * 86_400_000))}
     if not value.constant:
         raise compiler.unsupported(f"the option {name} with anything but a literal", node)
     return {key: value.literal}
-
-
-__all__ = ["Outcome", "Plan", "Statements", "duckdb_type", "select_sql", "store"]

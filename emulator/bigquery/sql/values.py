@@ -418,7 +418,8 @@ def fraction(sql: str) -> str:
     """The fraction of a second, with its point, in 0, 3 or 6 digits."""
     micros = f"(datepart('microsecond', {sql}) % 1000000)"
     return (
-        f"CASE WHEN {micros} = 0 THEN '' WHEN {micros} % 1000 = 0 THEN '.' || lpad(CAST({micros} // 1000 AS VARCHAR), 3, '0') "
+        f"CASE WHEN {micros} = 0 THEN '' "
+        f"WHEN {micros} % 1000 = 0 THEN '.' || lpad(CAST({micros} // 1000 AS VARCHAR), 3, '0') "
         f"ELSE '.' || lpad(CAST({micros} AS VARCHAR), 6, '0') END"
     )
 
