@@ -147,6 +147,8 @@ def _selected(connection: Connection, query: str, project: str, location: str | 
 
 def _small_content(connection: Connection, job: QueryJob, name: str, clock: Clock) -> bytes:
     lines = sorted({str(row[0] or "") for row in read_rows(connection, job, clock)})
+    if not lines:
+        raise OperationsError(f'the filter query of "{name}" selects nothing, so there is nothing to export')
     return filter_from_lines(lines, f'result of the filter query of "{name}"')
 
 
@@ -200,14 +202,15 @@ def _compose(connection: Connection, bucket: str, names: list[str], target: str,
 def _large_digest(connection: Connection, job: QueryJob, query: str, clock: Clock) -> str:
     digest = run_query(
         connection,
-        "SELECT CAST(BIT_XOR(FARM_FINGERPRINT(line)) AS STRING), CAST(COUNT(*) AS STRING) "  # noqa: S608
-        f"FROM ({_distinct_lines(job, query)})",
+        # In two steps, because one value may not grow with the number of lines.
+        "SELECT TO_HEX(MD5(STRING_AGG(part, '' ORDER BY first))) FROM ("  # noqa: S608
+        "SELECT SUBSTR(digest, 1, 3) AS first, TO_HEX(MD5(STRING_AGG(digest, '' ORDER BY digest))) AS part "
+        f"FROM (SELECT TO_HEX(MD5(line)) AS digest FROM ({_distinct_lines(job, query)})) GROUP BY first)",
         job.project,
         job.location,
         clock,
     )
-    row = next(read_rows(connection, digest, clock))
-    return hashlib.sha256(f"{row[0]}:{row[1]}".encode()).hexdigest()
+    return str(next(read_rows(connection, digest, clock))[0])
 
 
 def _distinct_lines(job: QueryJob, query: str) -> str:

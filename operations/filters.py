@@ -94,7 +94,7 @@ def filter_from_lines(lines: Iterable[str], source: str = "filter") -> bytes:
     problems = []
     kept: dict[str, None] = {}
     for number, line in enumerate(lines, start=1):
-        problem = line_problem(line.encode(), number)
+        problem = line_problem(line.encode(), 0)
         if problem:
             problems.append((number, problem))
             if len(problems) >= MAX_PROBLEMS_SHOWN:
@@ -107,8 +107,13 @@ def filter_from_lines(lines: Iterable[str], source: str = "filter") -> bytes:
     return "".join(f"{line}\n" for line in kept).encode()
 
 
-def line_problem(line: bytes, number: int = 1) -> str | None:
-    """Say what is wrong with one line (without its line end), or None when it is a resource path."""
+def line_problem(line: bytes, number: int = 0) -> str | None:
+    """Say what is wrong with one line, or None when it is a resource path.
+
+    Args:
+        line: without its line end.
+        number: its number in a file, where the first may be a CSV header; 0 for lines that come from elsewhere.
+    """
     if _LINE.fullmatch(line):
         return None
     text = line.decode("utf-8", "replace")
