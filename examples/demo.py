@@ -46,10 +46,15 @@ INBOX_LOCATION = "EU"
 RESEARCH_PROJECT = "research-analytics"
 TABLE = "research-analytics.dicom.instances"
 
-console = Console(highlight=False)
+#: Where nobody watches (a pipeline's log) lines may be longer than the 80 characters that are assumed there.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+
+#: Of a long answer so many rows are shown, of a long UID so many characters.
+ROWS_SHOWN = 10
+UID_SHOWN = 22
 
 #: Outputs are shown as tables afterwards; a local backend has no page to link to.
-QUIETLY = ("--yes", "--skip-preview", "--suppress-outputs", "--suppress-permalink")
+QUIETLY = ("--yes", "--skip-preview", "--suppress-outputs", "--suppress-permalink=true")
 
 
 class DemoError(Exception):
@@ -95,15 +100,7 @@ def demo(*, keep: bool) -> None:
             look_around()
         else:
             step("5", "pulumi destroy")
-            pulumi(
-                "destroy",
-                "--yes",
-                "--skip-preview",
-                "--suppress-outputs",
-                "--suppress-permalink",
-                "--suppress-progress",
-            )
-            remove_stack()
+            destroy()
     console.print(f"\nDone in {time.monotonic() - started:.0f} s.", end=" ")
     console.print("" if keep else "Everything was taken down again; `make demo KEEP=1` leaves it up to look around.")
 
@@ -115,14 +112,7 @@ def down() -> None:
         console.print("no emulator of an earlier `make demo KEEP=1` is running")
     else:
         if stack_exists():
-            pulumi(
-                "destroy",
-                "--yes",
-                "--skip-preview",
-                "--suppress-outputs",
-                "--suppress-permalink",
-                "--suppress-progress",
-            )
+            destroy()
         os.kill(process_id, signal.SIGTERM)
         console.print(f"emulator (process {process_id}) ended")
     pid_file().unlink(missing_ok=True)
@@ -256,22 +246,23 @@ def pulumi(*arguments: str, quiet: bool = False) -> str:
     Raises:
         DemoError: it failed.
     """
-    command = ["pulumi", *arguments, "--non-interactive"]
+    command = ["pulumi", *arguments]
     if arguments[0] != "stack":
         command += ["--stack", STACK]
-    process = subprocess.Popen(  # noqa: S603 - the engine's own CLI
-        command, cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE if quiet else None
-    )
+    if quiet or not sys.stdout.isatty():
+        command.append("--non-interactive")
+    pipe = subprocess.PIPE if quiet else None
+    process = subprocess.Popen(command, cwd=ROOT, env=environment(), text=True, stdout=pipe, stderr=pipe)  # noqa: S603
     try:
-        output, _ = process.communicate()
+        output, errors = process.communicate()
     except KeyboardInterrupt:
         # Ctrl-C reached pulumi too: it cancels what it is doing and saves its state. Wait for that.
         process.wait()
         raise
     if process.returncode != 0:
-        raise DemoError(
-            f"`pulumi {' '.join(arguments)}` failed with exit status {process.returncode}; its output is above"
-        )
+        if quiet:
+            console.print(output, errors, markup=False)
+        raise DemoError(f"`pulumi {arguments[0]}` failed with exit status {process.returncode}; its output is above")
     return output or ""
 
 
@@ -291,6 +282,14 @@ def fresh_stack() -> None:
 def remove_stack() -> None:
     """Forget the stack but not its configuration."""
     pulumi("stack", "rm", STACK, "--yes", "--force", "--preserve-config", quiet=True)
+
+
+def destroy() -> None:
+    """Delete what the stack declared, images and tables with it, and forget the stack."""
+    said = pulumi("destroy", *QUIETLY, quiet=True)
+    deleted = [line.strip(" -") for line in said.splitlines() if line.strip().startswith("- ") and "deleted" in line]
+    console.print(f"{deleted[-1] if deleted else 'nothing to delete'}")
+    remove_stack()
 
 
 def stack_outputs() -> dict[str, Any]:
@@ -361,9 +360,18 @@ def answer_questions() -> None:
         table = Table(title=f"{question.title}  (queries/{question.query}.sql)", title_justify="left")
         for column in rows.schema:
             table.add_column(column.name, justify="right" if column.field_type == "INTEGER" else "left")
-        for row in rows:
-            table.add_row(*("" if value is None else str(value) for value in row.values()))
+        answers = [[_shown(name, value) for name, value in row.items()] for row in rows]
+        for answer in answers[:ROWS_SHOWN]:
+            table.add_row(*answer)
         console.print(table)
+        if len(answers) > ROWS_SHOWN:
+            console.print(f"and {len(answers) - ROWS_SHOWN} more")
+
+
+def _shown(column: str, value: Any) -> str:
+    """A value for a table; of a long UID the end, which tells it from its neighbours."""
+    text = "" if value is None else str(value)
+    return f"…{text[-UID_SHOWN:]}" if column.endswith("UID") and len(text) > UID_SHOWN + 1 else text
 
 
 def look_around() -> None:
