@@ -15,12 +15,12 @@ help:  ## list the targets
 $(STAMP): requirements.txt requirements-dev.txt requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@echo "Installing the Python packages into $(VENV) (about a minute the first time) ..."
+	@echo "Installing the Python packages into $(VENV) (about a minute the first time) ..." >&2
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --requirement requirements-dev.txt
 	@touch $@
 
 setup: $(STAMP)  ## virtual environment and Pulumi engine
-	@$(PY) -m engine ensure
+	@$(PY) -m engine ensure >&2
 
 demo: setup  ## the whole job on the emulator; KEEP=1 leaves emulator and stack up
 	@KEEP=$(KEEP) $(PY) -m examples.demo

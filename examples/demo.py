@@ -39,6 +39,7 @@ STACK = "dev"
 
 #: Where the demo's images are put before the stack exists; Pulumi.dev.yaml imports from this bucket.
 PROJECT = "hospital-imaging"
+DATASET = "projects/hospital-imaging/locations/europe-west4/datasets/radiology"
 INBOX = "hospital-dicom-inbox"
 INBOX_LOCATION = "EU"
 
@@ -382,9 +383,10 @@ The emulator and the stack are still up. To look around:
 
   {URL}/                        stores, operations, tables and a query box in the browser
   eval "$(make -s env)"                         pulumi, gcloud and the Google clients on the emulator, in this shell
-  pulumi stack output --show-secrets --json     what the stack knows of every run
-  pulumi up                                     nothing to do; change Pulumi.{STACK}.yaml and run it again
-  python -m operations list                     the operations of the dataset
+  pulumi stack output --stack {STACK}              what the stack knows of every run
+  pulumi up --stack {STACK}                        nothing to do; change Pulumi.{STACK}.yaml and run it again
+  .venv/bin/python -m operations list {DATASET}
+                                                the operations of the dataset
   make down                                     end it all""",
         markup=False,
     )
