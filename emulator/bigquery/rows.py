@@ -35,7 +35,7 @@ from .types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -55,6 +55,7 @@ def put_rows(
     *,
     may_grow: bool = True,
     resource: dict[str, Any] | None = None,
+    complete: Collection[str] = (),
 ) -> int:
     """Load files of JSON lines into a table; afterwards all rows are there, or none.
 
@@ -66,6 +67,8 @@ def put_rows(
         disposition: ``WRITE_EMPTY``, ``WRITE_TRUNCATE`` or ``WRITE_APPEND``.
         may_grow: whether columns may be added to a table that is appended to.
         resource: more fields for a table that is made.
+        complete: REPEATED columns in whose elements no array is ever absent: they need not be looked through for
+            those, which takes half of the time for long arrays of records.
 
     Returns:
         Number of rows loaded.
@@ -83,7 +86,7 @@ def put_rows(
         if disposition == "WRITE_EMPTY" and rows_before:
             raise already_exists("Table", name.text)
         for longest in LINE_LENGTHS:
-            source = _Source(files, longest)
+            source = _Source(files, longest, frozenset(complete))
             with contextlib.suppress(_LongLineError):
                 if document is None or disposition == "WRITE_TRUNCATE":
                     return _replace(catalog, name, schema, source, {**(resource or {}), **_kept(document)})
@@ -98,6 +101,7 @@ class _LongLineError(Exception):
 class _Source(NamedTuple):
     files: Sequence[Path]
     longest: int
+    complete: frozenset[str] = frozenset()
 
 
 def _kept(document: dict[str, Any] | None) -> dict[str, Any]:
@@ -201,7 +205,12 @@ def _insert(
     read = [field for field in fields if used is None or field.name in used]
     rest = [field for field in fields if field not in read and field.type.kind == "ARRAY"]
     shapes = ", ".join(f"{text(field.name)}: {text(duckdb_type(_read_as(field.type)))}" for field in read)
-    values = [lifted(_decoded(quoted(field.name), field.type), field.type) for field in read] + ["[]" for _ in rest]
+    values = [
+        f"coalesce({quoted(field.name)}, [])"
+        if field.name in source.complete
+        else lifted(_decoded(quoted(field.name), field.type), field.type)
+        for field in read
+    ] + ["[]" for _ in rest]
     names = ", ".join(quoted(field.name) for field in [*read, *rest])
     paths = ", ".join(text(str(file)) for file in files)
     sql = (

@@ -11,7 +11,7 @@ from .rows import append_rows as append
 from .rows import put_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from ..runtime import Emulator
@@ -55,6 +55,7 @@ def load_rows(
     schema: list[dict[str, Any]],
     ndjson_files: Sequence[Path],
     disposition: str,
+    complete: Collection[str] = (),
 ) -> int:
     """Load files of JSON lines into a table; afterwards all rows are there, or none.
 
@@ -67,6 +68,7 @@ def load_rows(
         ndjson_files: each line an object ``{column: value}``, nested for RECORD, a list for REPEATED; an absent column
             is NULL or an empty array. DATE, TIME and TIMESTAMP are text, BYTES base64.
         disposition: ``WRITE_EMPTY``, ``WRITE_TRUNCATE`` or ``WRITE_APPEND``. Appending adds columns that are missing.
+        complete: REPEATED columns in whose elements no array is ever absent; see :func:`.rows.put_rows`.
 
     Returns:
         Number of rows loaded.
@@ -77,7 +79,8 @@ def load_rows(
     """
     catalog = emulator.service(Catalog)
     catalog.dataset(project, dataset)
-    return put_rows(catalog, TableName(project, dataset, check_table_id(table)), schema, ndjson_files, disposition)
+    name = TableName(project, dataset, check_table_id(table))
+    return put_rows(catalog, name, schema, ndjson_files, disposition, complete=complete)
 
 
 def append_rows(
