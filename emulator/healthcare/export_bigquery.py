@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..runtime import Emulator
     from .operations import Operation
 
-_PORTION = 2000
+_PORTION = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +111,16 @@ class BigQueryExport:
         data = self._emulator.state.data
         with tempfile.TemporaryDirectory(prefix="export-", dir=data) as directory:
             path = Path(directory) / "rows.json"
-            with path.open("wb", buffering=1024 * 1024) as file:
+            with path.open("wb", buffering=0) as file:
                 for portion in self._portions():
                     operation.check()
                     kept = [row for row in portion if not operation.take_planned_failure()]
                     for row in portion[: len(portion) - len(kept)]:
                         failures.add(self._path(row[0]), 13, "planned fault: this instance was to fail")
                     if self._layout.json:
-                        file.writelines(self._json_lines(kept))
+                        file.write(b"".join(self._json_lines(kept)))
                     else:
-                        file.writelines(self._flat_lines(kept, shapes))
+                        file.write(b"".join(self._flat_lines(kept, shapes)))
                     operation.success += len(kept)
             operation.check()
             try:
@@ -132,6 +132,7 @@ class BigQueryExport:
                     self._schema(shapes),
                     [path],
                     self._disposition or "WRITE_EMPTY",
+                    complete=("OtherElements",),
                 )
             except ApiError:
                 operation.success = 0
@@ -165,12 +166,9 @@ class BigQueryExport:
         source = f'"SourceDicomStore":{json.dumps(self._layout.source)},' if self._layout.source else ""
         for _, size, storage_class, shape, row in rows:
             shapes.add(shape)
-            yield b'{%b"BlobStorageSize":%d,"StorageClass":"%b",%b}\n' % (
-                source.encode(),
-                size,
-                storage_class.encode(),
-                row,
-            )
+            yield f'{{{source}"BlobStorageSize":{size},"StorageClass":"{storage_class}",'.encode()
+            yield row
+            yield b"}\n"
 
     def _json_lines(self, rows: list[Any]) -> Iterator[bytes]:
         known = {one.id: one for one in self._emulator.service(Instances).by_ids([row[0] for row in rows])}

@@ -164,6 +164,8 @@ class Instances:
             isolation_level=None,
             cached_statements=512,
         )
+        # Rows of 10 KB and more are the rule: small pages would scatter them.
+        self._database.execute("PRAGMA page_size=32768")
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(_TABLES)
