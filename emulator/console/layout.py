@@ -112,7 +112,7 @@ def response(page: Page, *, part: bool) -> Response:
     )
 
 
-_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff", "referrer-policy": "same-origin"}
 
 _STYLE = """
 :root{--bg:#f6f7f9;--surface:#fff;--raised:#fbfcfd;--text:#1b2027;--muted:#5a6472;--line:#e2e6ec;--accent:#0b6e7f;
