@@ -381,10 +381,12 @@ def list_(call: Call) -> dict[str, Any]:
                 found[f"{10**15 - created:016d} {index:06d}"] = job
     keys, token = page(sorted(found), call.page_size("maxResults", 50, 1000), call.query.get("pageToken"))
     answer: dict[str, Any] = {"kind": "bigquery#jobList", "etag": "list"}
-    answer["jobs"] = [shown(call, found[key], full=False) for key in keys]
+    listed = [shown(call, found[key], full=False) for key in keys]
     if call.query.get("projection", "").lower() != "full":
-        for entry in answer["jobs"]:
+        for entry in listed:
             entry.pop("principal_subject", None)
+    if listed:
+        answer["jobs"] = listed
     if token:
         answer["nextPageToken"] = token
     return answer

@@ -493,7 +493,9 @@ def _parse(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
         made += shown[at : found.start()]
         at = found.end()
         element = found[1]
-        if element in _LONG:
+        if element == "c":
+            made += "%a %b %-d %H:%M:%S %Y"
+        elif element in _LONG:
             made += _LONG[element]
         elif element in ("E4Y", "E*S", "e", "k", "l", "Ez", "n", "t"):
             made += {"E4Y": "%Y", "E*S": "%S.%f", "e": "%-d", "k": "%-H", "l": "%-I", "Ez": "%z", "n": "\n", "t": "\t"}[

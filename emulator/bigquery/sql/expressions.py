@@ -137,6 +137,8 @@ class ExpressionCompiler:
     @contextlib.contextmanager
     def aggregating(self) -> Iterator[None]:
         """Compile the arguments of an aggregate function."""
+        if self.in_aggregate:
+            raise SqlError("Aggregations of aggregations are not allowed")
         before, self.in_aggregate = self.in_aggregate, True
         try:
             yield
@@ -306,7 +308,7 @@ class ExpressionCompiler:
         return values.integer(int(node.this, 16))
 
     def _bytestring(self, node: exp.ByteString) -> Expr:
-        return values.blob(_bytes_literal(str(node.this)))
+        return values.blob(_bytes_literal(str(node.this), self.environment.sql))
 
     def _boolean(self, node: exp.Boolean) -> Expr:
         return values.boolean(value=bool(node.this))
@@ -315,7 +317,17 @@ class ExpressionCompiler:
         return values.null()
 
     def _parsejson(self, node: exp.ParseJSON) -> Expr:
-        return values.from_text(node.this.name, JSON)
+        if isinstance(node.this, exp.Literal):
+            return values.from_text(node.this.name, JSON)
+        # JSON '{}'.a.b: sqlglot takes the path for a part of the literal.
+        path = node.this.copy()
+        inner: Any = path
+        while not isinstance(inner, exp.Literal):
+            if inner is None or not isinstance(inner, (exp.Dot, exp.Bracket)):
+                raise self.unsupported("this JSON literal", node)
+            inner = inner.this
+        inner.replace(exp.ParseJSON(this=inner.copy()))
+        return self.compile(path)
 
     def _paren(self, node: exp.Paren) -> Expr:
         value = self.compile(node.this)
@@ -459,12 +471,12 @@ class ExpressionCompiler:
         kind = self._number(left, right, "/", node)
         if kind == INT64:
             kind = FLOAT64
-        a, b = self.needed(left, kind, node).sql, self.needed(right, kind, node).sql
-        return self.divided(a, b, kind)
+        return self.divided(left, right, kind, node)
 
-    def divided(self, a: str, b: str, kind: Type, *, zero: str | None = None) -> Expr:
-        """``a / b``; ``zero`` is what division by zero gives, an error if None."""
-        guard = self.fail("division by zero: ", f"CAST({a} AS VARCHAR) || ' / ' || CAST({b} AS VARCHAR)")
+    def divided(self, left: Expr, right: Expr, kind: Type, node: Any, *, zero: str | None = None) -> Expr:
+        """``left / right``; ``zero`` is what division by zero gives, an error if None."""
+        a, b = self.needed(left, kind, node).sql, self.needed(right, kind, node).sql
+        guard = self.fail("division by zero: ", f"CAST({left.sql} AS VARCHAR) || ' / ' || CAST({right.sql} AS VARCHAR)")
         if kind != FLOAT64:
             into = duckdb_type(kind)
             return Expr(
@@ -818,7 +830,7 @@ class ExpressionCompiler:
             except SqlError:
                 if safe:
                     return values.null(target)
-                raise SqlError(f"Invalid {target.kind} literal: '{shown}'") from None
+                raise SqlError(f"Invalid {target.kind.lower()}: '{shown}'") from None
         return None
 
     def _cast_checked(self, value: Expr, target: Type, node: Any, *, safe: bool) -> Expr:
@@ -928,15 +940,16 @@ _TYPE_NAMES: dict[str, str] = {
 _ESCAPES = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, "'": 39, '"': 34, "`": 96, "?": 63}
 
 
-def _bytes_literal(body: str) -> bytes:
-    """The bytes of ``b'…'``."""
+def _bytes_literal(body: str, sql: str) -> bytes:
+    """The bytes of ``b'…'``; sqlglot has resolved ``\\xff`` to a character, which stands in the text otherwise."""
     made = bytearray()
     at = 0
     while at < len(body):
         character = body[at]
         at += 1
         if character != "\\" or at >= len(body):
-            made += character.encode()
+            written = character.isascii() or character in sql or ord(character) > 255
+            made += character.encode() if written else bytes([ord(character)])
             continue
         escape = body[at]
         at += 1

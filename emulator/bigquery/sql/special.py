@@ -112,7 +112,7 @@ def _divide(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
         raise no_signature(c, name, [a, b], node)
     if name == "IEEE_DIVIDE":
         return Expr(f"({left.sql} / {right.sql})", FLOAT64)
-    return c.divided(left.sql, right.sql, FLOAT64, zero="NULL")
+    return c.divided(left, right, FLOAT64, node, zero="NULL")
 
 
 # --- strings ---

@@ -289,7 +289,7 @@ def named_type(name: str) -> Type | None:
 _DATE_TEXT = r"\s*\d{1,4}-\d{1,2}-\d{1,2}\s*"
 _CLOCK_TEXT = r"\d{1,2}:\d{1,2}(:\d{1,2}(\.\d{1,9})?)?"
 _SHAPES: dict[str, str] = {
-    "INT64": r"\s*[+-]?\d+\s*",
+    "INT64": r"\s*[+-]?(\d+|0[xX][0-9a-fA-F]+)\s*",
     "FLOAT64": r"(?i)\s*[+-]?(\d+\.?\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?|inf|infinity|nan)\s*",
     "NUMERIC": r"(?i)\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*",
     "BIGNUMERIC": r"(?i)\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*",
@@ -395,6 +395,13 @@ def _cast_text(sql: str, target: str, *, safe: bool) -> str | None:
     if target == "TIMESTAMP":
         # A zone in the text is honoured; without one it is UTC.
         converted = f"(TRY_CAST(trim({sql}) AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
+    elif target == "INT64":
+        # DuckDB reads 0x1F, but not with a sign.
+        bare = f"ltrim(trim({sql}), '+-')"
+        signed = f"CASE WHEN trim({sql}) LIKE '-%' THEN -TRY_CAST({bare} AS BIGINT) ELSE TRY_CAST({bare} AS BIGINT) END"
+        converted = (
+            f"CASE WHEN {sql} LIKE '%x%' OR {sql} LIKE '%X%' THEN {signed} ELSE TRY_CAST(trim({sql}) AS BIGINT) END"
+        )
     else:
         converted = f"TRY_CAST(trim({sql}) AS {into})"
     tried = f"CASE WHEN regexp_full_match({sql}, {text(shape)}) THEN {converted} END"
