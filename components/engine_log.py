@@ -118,9 +118,11 @@ def _end_waits_when_cancelled() -> None:
     The engine tells its plugins by the call Cancel and then waits for what they are doing, which may take hours. The
     dynamic provider's server has bound a `Cancel` that does nothing, so its code is exchanged.
     """
-    servicer = getattr(sys.modules["__main__"], "DynamicResourceProviderServicer", None)
-    if servicer is not None:
-        servicer.Cancel.__code__ = _cancel.__code__
+    from pulumi.runtime.proto import ResourceProviderServicer
+
+    for servicer in ResourceProviderServicer.__subclasses__():
+        if servicer.__name__ == "DynamicResourceProviderServicer":
+            servicer.Cancel.__code__ = _cancel.__code__
 
 
 def _cancel(self: Any, request: Any, context: Any) -> Any:  # noqa: ARG001 - takes the place of a server's method

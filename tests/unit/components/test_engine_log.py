@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
+from pulumi.runtime.proto import ResourceProviderServicer, engine_pb2, engine_pb2_grpc
 
 from components import engine_log
 from operations.clock import InterruptedWaitError, InterruptibleClock
@@ -91,14 +91,12 @@ def test_an_interrupted_clock_ends_waits_that_are_under_way_and_later_ones() -> 
 
 
 def test_the_engines_cancel_ends_the_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    class DynamicResourceProviderServicer:
+    class DynamicResourceProviderServicer(ResourceProviderServicer):
         def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802 - the name of the call
             raise AssertionError((request, context))
 
     clock = InterruptibleClock()
     monkeypatch.setattr(engine_log, "clock", clock)
-    main = sys.modules["__main__"]
-    monkeypatch.setattr(main, "DynamicResourceProviderServicer", DynamicResourceProviderServicer, raising=False)
     # The server has bound the method before the provider is configured.
     bound = DynamicResourceProviderServicer().Cancel
     engine_log._end_waits_when_cancelled()
