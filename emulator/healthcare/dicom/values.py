@@ -133,10 +133,10 @@ def name_record(text: str) -> dict[str, dict[str, str]]:
 
 # -- dates and times --
 
-_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)|(\d{4})[.\-/](\d\d)[.\-/](\d\d)")
-_TIME = re.compile(r"(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.(\d{1,6})\d*)?)?)?")
+_DATE = re.compile(r"(\d{4})(\d\d)(\d\d)|(\d{4})[.\-/](\d\d)[.\-/](\d\d)", re.ASCII)
+_TIME = re.compile(r"(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.(\d{1,6})\d*)?)?)?", re.ASCII)
 _DATETIME = re.compile(r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)?)?)?)?([+-]\d{4})?")
-_OFFSET = re.compile(r"([+-])(\d\d)(\d\d)")
+_OFFSET = re.compile(r"([+-])(\d\d)(\d\d)", re.ASCII)
 
 
 def bigquery_date(text: str) -> str:
