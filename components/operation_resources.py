@@ -224,6 +224,7 @@ def _cancel(props: Mapping[str, Any], *, wait: bool) -> None:
 
 def _reason_to_run(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
     from operations.errors import OperationsError
+    from operations.invalid import InputError
     from operations.rerun import RUN_INPUTS, reason_to_run
 
     if not olds.get("operation"):
@@ -232,7 +233,7 @@ def _reason_to_run(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | No
         return "its inputs are known only after other resources have changed"
     try:
         return reason_to_run(_connection(news), olds, news)
-    except OperationsError as error:
+    except (OperationsError, InputError) as error:
         engine_log.warning(
             str(news.get("urn") or ""), f"can't see whether a new run is needed, so none is planned: {error}"
         )
