@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import json
 import logging
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
@@ -36,6 +37,7 @@ _log = logging.getLogger("emulator")
 
 #: APIs whose errors carry the older ``errors`` list.
 _LEGACY_ERRORS = ("bigquery", "storage")
+_LEGACY_PATH = re.compile(r"/(?:resumable/|upload/|download/)*(?:bigquery|storage)/")
 
 
 class Application:
@@ -174,6 +176,7 @@ class Application:
             call.body = parse_json(call.raw)
             if method.api not in discovery.LENIENT_APIS:
                 discovery.check_body(method, call.body)
+                call.body = discovery.as_declared(method, call.body)
         wanted = query.get("fields") or query.get("$fields")
         selection = selection_of(wanted, method) if wanted else None
         result: Any
@@ -203,7 +206,7 @@ class Application:
             )
         except ApiError as error:
             await exchange.drain()
-            return json_response(error.body(legacy=exchange.path.startswith(("/bigquery/", "/storage/"))), error.status)
+            return json_response(error.body(legacy=_LEGACY_PATH.match(exchange.path) is not None), error.status)
 
 
 class Exchange:

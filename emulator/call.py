@@ -140,9 +140,16 @@ def parse_json(data: bytes) -> dict[str, Any]:
     if not data.strip():
         return {}
     try:
-        value = json.loads(data)
+        value = json.loads(data.decode("utf-8-sig"), parse_constant=_no_number)
+        if b"\\ud" in data or b"\\uD" in data:
+            # Half of a surrogate pair is no text, and could not be answered again.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise invalid(f"Invalid JSON payload received. {error}") from None
     if not isinstance(value, dict):
         raise invalid("Invalid JSON payload received. Root element must be a message.")
     return value
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")

@@ -200,6 +200,8 @@ def _check(schemas: dict[str, Any], spec: dict[str, Any], value: Any, at: str, p
             # Google's front end takes a single value for a repeated field.
             value = [value]
         for index, item in enumerate(value):
+            if item is None and _type_of(schemas, spec["items"]) != "any":
+                problems.append((at, f"Invalid value at '{at}[{index}]', null"))
             _check(schemas, spec["items"], item, f"{at}[{index}]", problems)
     elif kind != "any":
         _check_scalar(spec, kind, value, at, problems)
@@ -235,6 +237,57 @@ def _check_object(
             problems.append((at, f'Invalid JSON payload received. Unknown name "{name}"{where}: Cannot find field.'))
 
 
+def as_declared(method: Method, body: dict[str, Any]) -> dict[str, Any]:
+    """A checked body in the one form that handlers see.
+
+    Google's front end takes several: names in snake case, a single value for a list, numbers and booleans as text,
+    null for an absent field. Null is kept where it means something: in a BigQuery PATCH it clears the field.
+    """
+    if method.request is None:
+        return body
+    keep_null = method.api == "bigquery" and method.http_method == "PATCH"
+    declared: dict[str, Any] = _declared(
+        document(method.api, method.version)["schemas"], {"$ref": method.request}, body, keep_null=keep_null
+    )
+    return declared
+
+
+def _declared(schemas: dict[str, Any], spec: dict[str, Any], value: Any, *, keep_null: bool) -> Any:
+    if value is None:
+        return None
+    if "$ref" in spec:
+        spec = schemas[spec["$ref"]]
+    match spec.get("type", "any"):
+        case "object":
+            properties, rest = spec.get("properties", {}), spec.get("additionalProperties")
+            found = {}
+            for name, item in value.items():
+                known = name if name in properties or rest is not None else _camel(name)
+                inner = properties.get(known, rest)
+                if item is None and not keep_null and inner.get("type") != "any":
+                    continue
+                found[known] = _declared(schemas, inner, item, keep_null=keep_null)
+            return found
+        case "array":
+            items = value if isinstance(value, list) else [value]
+            return [_declared(schemas, spec["items"], item, keep_null=keep_null) for item in items]
+        case "integer":
+            return int(value)
+        case "number":
+            return value if isinstance(value, (int, float)) else float(value)
+        case "boolean":
+            return value if isinstance(value, bool) else value == "true"
+        case "string" if not isinstance(value, str):
+            return str(value)  # an int64, which answers write as text
+    return value
+
+
+def _type_of(schemas: dict[str, Any], spec: dict[str, Any]) -> str:
+    """``type`` of a schema that may be a reference."""
+    kind: str = (schemas[spec["$ref"]] if "$ref" in spec else spec).get("type", "any")
+    return kind
+
+
 _CAPITAL = re.compile(r"[A-Z]")
 
 
@@ -246,27 +299,47 @@ def _camel(name: str) -> str:
 def _check_scalar(spec: dict[str, Any], kind: str, value: Any, at: str, problems: list[tuple[str, str]]) -> None:
     type_name = "TYPE_" + {"integer": "INT32", "number": "DOUBLE", "boolean": "BOOL"}.get(kind, "STRING")
     shown = json.dumps(value)
-    if kind == "string" and spec.get("format") in ("int64", "uint64"):
-        good = (isinstance(value, int) and not isinstance(value, bool)) or (
-            isinstance(value, str) and _is_integer(value)
-        )
+    if kind == "string" and spec.get("format") in _RANGES:
+        good = _is_integer(value, spec["format"])
         type_name = f"TYPE_{spec['format'].upper()}"
     elif kind == "string":
         good = isinstance(value, str)
         if good and "enum" in spec and value not in spec["enum"]:
             good, type_name = False, "type.googleapis.com/" + at.rpartition(".")[2]
     elif kind == "integer":
-        good = (isinstance(value, int) and not isinstance(value, bool)) or (
-            isinstance(value, str) and _is_integer(value)
-        )
+        good = _is_integer(value, spec.get("format", "int32"))
     elif kind == "number":
-        good = isinstance(value, (int, float, str)) and not isinstance(value, bool)
+        good = _is_number(value)
     else:
         good = isinstance(value, bool) or value in ("true", "false")
     if not good:
         problems.append((at, f"Invalid value at '{at}' ({type_name}), {shown}"))
 
 
-def _is_integer(text: str) -> bool:
-    digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdigit() and len(digits) < 20
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return False
+    try:
+        float(value)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _is_integer(value: Any, form: str) -> bool:
+    if isinstance(value, str):
+        digits = value.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= 20):
+            return False
+        value = int(value)
+    least, most = _RANGES.get(form, _RANGES["int64"])
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+#: Least and largest value by format. An int32 may be any number of 32 bits: documents call a uint32 so as well.
+_RANGES = {
+    "int32": (-(2**31), 2**32 - 1),
+    "uint32": (0, 2**32 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint64": (0, 2**64 - 1),
+}

@@ -143,7 +143,7 @@ class Iam:
                     "exponential backoff.",
                     name="ABORTED",
                 )
-            bindings = [self._checked(binding) for binding in policy.get("bindings", ())]
+            bindings = [self._checked(binding) for binding in policy.get("bindings") or ()]
             bindings = [binding for binding in _merged(bindings) if binding["members"]]
             before = old.get("since", {})
             moment = time.time()
@@ -184,14 +184,14 @@ class Iam:
         return any(_is(principal, one) for one in members)
 
     def _checked(self, binding: dict[str, Any]) -> dict[str, Any]:
-        role = binding.get("role", "")
+        role = binding.get("role") or ""
         custom = role.startswith(("projects/", "organizations/"))
         if role not in ROLES and not custom and not role.startswith("roles/"):
             raise invalid(f"Role {role} is not supported for this resource.")
         if role.startswith("projects/") and self._roles.get(role, {"deleted": True}).get("deleted"):
             raise invalid(f"Role ({role}) does not exist in the resource's hierarchy.")
         members = []
-        for member in binding.get("members", ()):
+        for member in binding.get("members") or ():
             kind, colon, rest = member.partition(":")
             if member not in _PUBLIC and (kind not in _MEMBER_KINDS or not colon or not rest):
                 raise invalid(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from emulator import discovery
+from emulator.call import parse_json
 from emulator.errors import ApiError
 from emulator.routing import Router, Routes
 
@@ -122,6 +123,63 @@ def test_numbers_of_64_bits_are_taken_as_text_and_as_numbers() -> None:
     discovery.check_body(insert, {"expirationTime": 1700000000000})
     with pytest.raises(ApiError):
         discovery.check_body(insert, {"expirationTime": "soon"})
+
+
+@pytest.mark.parametrize("value", ["9" * 20, str(2**63), -(2**63) - 1, 1.5, True, "1_0", "٣"])
+def test_what_is_no_number_of_64_bits_is_refused(value: Any) -> None:
+    with pytest.raises(ApiError, match="TYPE_INT64"):
+        discovery.check_body(method("tables.insert", "bigquery", "v2"), {"expirationTime": value})
+
+
+def test_null_in_a_list_is_refused() -> None:
+    test = method("projects.testIamPermissions", "cloudresourcemanager", "v3")
+    with pytest.raises(ApiError, match=r"Invalid value at 'permissions\[1\]', null"):
+        discovery.check_body(test, {"permissions": ["a", None]})
+
+
+#: Ways to write a body that Google's front end takes, and what handlers see of them.
+WAYS: list[tuple[str, str, str, Any, Any]] = [
+    (
+        EXPORT,
+        "healthcare",
+        "v1",
+        {"gcs_destination": {"uri_prefix": "gs://a"}},
+        {"gcsDestination": {"uriPrefix": "gs://a"}},
+    ),
+    (EXPORT, "healthcare", "v1", {"bigqueryDestination": None}, {}),
+    (EXPORT, "healthcare", "v1", {"bigqueryDestination": {"force": "true"}}, {"bigqueryDestination": {"force": True}}),
+    ("tables.insert", "bigquery", "v2", {"expirationTime": 17, "etag": None}, {"expirationTime": "17"}),
+    ("tables.patch", "bigquery", "v2", {"description": None, "labels": {"a": None}}, None),
+    (
+        "projects.setIamPolicy",
+        "cloudresourcemanager",
+        "v3",
+        {"policy": {"version": "3", "bindings": {"role": "roles/viewer", "members": "allUsers"}}},
+        {"policy": {"version": 3, "bindings": [{"role": "roles/viewer", "members": ["allUsers"]}]}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "api", "version", "sent", "seen"), WAYS)
+def test_handlers_see_one_form_of_a_body(name: str, api: str, version: str, sent: Any, seen: Any) -> None:
+    found = method(name, api, version)
+    discovery.check_body(found, sent)
+    assert discovery.as_declared(found, sent) == (sent if seen is None else seen)
+
+
+NO_JSON = [b"{", b"[1]", b"NaN", b'{"a": NaN}', b'{"a": -Infinity}', b'"a"', b'{"a": "\xff"}', b'{"a": "\xed\xa0\x80"}']
+NO_JSON += [b'{"a": "\\ud800"}', b'{"\\uDFFF": 1}', b"[" * 100_000, '{"a": 1}'.encode("utf-16"), b"9" * 5000]
+
+
+@pytest.mark.parametrize("data", NO_JSON)
+def test_what_is_no_json_object_is_refused(data: bytes) -> None:
+    with pytest.raises(ApiError, match="Invalid JSON payload received") as caught:
+        parse_json(data)
+    assert caught.value.status == 400
+
+
+def test_a_whole_surrogate_pair_is_text() -> None:
+    assert parse_json(b'{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}
 
 
 def test_an_unknown_query_parameter_is_refused_by_name() -> None:
