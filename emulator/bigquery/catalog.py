@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+#: Rows whose size is measured.
+_MEASURED = 5000
 #: Results of queries without a destination that are kept; the oldest go first.
 _MOST_RESULTS = 500
 
@@ -185,6 +187,8 @@ class Catalog:
     def size(self, document: Document) -> int:
         """Logical bytes of a table's rows, by BigQuery's table of sizes; computed once for every state of the table.
 
+        Exact for small tables; of larger ones the first rows are measured and taken for all.
+
         https://cloud.google.com/bigquery/pricing#data
         """
         physical, state = document["physical"], document["resource"]["etag"]
@@ -196,12 +200,14 @@ class Catalog:
             return known[1]
         fields = columns(document["resource"].get("schema", {}).get("fields", []))
         terms = [_size(quoted(field.name), field.type) for field in fields]
-        ((total,),) = self.engine.rows(f'SELECT coalesce(sum({" + ".join(terms)}), 0) FROM "{physical}"')
+        sample = f'(SELECT * FROM "{physical}" LIMIT {_MEASURED})'
+        ((sampled, rows),) = self.engine.rows(f"SELECT coalesce(sum({' + '.join(terms)}), 0), count(*) FROM {sample}")
+        total = int(sampled) * self.count(document) // rows if rows else 0
         with self._lock:
-            self._sizes[physical] = (state, int(total))
+            self._sizes[physical] = (state, total)
             while len(self._sizes) > 4096:
                 self._sizes.pop(next(iter(self._sizes)))
-        return int(total)
+        return total
 
     def forget_old_results(self) -> None:
         """Keep the number of query results bounded."""
