@@ -52,6 +52,8 @@ _HEALTHCARE = "healthcare.googleapis.com"
 _NAME = re.compile(r"[a-z][a-z0-9-]*(\.[a-z0-9-]+)+")
 #: https://cloud.google.com/service-usage/docs/reference/rest/v1/services/batchEnable
 _MOST_IN_A_BATCH = 20
+#: https://cloud.google.com/service-usage/docs/reference/rest/v1/services/batchGet
+_MOST_IN_A_GET = 30
 #: What Google names operations that were over before they began.
 _DONE = ("operations/noop.DONE_OPERATION", "operations/finished.DONE_OPERATION")
 _TYPE = "type.googleapis.com/google.api.serviceusage.v1"
@@ -96,6 +98,8 @@ def batch_get(call: Call) -> dict[str, Any]:
     """Several APIs."""
     project = _project(call, "serviceusage.services.get", "get service")
     names = [name.rpartition("/")[2] for name in call.query.getlist("names")]
+    if not 1 <= len(names) <= _MOST_IN_A_GET:
+        raise invalid(f"names: 1 to {_MOST_IN_A_GET} services can be read in one request, not {len(names)}")
     return {"services": [_service(call.emulator, project, _checked(name)) for name in names]}
 
 

@@ -50,6 +50,7 @@ REFUSED: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/v1/projects", {"projectId": "new-project"}, 501, "projects.create"),
     ("DELETE", f"/v1/projects/{PROJECT}", None, 501, "projects.delete"),
     ("GET", f"{SERVICES}?filter=name:x", None, 400, "state:ENABLED"),
+    ("GET", f"{SERVICES}:batchGet", None, 400, "1 to 30"),
     ("POST", f"{SERVICES}/nonsense:enable", {}, 403, "Not found or permission denied for service(s): nonsense"),
     ("POST", f"{SERVICES}:batchEnable", {"serviceIds": []}, 400, "1 to 20"),
     ("POST", f"{SERVICES}:batchEnable", {"serviceIds": ["pubsub.googleapis.com"] * 21}, 400, "1 to 20"),
