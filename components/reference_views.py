@@ -12,7 +12,7 @@ import pulumi_gcp as gcp
 
 from components.arguments import arguments, child
 from components.queries import VIEWS, load_query
-from operations.uris import parse_bigquery_uri
+from operations.uris import BigQueryTable, parse_bigquery_uri
 
 
 @dataclass(kw_only=True)
@@ -34,15 +34,10 @@ class ReferenceViews(pulumi.ComponentResource):
         super().__init__("imaging:index:ReferenceViews", name, {}, opts)
         args = arguments(ReferenceViewsArgs, args)
         table = parse_bigquery_uri(args.table)
-        found = gcp.bigquery.get_table_output(
-            project=table.project,
-            dataset_id=table.dataset,
-            table_id=table.table,
-            opts=pulumi.InvokeOutputOptions(parent=self, depends_on=opts.depends_on if opts else None),
-        )
+        columns = self._columns(table, opts)
 
         def query(view: str) -> pulumi.Output[str]:
-            return found.schema.apply(lambda schema: load_query(f"views/{view}", table, _column_names(schema)))
+            return columns.apply(lambda known: load_query(f"views/{view}", table, known))
 
         for view in VIEWS:
             gcp.bigquery.Table(
@@ -61,7 +56,30 @@ class ReferenceViews(pulumi.ComponentResource):
         )
         self.register_outputs({"views": self.views})
 
+    def _columns(self, table: BigQueryTable, opts: pulumi.ResourceOptions | None) -> pulumi.Output[list[str] | None]:
+        """Read the table's columns once the export is done; None if the table isn't there.
 
-def _column_names(schema: str) -> list[str]:
+        A preview after somebody dropped the table must not fail: the next export makes it again.
+        """
+
+        def read(found: gcp.bigquery.GetTablesResult) -> pulumi.Output[list[str] | None]:
+            if table.table not in {each.table_id for each in found.tables}:
+                return pulumi.Output.from_input(None)
+            known = gcp.bigquery.get_table_output(
+                project=table.project,
+                dataset_id=table.dataset,
+                table_id=table.table,
+                opts=pulumi.InvokeOutputOptions(parent=self),
+            )
+            return known.schema.apply(_column_names)
+
+        return gcp.bigquery.get_tables_output(
+            project=table.project,
+            dataset_id=table.dataset,
+            opts=pulumi.InvokeOutputOptions(parent=self, depends_on=opts.depends_on if opts else None),
+        ).apply(read)
+
+
+def _column_names(schema: str) -> list[str] | None:
     """Return the top-level column names of a table schema as BigQuery writes it, a JSON list of fields."""
     return [field["name"] for field in json.loads(schema or "[]")]

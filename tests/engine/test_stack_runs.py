@@ -144,6 +144,14 @@ def test_the_whole_life_of_a_stack(tmp_path: Path, inbox: LocalEmulator, client:
     assert len(posted(inbox)) == 4
     assert stack.preview() == {}
 
+    # A table that somebody dropped stops no preview, and the next export makes it again, with its views as they were.
+    client.delete_table("research-analytics.dicom.instances")
+    stack.config["imaging:exports"][0]["trigger"] = "once more"
+    assert f"{STARTED} metadata" in stack.preview()
+    stack.up()
+    assert stack.outputs()["exports"]["metadata"]["rows"] == 2
+    assert stack.preview() == {}
+
     stack.destroy()
     assert stack.resources() == {}
 

@@ -135,6 +135,29 @@ def bigquery_service_account(provider: Provider, arguments: Mapping[str, Any]) -
     return {"id": email, "project": project, "email": email, "member": f"serviceAccount:{email}"}
 
 
+def bigquery_tables(provider: Provider, arguments: Mapping[str, Any]) -> Properties:
+    """`gcp.bigquery.getTables`: the tables and views of a dataset, by id."""
+    project, dataset = arguments.get("project") or _project(provider, arguments), arguments["datasetId"]
+    place = {"project": project, "datasetId": dataset}
+    url = provider.client.address("bigquery") + expand("projects/{project}/datasets/{datasetId}/tables", place)
+    tables: list[dict[str, Any]] = []
+    query: dict[str, str] = {}
+    while True:
+        page = provider.client.call("GET", url, query=query)
+        tables += page.get("tables") or []
+        if not page.get("nextPageToken"):
+            break
+        query = {"pageToken": page["nextPageToken"]}
+    return {
+        "id": f"projects/{project}/datasets/{dataset}/tables",
+        "project": project,
+        "datasetId": dataset,
+        "tables": [
+            {"tableId": each["tableReference"]["tableId"], "labels": each.get("labels") or {}} for each in tables
+        ],
+    }
+
+
 def _project(provider: Provider, arguments: Mapping[str, Any]) -> str:
     project = arguments.get("project") or provider.project
     if not project:
@@ -147,6 +170,7 @@ FUNCTIONS: dict[str, Function] = {
     "gcp:bigquery/getDataset:getDataset": _lookup(bigquery.DATASET, ("datasetId",)),
     "gcp:bigquery/getTable:getTable": _lookup(bigquery.TABLE, ("datasetId", "tableId")),
     "gcp:bigquery/getDefaultServiceAccount:getDefaultServiceAccount": bigquery_service_account,
+    "gcp:bigquery/getTables:getTables": bigquery_tables,
     "gcp:kms/getKMSCryptoKey:getKMSCryptoKey": _lookup(kms.CRYPTO_KEY, ("name", "keyRing")),
     "gcp:kms/getKMSKeyRing:getKMSKeyRing": _lookup(kms.KEY_RING, ("name", "location")),
     "gcp:pubsub/getTopic:getTopic": _lookup(pubsub.TOPIC, ("name",)),

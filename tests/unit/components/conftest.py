@@ -53,6 +53,8 @@ class _Mocks(pulumi_mocks.Mocks):
         self.calls.append((args.token, dict(args.args)))
         if args.token == "gcp:organizations/getProject:getProject":
             return {"number": PROJECT_NUMBERS.get(args.args["projectId"], "99")}
+        if args.token == "gcp:bigquery/getTables:getTables":
+            return {"tables": [{"tableId": "instances", "labels": {}}]}
         if args.token == "gcp:bigquery/getTable:getTable":
             return {"schema": TABLE_COLUMNS}
         if args.token == "pulumi:pulumi:readStackResourceOutputs":

@@ -211,6 +211,7 @@ def test_every_mapped_function_is_one_of_the_pulumi_gcp_package(token: str) -> N
                 "tableReplicationInfos",
             },
         ),
+        ("gcp:bigquery/getTables:getTables", {"datasetId": "d"}, set()),
         ("gcp:bigquery/getDefaultServiceAccount:getDefaultServiceAccount", {}, set()),
         (
             "gcp:kms/getKMSCryptoKey:getKMSCryptoKey",
