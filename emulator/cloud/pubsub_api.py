@@ -27,20 +27,33 @@ routes = Routes("pubsub")
 #: https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
 _ID = re.compile(r"(?!goog)[A-Za-z][A-Za-z0-9._~%+-]{2,254}")
 _TOPIC_NAME = re.compile(r"projects/[^/]+/topics/[^/]+")
-_TOPIC_FIELDS = frozenset(
-    {"labels", "messageRetentionDuration", "kmsKeyName", "messageStoragePolicy", "schemaSettings"}
-)
+#: Fields that clients set and the emulator keeps; of the others those of ``_NOT_SERVED`` are refused.
+_TOPIC_FIELDS = frozenset({"labels", "messageRetentionDuration", "kmsKeyName", "messageStoragePolicy"})
 _SUBSCRIPTION_FIELDS = frozenset(
     {
         "ackDeadlineSeconds",
+        "enableExactlyOnceDelivery",
+        "enableMessageOrdering",
+        "expirationPolicy",
         "labels",
         "messageRetentionDuration",
-        "retainAckedMessages",
-        "expirationPolicy",
         "pushConfig",
+        "retainAckedMessages",
+        "retryPolicy",
     }
 )
-_NOT_SERVED = ("bigqueryConfig", "bigtableConfig", "cloudStorageConfig", "filter", "deadLetterPolicy")
+_NOT_SERVED = (
+    "bigqueryConfig",
+    "bigtableConfig",
+    "cloudStorageConfig",
+    "deadLetterPolicy",
+    "filter",
+    "ingestionDataSourceSettings",
+    "messageTransforms",
+    "schemaSettings",
+)
+#: Shortest and longest that messages are kept, in seconds: 10 minutes and 31 days.
+_RETENTION = (600, 31 * 86400)
 #: How long a pull waits for the first message, in seconds.
 _PULL_WAIT = 1.0
 
@@ -55,7 +68,7 @@ def create_topic(call: Call) -> dict[str, Any]:
     with pubsub.lock:
         if name in pubsub.topics:
             raise ApiError(409, f"Resource already exists in the project (resource={call.path['topicsId']}).")
-        topic = {**_sent(call.body), "name": name}
+        topic = {**_sent(call.body, _TOPIC_FIELDS), "name": name}
         pubsub.topics[name] = topic
     return topic
 
@@ -129,9 +142,8 @@ def create_subscription(call: Call) -> dict[str, Any]:
     name, project = _name(call, "subscriptions")
     call.require("pubsub.subscriptions.create", f"projects/{project}")
     _check_id(call.path["subscriptionsId"])
-    body = _sent(call.body)
-    _refuse_unserved(body)
-    topic = body.get("topic", "")
+    body = _sent(call.body, _SUBSCRIPTION_FIELDS)
+    topic = call.body.get("topic") or ""
     if not _TOPIC_NAME.fullmatch(topic):
         raise invalid(f"Invalid [topic] name: (name={topic})")
     pubsub = call.emulator.service(PubSub)
@@ -141,9 +153,7 @@ def create_subscription(call: Call) -> dict[str, Any]:
         call.require("pubsub.topics.attachSubscription", topic, "/".join(topic.split("/")[:2]))
         if name in pubsub.subscriptions:
             raise ApiError(409, f"Resource already exists in the project (resource={call.path['subscriptionsId']}).")
-        deadline = int(body.get("ackDeadlineSeconds") or 10)
-        if not 10 <= deadline <= 600:
-            raise invalid(f"Invalid ack deadline given (ack_deadline_secs={deadline}): 10 to 600 are possible.")
+        deadline = body.get("ackDeadlineSeconds", 10)
         subscription = {
             "pushConfig": {},
             "messageRetentionDuration": "604800s",
@@ -151,6 +161,7 @@ def create_subscription(call: Call) -> dict[str, Any]:
             "state": "ACTIVE",
             **body,
             "name": name,
+            "topic": topic,
             "ackDeadlineSeconds": deadline,
         }
         pubsub.subscriptions[name] = subscription
@@ -175,7 +186,6 @@ def patch_subscription(call: Call) -> dict[str, Any]:
     """Change the fields that the mask names."""
     subscription = _subscription(call, "pubsub.subscriptions.update")
     sent = call.body.get("subscription") or {}
-    _refuse_unserved(sent)
     changed = _masked(subscription, sent, call.body.get("updateMask"), _SUBSCRIPTION_FIELDS)
     call.emulator.service(PubSub).subscriptions[subscription["name"]] = changed
     return changed
@@ -260,8 +270,34 @@ def _check_id(text: str) -> None:
         raise invalid(f"Invalid resource name given (name={text}). It has 3 to 255 letters, digits and - . _ ~ + %.")
 
 
-def _sent(body: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in body.items() if value is not None}
+def _sent(body: dict[str, Any], possible: frozenset[str]) -> dict[str, Any]:
+    """What of a resource is kept: the fields that clients set, without those that have their default.
+
+    Raises:
+        ApiError: 501 for fields that are not served, 400 for a retention or a deadline that is out of range.
+    """
+    _refuse_unserved(body)
+    kept: dict[str, Any] = _without_defaults({name: body[name] for name in possible if name in body}) or {}
+    if (text := kept.get("messageRetentionDuration")) is not None:
+        _check_retention(text)
+    if not 10 <= int(kept.get("ackDeadlineSeconds", 10)) <= 600:
+        seconds = kept["ackDeadlineSeconds"]
+        raise invalid(f"Invalid ack deadline given (ack_deadline_secs={seconds}): 10 to 600 are possible.")
+    return kept
+
+
+def _without_defaults(value: Any) -> Any:
+    if isinstance(value, dict):
+        inner = {key: _without_defaults(item) for key, item in value.items()}
+        return {key: item for key, item in inner.items() if item not in (None, [], {}, "", False)}
+    return value
+
+
+def _check_retention(text: str) -> None:
+    found = re.fullmatch(r"([0-9]{1,12})(\.[0-9]{1,9})?s", text)
+    shortest, longest = _RETENTION
+    if found is None or not shortest <= float(text[:-1]) <= longest:
+        raise invalid(f"Invalid message retention duration {text[:50]!r}: {shortest}s to {longest}s are possible.")
 
 
 def _refuse_unserved(body: dict[str, Any]) -> None:
@@ -308,13 +344,11 @@ def _masked(old: Document, sent: dict[str, Any], mask: str | None, possible: fro
         raise invalid("The update_mask in the request must be set, and not empty.")
     if wrong := [name for name in names if name not in possible]:
         raise invalid(f"Invalid update_mask provided: {', '.join(wrong)} can't be changed.")
-    changed = dict(old)
-    for name in names:
-        if sent.get(name) in (None, {}):
-            changed.pop(name, None)
-        else:
-            changed[name] = sent[name]
-    return changed
+    kept = _sent(sent, possible)
+    return {
+        **{key: value for key, value in old.items() if key not in names},
+        **{n: kept[n] for n in names if n in kept},
+    }
 
 
 def _camel(name: str) -> str:
