@@ -55,7 +55,7 @@ def put_rows(
     *,
     may_grow: bool = True,
     resource: dict[str, Any] | None = None,
-    complete: Collection[str] = (),
+    columnar: Collection[str] = (),
 ) -> int:
     """Load files of JSON lines into a table; afterwards all rows are there, or none.
 
@@ -67,8 +67,8 @@ def put_rows(
         disposition: ``WRITE_EMPTY``, ``WRITE_TRUNCATE`` or ``WRITE_APPEND``.
         may_grow: whether columns may be added to a table that is appended to.
         resource: more fields for a table that is made.
-        complete: REPEATED columns in whose elements no array is ever absent: they need not be looked through for
-            those, which takes half of the time for long arrays of records.
+        columnar: REPEATED RECORD columns whose values are written as one object with an array for each field, all of
+            the same length and complete. Long arrays of records are read three times as fast that way.
 
     Returns:
         Number of rows loaded.
@@ -86,7 +86,7 @@ def put_rows(
         if disposition == "WRITE_EMPTY" and rows_before:
             raise already_exists("Table", name.text)
         for longest in LINE_LENGTHS:
-            source = _Source(files, longest, frozenset(complete))
+            source = _Source(files, longest, frozenset(columnar))
             with contextlib.suppress(_LongLineError):
                 if document is None or disposition == "WRITE_TRUNCATE":
                     return _replace(catalog, name, schema, source, {**(resource or {}), **_kept(document)})
@@ -101,7 +101,7 @@ class _LongLineError(Exception):
 class _Source(NamedTuple):
     files: Sequence[Path]
     longest: int
-    complete: frozenset[str] = frozenset()
+    columnar: frozenset[str] = frozenset()
 
 
 def _kept(document: dict[str, Any] | None) -> dict[str, Any]:
@@ -204,10 +204,13 @@ def _insert(
     fields = columns(schema)
     read = [field for field in fields if used is None or field.name in used]
     rest = [field for field in fields if field not in read and field.type.kind == "ARRAY"]
-    shapes = ", ".join(f"{text(field.name)}: {text(duckdb_type(_read_as(field.type)))}" for field in read)
+    kinds = {
+        field.name: _transposed(field.type) if field.name in source.columnar else _read_as(field.type) for field in read
+    }
+    shapes = ", ".join(f"{text(name)}: {text(duckdb_type(kind))}" for name, kind in kinds.items())
     values = [
-        f"coalesce({quoted(field.name)}, [])"
-        if field.name in source.complete
+        _zipped(quoted(field.name), field.type)
+        if field.name in source.columnar
         else lifted(_decoded(quoted(field.name), field.type), field.type)
         for field in read
     ] + ["[]" for _ in rest]
@@ -230,6 +233,19 @@ def _insert(
         if missing:
             raise invalid(f"Error while reading data, error message: Missing required field: {column}.")
     return rows
+
+
+def _transposed(kind: Type) -> Type:
+    """An array of records as a record of arrays."""
+    fields = kind.element.fields if kind.element is not None else ()
+    return Type("STRUCT", fields=tuple(Field(field.name, Type("ARRAY", element=field.type)) for field in fields))
+
+
+def _zipped(expression: str, kind: Type) -> str:
+    """The array of records that a record of arrays stands for."""
+    names = [field.name for field in kind.element.fields] if kind.element is not None else []
+    arrays = ", ".join(member(expression, name) for name in names)
+    return f"coalesce(CAST(list_zip({arrays}) AS {duckdb_type(kind)}), [])"
 
 
 def _first_line(error: Exception) -> str:

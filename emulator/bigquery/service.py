@@ -55,7 +55,7 @@ def load_rows(
     schema: list[dict[str, Any]],
     ndjson_files: Sequence[Path],
     disposition: str,
-    complete: Collection[str] = (),
+    columnar: Collection[str] = (),
 ) -> int:
     """Load files of JSON lines into a table; afterwards all rows are there, or none.
 
@@ -68,7 +68,8 @@ def load_rows(
         ndjson_files: each line an object ``{column: value}``, nested for RECORD, a list for REPEATED; an absent column
             is NULL or an empty array. DATE, TIME and TIMESTAMP are text, BYTES base64.
         disposition: ``WRITE_EMPTY``, ``WRITE_TRUNCATE`` or ``WRITE_APPEND``. Appending adds columns that are missing.
-        complete: REPEATED columns in whose elements no array is ever absent; see :func:`.rows.put_rows`.
+        columnar: REPEATED RECORD columns whose values are written as one object with an array for each field; see
+            :func:`.rows.put_rows`.
 
     Returns:
         Number of rows loaded.
@@ -80,7 +81,7 @@ def load_rows(
     catalog = emulator.service(Catalog)
     catalog.dataset(project, dataset)
     name = TableName(project, dataset, check_table_id(table))
-    return put_rows(catalog, name, schema, ndjson_files, disposition, complete=complete)
+    return put_rows(catalog, name, schema, ndjson_files, disposition, columnar=columnar)
 
 
 def append_rows(
