@@ -132,7 +132,7 @@ class BigQueryExport:
                     self._schema(shapes),
                     [path],
                     self._disposition or "WRITE_EMPTY",
-                    complete=("OtherElements",),
+                    columnar=("OtherElements",),
                 )
             except ApiError:
                 operation.success = 0

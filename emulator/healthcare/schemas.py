@@ -5,6 +5,7 @@ Layouts: "Understanding the BigQuery DICOM schema"; the JSON layout is the disco
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -83,6 +84,16 @@ def _column(name: str, kind: str, repeated: bool, children: _Columns) -> Field:
         value = _field("Value", kind.removeprefix("GROUP:"), repeated=repeated)
         return _field(name, "RECORD", repeated=True, fields=[_field("Id", "STRING"), value])
     return _field(name, kind, repeated=repeated)
+
+
+def whole_row(members: bytes) -> dict[str, Any]:
+    """A row whose members were kept, as an object; ``OtherElements``, kept by field, as a list of records."""
+    row: dict[str, Any] = json.loads(b"{%b}" % members)
+    if other := row.get("OtherElements"):
+        row["OtherElements"] = [
+            {"Tag": tag, "Data": data} for tag, data in zip(other["Tag"], other["Data"], strict=True)
+        ]
+    return row
 
 
 def json_layout(*, source: bool, changes: bool) -> list[Field]:

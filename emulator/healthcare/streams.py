@@ -11,7 +11,7 @@ from .bigquery_uri import TableName, parse_table_uri
 from .export_bigquery import Layout, json_row
 from .instances import Instance, Instances
 from .names import StoreName, agent_of
-from .schemas import flattened, json_layout
+from .schemas import flattened, json_layout, whole_row
 
 if TYPE_CHECKING:
     from ..runtime import Emulator
@@ -114,7 +114,7 @@ def _append(
             tail = {name: full[name] for name in ("LastUpdated", "Type", "SourceDicomStore") if name in full}
             uids = {name: full[name] for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")}
             sizes = {"BlobStorageSize": one.size, "StorageClass": one.storage_class}
-            full = {**uids, **json.loads(b"{" + row + b"}"), **sizes, **tail}
+            full = {**uids, **whole_row(row), **sizes, **tail}
         if len(line if layout.json else row) > _LARGEST_ROW:
             _log(emulator, store, one.path, ApiError(400, "the row is larger than 1 MB and was not streamed"))
             continue

@@ -44,14 +44,15 @@ class Entry(NamedTuple):
         meta: member of the DICOM JSON object; empty if there is none.
         row: member of the BigQuery row; empty if there is none.
         token: number of the column's description; -1 if there is no column.
-        listed: ``(column, JSON item)`` for columns that gather several elements; None for others.
+        listed: ``(column, first, second)`` for columns that gather several elements, with the JSON values of the item's
+            two fields; None for others.
         dropped: items of ``DroppedTags``, joined by commas.
     """
 
     meta: str = ""
     row: str = ""
     token: int = -1
-    listed: tuple[str, str] | None = None
+    listed: tuple[str, str, str] | None = None
     dropped: str = ""
 
 
@@ -80,6 +81,7 @@ def _token(description: Description) -> int:
     return number
 
 
+_ITEM = '{{"{}":{},"{}":{}}}'
 OTHER_ELEMENTS = _token((2, 0, "OtherElements", "OTHER", True, ()))
 DROPPED_TAGS = _token((3, 0, "DroppedTags", "DROPPED", True, ()))
 
@@ -154,7 +156,7 @@ def convert(
     row: list[str] = []
     tokens: list[int] = []
     dropped: list[str] = []
-    lists: dict[str, list[str]] = {}
+    lists: dict[str, list[tuple[str, str]]] = {}
     memory = ctx.memory
     if len(memory) > _MEMORY_LIMIT:
         memory.clear()
@@ -184,13 +186,20 @@ def convert(
         if token >= 0:
             tokens.append(token)
         if one is not None:
-            lists.setdefault(one[0], []).append(one[1])
+            lists.setdefault(one[0], []).append(one[1:])
         if left_out:
             dropped.append(left_out)
     for name, items in lists.items():
-        row.append(f'"{name}":[{",".join(items)}]')
-        if name == "OtherElements":
-            tokens.append(OTHER_ELEMENTS)
+        if name != "OtherElements":
+            row.append(f'"{name}":[{",".join(_ITEM.format("Id", one, "Value", two) for one, two in items)}]')
+            continue
+        tokens.append(OTHER_ELEMENTS)
+        if path:
+            row.append(f'"{name}":[{",".join(_ITEM.format("Tag", one, "Data", two) for one, two in items)}]')
+        else:
+            # By field instead of by item: BigQuery's loader takes a long list three times as fast that way.
+            ones, twos = zip(*items, strict=True)
+            row.append(f'"{name}":{{"Tag":[{",".join(ones)}],"Data":[{",".join(twos)}]}}')
     return Converted(meta, row, tuple(dict.fromkeys(tokens)), dropped)
 
 
@@ -256,7 +265,7 @@ def _placed(ctx: Context, column: Column, vr: str, found: list[Any], meta: str, 
         if level + 1 > DEEPEST:
             return Entry(meta=meta, dropped=_dropped(tag, path))
         data = ",".join(quoted(f"{value:08X}" if vr == "AT" else read.to_string(value)) for value in found)
-        return Entry(meta=meta, listed=("OtherElements", f'{{"Tag":"{column.name}","Data":[{data}]}}'))
+        return Entry(meta=meta, listed=("OtherElements", f'"{column.name}"', f"[{data}]"))
     token = _leaf(column, level)
     if token < 0 or column.type == "SQ":
         # No column for this tag, or a value where the dictionary has a sequence.
@@ -276,7 +285,7 @@ def _placed(ctx: Context, column: Column, vr: str, found: list[Any], meta: str, 
     else:
         return Entry(meta=meta, token=token)
     if column.group:
-        return Entry(meta=meta, token=token, listed=(column.name, f'{{"Id":"{column.group}","Value":{cell}}}'))
+        return Entry(meta=meta, token=token, listed=(column.name, f'"{column.group}"', cell))
     return Entry(meta=meta, row=f'"{column.name}":{cell}', token=token)
 
 

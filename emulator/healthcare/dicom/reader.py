@@ -87,7 +87,7 @@ class Record(NamedTuple):
         study_json, series_json, instance_json: members of the DICOM JSON objects that searches answer by default.
         metadata: the DICOM JSON object, compressed with zlib.
         metadata_size: its size in bytes before that.
-        row: the members of the BigQuery row, without braces.
+        row: the members of the BigQuery row, without braces; see :func:`emulator.healthcare.schemas.whole_row`.
         shape: key of the row's columns.
         columns: those columns (see :func:`emulator.healthcare.dicom.convert.described`).
         frames: number of frames.

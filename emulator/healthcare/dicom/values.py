@@ -135,7 +135,9 @@ def name_record(text: str) -> dict[str, dict[str, str]]:
 
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)|(\d{4})[.\-/](\d\d)[.\-/](\d\d)", re.ASCII)
 _TIME = re.compile(r"(\d\d)(?::?(\d\d)(?::?(\d\d)(?:\.(\d{1,6})\d*)?)?)?", re.ASCII)
-_DATETIME = re.compile(r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)?)?)?)?([+-]\d{4})?")
+_DATETIME = re.compile(
+    r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)?)?)?)?([+-]\d{4})?", re.ASCII
+)
 _OFFSET = re.compile(r"([+-])(\d\d)(\d\d)", re.ASCII)
 
 
