@@ -33,6 +33,9 @@ class Emulator:
         self.faults = Faults()
         self.requests = RequestLog()
         self.state = State(data)
+        # Resumable uploads go on after a restart; whatever else was half-written is gone.
+        uploads = self.state.collection("storage.uploads").values()
+        self.state.blobs.sweep({upload["blob"] for upload in uploads})
         self.projects = Projects(self.state)
         self.iam = Iam(self.state, self.settings, self.projects)
         self.url = ""

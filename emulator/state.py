@@ -17,7 +17,7 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Container, Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -81,7 +81,10 @@ class BlobInfo:
 
 
 class BlobWriter:
-    """Takes the bytes of a new blob. Nothing is kept unless :meth:`commit` is called."""
+    """Takes the bytes of a new blob. Nothing is kept unless :meth:`commit` is called.
+
+    A file grows aside and takes its place when it is whole, so that what a killed process leaves can be told.
+    """
 
     def __init__(self, blobs: Blobs, blob_id: str) -> None:
         self._blobs = blobs
@@ -126,7 +129,7 @@ class BlobWriter:
             self._file.write(data)
 
     def _spill(self) -> None:
-        path = self._blobs.file(self.id)
+        path = self._blobs.part(self.id)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("wb")
         self._reserve(self._file)
@@ -160,13 +163,19 @@ class BlobWriter:
         if self._file is not None:
             self.flush()
             self._file.close()
+            path = self._blobs.file(self.id)
+            path.parent.mkdir(exist_ok=True)
+            self._blobs.part(self.id).replace(path)
         else:
             self._blobs.memory[self.id] = b"".join(self._chunks)
         return BlobInfo(self.id, self.size, **self.sums())
 
     def take_back(self, size: int) -> None:
         """Go on after a restart: take the first ``size`` bytes, which :meth:`flush` left."""
-        path = self._blobs.file(self.id)
+        path = self._blobs.part(self.id)
+        if size and not path.exists() and self._blobs.file(self.id).exists():
+            # The process ended between the last byte and the object.
+            self._blobs.file(self.id).replace(path)
         if not size or not path.exists():
             return
         self._file = path.open("r+b")
@@ -181,7 +190,7 @@ class BlobWriter:
         """Throw the bytes away."""
         if self._file is not None:
             self._file.close()
-            self._blobs.file(self.id).unlink(missing_ok=True)
+            self._blobs.part(self.id).unlink(missing_ok=True)
         self._chunks.clear()
 
 
@@ -202,10 +211,26 @@ class Blobs:
 
     def file(self, blob_id: str) -> Path:
         """Where the file of a blob is, if it has one."""
+        return self._place() / blob_id[-2:] / blob_id
+
+    def part(self, blob_id: str) -> Path:
+        """Where the file of a blob grows until it is whole."""
+        return self._place() / "parts" / blob_id
+
+    def _place(self) -> Path:
         if self._directory is None:
             self._temporary = self._temporary or tempfile.mkdtemp(prefix="emulator-blobs-")
             self._directory = Path(self._temporary)
-        return self._directory / blob_id[-2:] / blob_id
+        return self._directory
+
+    def sweep(self, wanted: Container[str]) -> None:
+        """Remove what a killed process left of blobs that never became whole, but for those that still can."""
+        parts = self._directory / "parts" if self._directory is not None else None
+        if parts is None or not parts.is_dir():
+            return
+        for path in parts.iterdir():
+            if path.name not in wanted:
+                path.unlink(missing_ok=True)
 
     def create(self) -> BlobWriter:
         """A writer for a new blob."""

@@ -281,15 +281,19 @@ def test_an_upload_goes_on_after_a_restart(tmp_path: Path) -> None:
         part = send("PUT", first.url + session, data[:QUANTUM], **{"Content-Range": content_range})
         assert part.code == 308
         part.close()
-        # What a killed process leaves behind is what is on the disk now.
+        # What a killed process leaves behind is what is on the disk now, other half-written files among it.
         import shutil
 
+        other = first.emulator.state.blobs.create()
+        other.write(b"never finished" * 100_000)
         shutil.copytree(tmp_path, tmp_path.with_name("copy"))
     with LocalEmulator(tmp_path.with_name("copy")) as second:
         content_range = f"bytes {QUANTUM}-{len(data) - 1}/{len(data)}"
         done = send("PUT", second.url + session, data[QUANTUM:], **{"Content-Range": content_range})
         assert json.load(done)["md5Hash"] == md5(data)
         done.close()
+        assert list((tmp_path.with_name("copy") / "blobs" / "parts").iterdir()) == []
+        other.abort()
     with LocalEmulator(tmp_path.with_name("copy")) as third:
         found = send("GET", third.url + "/storage/v1/b/durable/o/x?alt=media", None)
         assert found.read() == data
