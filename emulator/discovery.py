@@ -37,6 +37,10 @@ DOCUMENTS: tuple[tuple[str, str], ...] = (
 #: APIs that ignore unknown JSON fields and query parameters; all others refuse them.
 LENIENT_APIS = frozenset({"storage"})
 
+#: Fields whose values Google's own clients send in other types than the document says, as (API, schema, field):
+#: google-cloud-bigquery sends the value of a FLOAT64 parameter as a number.
+_UNTYPED_FIELDS: tuple[tuple[str, str, str], ...] = (("bigquery", "QueryParameterValue", "value"),)
+
 _NOISE = ("description", "enumDescriptions", "documentationLink", "enumDeprecated")
 
 
@@ -90,6 +94,9 @@ def document(api: str, version: str) -> dict[str, Any]:
     """
     text = document_path(api, version).read_text(encoding="utf-8")
     parsed: dict[str, Any] = json.loads(text, object_pairs_hook=_without_noise)
+    for owner, schema, name in _UNTYPED_FIELDS:
+        if owner == api:
+            parsed["schemas"][schema]["properties"][name] = {"type": "any"}
     return parsed
 
 
