@@ -93,7 +93,7 @@ def python_value(kind: Type, value: Any) -> Any:
             return timestamp(value)
         case "BYTES":
             return base64.b64decode(str(value), validate=True)
-    return str(value)
+    return value if isinstance(value, str) else str(value)
 
 
 def literal(value: Any, kind: Type) -> Expr:

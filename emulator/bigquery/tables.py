@@ -137,8 +137,10 @@ def insert(call: Call) -> dict[str, Any]:
     return shown(call, catalog, name, create(catalog, call.principal, name, call.body))
 
 
-def create(catalog: Catalog, principal: str, name: TableName, body: dict[str, Any]) -> dict[str, Any]:
-    """Create a table or view from a Table resource; returns its document.
+def create(
+    catalog: Catalog, principal: str, name: TableName, body: dict[str, Any], *, replace: bool = False
+) -> dict[str, Any]:
+    """Create a table or view from a Table resource, in place of an old view if ``replace``; returns its document.
 
     Raises:
         ApiError: 400 for a bad schema, setting or view query; 409 if it exists.
@@ -153,7 +155,7 @@ def create(catalog: Catalog, principal: str, name: TableName, body: dict[str, An
         if fields or "schema" in body:
             resource["schema"] = {"fields": fields}
     with catalog.engine.locked(name.key):
-        if catalog.find_table(name) is not None:
+        if not replace and catalog.find_table(name) is not None:
             raise already_exists("Table", name.text)
         physical = None
         if not view:

@@ -743,9 +743,8 @@ class Statements:
                         raise already_exists("Table", name.text)
                     if "view" not in old["resource"]:
                         raise compiler.error(f"{name.text} is not a view")
-                    self.catalog.delete_table(name)
                     operation = "REPLACE"
-                create(self.catalog, self.session.principal, name, body)
+                create(self.catalog, self.session.principal, name, body, replace=old is not None)
             return _ddl("CREATE_VIEW", operation, name)
 
         return Plan("CREATE_VIEW", run, target=name)
@@ -1035,7 +1034,7 @@ def _schema_of(compiler: Compiler, name: str, kind: Any) -> dict[str, Any]:
 
 
 def _partitioning(compiler: Compiler, node: Any) -> dict[str, Any]:
-    if isinstance(node, exp.Column):
+    if isinstance(node, (exp.Column, exp.Identifier)):
         return {"timePartitioning": {"type": "DAY", "field": node.name}}
     if isinstance(node, exp.Anonymous):
         name = str(node.name).upper()
