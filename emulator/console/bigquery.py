@@ -14,6 +14,7 @@ from .parts import (
     filter_box,
     link,
     pill,
+    plural,
     section,
     size,
     table,
@@ -78,12 +79,12 @@ async def _table_page(application: Application, query: Parameters) -> Page:
     ask = f"/console/query?{urlencode({'project': project, 'sql': statement})}"
     parts: list[Any] = [crumbs(("BigQuery", "/console/bigquery"), (full, ""))]
     rows = int(resource.get("numRows", 0))
-    parts += [section("Preview", preview, note=join([f"{rows:,} rows · ", link("query it", ask)]))]
+    parts += [section("Preview", preview, note=join([plural(rows, "row"), " · ", link("query it", ask)]))]
     if "view" in resource:
         parts.append(section("View", el("pre", resource["view"].get("query", ""))))
     columns = ["Column", "Type", "Mode", "Description"]
     schema = table(columns, _schema_rows(fields), empty="No schema.", caption="Schema")
-    parts += [filter_box("columns"), section("Schema", schema, note=f"{len(fields)} columns")]
+    parts += [filter_box("columns"), section("Schema", schema, note=plural(len(fields), "column"))]
     return Page(name, join(parts), "/console/bigquery")
 
 
@@ -104,7 +105,11 @@ def result_table(fields: list[dict[str, Any]], rows: list[dict[str, Any]], *, em
     names = [fields[at]["name"] for at in used]
     whole = table(names, shown, empty=empty, numbers=numbers, caption="Rows", wide=True)
     hidden = len(fields) - len(used) if rows else 0
-    note = el("p", f"{hidden} columns are empty in these rows and left out.", class_="note pages") if hidden else None
+    note = (
+        el("p", f"Left out, being empty in these rows: {plural(hidden, 'column')}.", class_="note pages")
+        if hidden
+        else None
+    )
     return join([whole, note])
 
 
@@ -167,10 +172,12 @@ async def _outcome(application: Application, project: str, sql: str) -> Html:
     fields = answer.get("schema", {}).get("fields", [])
     if not fields:
         changed = answer.get("numDmlAffectedRows")
-        return section("Done", el("p", f"{changed} rows changed" if changed else "The statement returned nothing."))
+        return section(
+            "Done", el("p", f"{plural(int(changed), 'row')} changed" if changed else "The statement returned nothing.")
+        )
     rows = answer.get("rows", [])
     total = int(answer.get("totalRows", len(rows)))
-    note = f"{total:,} rows" + (f", the first {len(rows):,} shown" if total > len(rows) else "")
+    note = plural(total, "row") + (f", the first {len(rows):,} shown" if total > len(rows) else "")
     return section("Result", result_table(fields, rows, empty="No row."), note=note)
 
 

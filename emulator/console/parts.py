@@ -122,6 +122,11 @@ def size(count: int) -> str:
     return ""
 
 
+def plural(count: int, what: str) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def when(text: str | None) -> Html:
     """A moment, short, with the whole of it as a tooltip."""
     if not text:

@@ -246,7 +246,7 @@ def _change(call: Call, *, merge: bool) -> dict[str, Any]:
     with kept.lock:
         bucket = bucket_for(call, "storage.buckets.update")
         conditions.check(call.query, bucket)
-        body = known_fields("Bucket", call.body)
+        body = known_fields("Bucket", call.body, merge=merge)
         sent = {key: value for key, value in body.items() if key in BUCKET_SETTABLE and key not in BUCKET_FIXED}
         fixed = {key: value for key, value in bucket["fields"].items() if key in BUCKET_FIXED}
         fields = merged(bucket["fields"], sent) if merge else {**fixed, **merged({}, sent)}

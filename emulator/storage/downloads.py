@@ -99,7 +99,7 @@ def media(call: Call, stored: Document) -> Response:
     for key, header in (("contentDisposition", "content-disposition"), ("contentLanguage", "content-language")):
         if key in fields:
             headers[header] = fields[key]
-    headers = {key: value.encode("ascii", "replace").decode() for key, value in headers.items()}
+    headers = {key: _header(value) for key, value in headers.items()}
     blobs = call.emulator.state.blobs
     if encoding == "gzip" and "gzip" not in call.headers.get("accept-encoding", ""):
         # Decompressive transcoding: https://cloud.google.com/storage/docs/transcoding
@@ -112,12 +112,17 @@ def media(call: Call, stored: Document) -> Response:
             headers["warning"] = "214 UploadServer gunzipped"
             return Response(body, 200, headers)
     if encoding:
-        headers["content-encoding"] = encoding
+        headers["content-encoding"] = _header(encoding)
     start, end, status = _range(call.headers.get("range"), size)
     if status == 206:
         headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
     headers["content-length"] = str(end - start)
     return MediaResponse(blobs, stored["blob"], start, end, status, headers)
+
+
+def _header(text: str) -> str:
+    """What people set, as the value of a header: no line can be begun with it."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text)
 
 
 def _range(header: str | None, size: int) -> tuple[int, int, int]:

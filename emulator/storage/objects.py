@@ -301,7 +301,7 @@ def _change(call: Call, *, merge: bool) -> dict[str, Any]:
         bucket = bucket_for(call, "storage.objects.update", kind="object")
         stored = find(call, bucket_name, name, bucket)
         conditions.check(call.query, stored)
-        body = known_fields("Object", call.body)
+        body = known_fields("Object", call.body, merge=merge)
         sent = {key: value for key, value in body.items() if key in OBJECT_SETTABLE}
         fields = settable(merged(stored["fields"] if merge else {}, sent))
         if fields.get("storageClass", "STANDARD") != stored["fields"].get("storageClass", "STANDARD"):

@@ -81,8 +81,13 @@ def etag(*numbers: int) -> str:
     return base64.b64encode(data).decode()
 
 
-def known_fields(schema: str, value: dict[str, Any]) -> dict[str, Any]:
+def known_fields(schema: str, value: dict[str, Any], *, merge: bool = False) -> dict[str, Any]:
     """The fields of a request body that the schema has; Cloud Storage ignores the others.
+
+    Args:
+        schema: name of the schema.
+        value: the body.
+        merge: it is merged into what is there: null is kept, as it removes a field.
 
     Raises:
         ApiError: 400 if a known field is of the wrong kind.
@@ -92,17 +97,7 @@ def known_fields(schema: str, value: dict[str, Any]) -> dict[str, Any]:
     ]
     if problems:
         raise ApiError(400, "\n".join(problems), reason="invalid")
-    return _pruned(discovery.document("storage", "v1")["schemas"], {"$ref": schema}, value)  # type: ignore[no-any-return]
-
-
-def _pruned(schemas: dict[str, Any], spec: dict[str, Any], value: Any) -> Any:
-    spec = schemas[spec["$ref"]] if "$ref" in spec else spec
-    if isinstance(value, dict) and "properties" in spec:
-        properties = spec["properties"]
-        return {name: _pruned(schemas, properties[name], item) for name, item in value.items() if name in properties}
-    if isinstance(value, list) and "items" in spec:
-        return [_pruned(schemas, spec["items"], item) for item in value]
-    return value
+    return discovery.declared("storage", "v1", schema, value, keep_null=merge)
 
 
 def bucket_resource(name: str, bucket: dict[str, Any], base_url: str) -> dict[str, Any]:

@@ -220,6 +220,24 @@ def test_other_sites_can_not_send_queries(rest: Rest) -> None:
     assert rest("POST", "/console/query", form, headers=kind).status == 200
 
 
+def test_the_query_box_shows_rows_and_refusals(rest: Rest) -> None:
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    def ask(sql: str) -> str:
+        form = urlencode({"sql": sql, "project": PROJECT}).encode()
+        text: str = rest("POST", "/console/query", form, headers=kind).body.decode()
+        assert Outline(text).problems == []
+        return text
+
+    answer = ask("SELECT 40 + 2 AS answer, '<b>' AS text, [1, 2] AS list")
+    assert ">42</td>" in answer
+    assert "&lt;b&gt;" in answer
+    assert ">1 row<" in answer
+    refused = ask("SELECT nothing FROM nowhere.at_all")
+    assert "Refused" in refused
+    assert "nowhere" in refused
+
+
 def test_planned_faults_wait_for_clients(emulator: LocalEmulator, rest: Rest) -> None:
     rest("GET", f"/v1/projects/{PROJECT}")
     fault = emulator.control("POST", "faults", {"method": "bigquery.datasets.list", "effect": {"status": 503}})

@@ -93,6 +93,17 @@ def test_metadata_change_without_touching_the_bytes(rest: Callable[..., Any], bu
     assert replaced["contentType"] == "text/plain"
 
 
+def test_metadata_can_not_begin_a_header(rest: Callable[..., Any], bucket: str) -> None:
+    put(rest, bucket, "x")
+    evil = "a/b\r\nSet-Cookie: x=y\r\n\r\nbody"
+    names = ("contentType", "contentDisposition", "contentLanguage", "cacheControl", "contentEncoding")
+    rest("PATCH", f"/storage/v1/b/{bucket}/o/x", dict.fromkeys(names, evil))
+    answer = rest("GET", f"/storage/v1/b/{bucket}/o/x?alt=media")
+    assert "set-cookie" not in answer.headers
+    assert answer.body == b"data"
+    assert rest("GET", f"/storage/v1/b/{bucket}/o/x").json["contentType"] == evil
+
+
 def test_a_held_object_stays(rest: Callable[..., Any], bucket: str) -> None:
     put(rest, bucket, "x")
     path = f"/storage/v1/b/{bucket}/o/x"
