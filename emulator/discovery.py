@@ -145,7 +145,10 @@ def global_parameters(api: str, version: str) -> frozenset[str]:
 
 
 #: Query parameters that Google's own clients send though the document does not name them, by discovery id.
-UNLISTED_PARAMETERS: dict[str, frozenset[str]] = {"bigquery.jobs.get": frozenset({"projection"})}
+UNLISTED_PARAMETERS: dict[str, frozenset[str]] = {
+    "bigquery.jobs.get": frozenset({"projection"}),
+    "bigquery.jobs.insert": frozenset({"upload_id"}),
+}
 
 
 def check_query(method: Method, names: set[str]) -> None:
@@ -245,21 +248,32 @@ def _check_object(
 
 
 def as_declared(method: Method, body: dict[str, Any]) -> dict[str, Any]:
-    """A checked body in the one form that handlers see.
-
-    Google's front end takes several: names in snake case, a single value for a list, numbers and booleans as text,
-    null for an absent field. Null is kept where it means something: in a BigQuery PATCH it clears the field.
-    """
+    """The checked body of a request in the one form that handlers see (:func:`declared`)."""
     if method.request is None:
         return body
+    # A BigQuery PATCH clears the fields that are null.
     keep_null = method.api == "bigquery" and method.http_method == "PATCH"
-    declared: dict[str, Any] = _declared(
-        document(method.api, method.version)["schemas"], {"$ref": method.request}, body, keep_null=keep_null
-    )
-    return declared
+    return declared(method.api, method.version, method.request, body, keep_null=keep_null)
 
 
-def _declared(schemas: dict[str, Any], spec: dict[str, Any], value: Any, *, keep_null: bool) -> Any:
+def declared(api: str, version: str, schema: str, value: dict[str, Any], *, keep_null: bool = False) -> dict[str, Any]:
+    """A checked instance of a schema in one form, without fields that the schema does not have.
+
+    Google's front end takes several forms: names in snake case, a single value for a list, numbers and booleans as
+    text, null or an empty list for an absent field.
+
+    Args:
+        api: name of the API.
+        version: its version.
+        schema: name of the schema.
+        value: what was sent.
+        keep_null: keep null and empty lists outside of lists, where they clear what was there.
+    """
+    found: dict[str, Any] = _declared(document(api, version)["schemas"], {"$ref": schema}, value, keep_null)
+    return found
+
+
+def _declared(schemas: dict[str, Any], spec: dict[str, Any], value: Any, keep_null: bool) -> Any:
     if value is None:
         return None
     if "$ref" in spec:
@@ -271,13 +285,13 @@ def _declared(schemas: dict[str, Any], spec: dict[str, Any], value: Any, *, keep
             for name, item in value.items():
                 known = name if name in properties or rest is not None else _camel(name)
                 inner = properties.get(known, rest)
-                if item is None and not keep_null and inner.get("type") != "any":
+                if inner is None or (item in (None, []) and not keep_null and inner.get("type") != "any"):
                     continue
-                found[known] = _declared(schemas, inner, item, keep_null=keep_null)
+                found[known] = _declared(schemas, inner, item, keep_null)
             return found
         case "array":
             items = value if isinstance(value, list) else [value]
-            return [_declared(schemas, spec["items"], item, keep_null=keep_null) for item in items]
+            return [_declared(schemas, spec["items"], item, keep_null=False) for item in items]
         case "integer":
             return int(value)
         case "number":
