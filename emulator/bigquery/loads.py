@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import fnmatch
 import gzip
+import io
 import json
 import re
 import tempfile
@@ -229,11 +230,9 @@ def _text(file: Path, options: dict[str, Any]) -> Iterator[str]:
     encoding = {"ISO-8859-1": "latin-1", "UTF-16": "utf-16", "UTF-16BE": "utf-16-be", "UTF-16LE": "utf-16-le"}.get(
         str(options.get("encoding") or "UTF-8").upper(), "utf-8-sig"
     )
-    with _opened(file) as lines:
+    with _opened(file) as lines, io.TextIOWrapper(lines, encoding=encoding, newline="") as decoded:
         try:
-            import io
-
-            yield from io.TextIOWrapper(lines, encoding=encoding, newline="")
+            yield from decoded
         except UnicodeDecodeError as error:
             raise invalid(f"Error while reading data, error message: the file is not {encoding}: {error}") from None
 
@@ -385,8 +384,9 @@ def _detect_csv(files: list[Path], options: dict[str, Any]) -> tuple[list[dict[s
     skip = options.get("skipLeadingRows")
     body = rows[max(int(skip or 0), 1) :] if len(rows) > 1 else rows
     width = max(len(row) for row in rows)
+    nothing = ("", options.get("nullMarker"))
     kinds = [
-        _common({_type_of(row[index]) for row in body if index < len(row) and row[index] != ""} or {"STRING"})
+        _common({_type_of(row[index]) for row in body if index < len(row) and row[index] not in nothing} or {"STRING"})
         for index in range(width)
     ]
     head = rows[int(skip) - 1] if skip else rows[0]
