@@ -149,6 +149,13 @@ WAYS: list[tuple[str, str, str, Any, Any]] = [
     (EXPORT, "healthcare", "v1", {"bigqueryDestination": None}, {}),
     (EXPORT, "healthcare", "v1", {"bigqueryDestination": {"force": "true"}}, {"bigqueryDestination": {"force": True}}),
     ("tables.insert", "bigquery", "v2", {"expirationTime": 17, "etag": None}, {"expirationTime": "17"}),
+    (
+        "tables.insert",
+        "bigquery",
+        "v2",
+        {"schema": {"fields": [{"name": "a", "fields": []}]}, "resourceTags": None},
+        {"schema": {"fields": [{"name": "a"}]}},
+    ),
     ("tables.patch", "bigquery", "v2", {"description": None, "labels": {"a": None}}, None),
     (
         "projects.setIamPolicy",
