@@ -17,7 +17,7 @@ def routes() -> list[Routes]:
         storage_settings,
         stores,
     )
-    from .dicomweb import deletes, query, retrieve, store
+    from .dicomweb import deletes, query, retrieve, store, update
 
     modules = (locations, datasets, stores, iam_methods, operation_methods, imports, exports, storage_settings)
-    return [module.routes for module in (*modules, store, query, retrieve, deletes)]
+    return [module.routes for module in (*modules, store, query, retrieve, update, deletes)]

@@ -25,7 +25,7 @@ class Failures:
         emulator: where.
         store: the DICOM store.
         operation: counts them.
-        kind: ``import`` or ``export``.
+        kind: ``import``, ``export`` or ``update``.
     """
 
     def __init__(self, emulator: Emulator, store: StoreName, operation: Operation, kind: str) -> None:
@@ -75,7 +75,7 @@ class Failures:
         operation = self._operation
         if operation.success or not operation.failure:
             return
-        kind = "files could be imported" if self._kind == "import" else "instances could be exported"
+        kind = "files could be imported" if self._kind == "import" else f"instances could be {self._kind.rstrip('e')}ed"
         title = f"{self._kind.capitalize()}DicomDataErrorDetails"
         samples: list[dict[str, Any]] = [
             {"resource": resource, "error": {"code": code, "message": message}}

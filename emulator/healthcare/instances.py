@@ -178,18 +178,20 @@ class Instances:
 
     # -- writing --
 
-    def add(self, store: int, new: Iterable[New]) -> list[int]:
+    def add(self, store: int, new: Iterable[New], *, replace: bool = False) -> list[int]:
         """Store instances; all are on disk when this returns.
 
         Args:
             store: number of the DICOM store.
             new: the instances.
+            replace: put them in place of those that have their UIDs.
 
         Returns:
             The id of each; 0: it was not stored, because the store has an instance with these UIDs already.
         """
         moment = rfc3339(now())
         added: list[int] = []
+        released: list[str] = []
         with self.lock:
             execute = self._database.execute
             execute("BEGIN IMMEDIATE")
@@ -199,6 +201,8 @@ class Instances:
                         execute("INSERT OR IGNORE INTO shapes VALUES (?, ?)", (record.shape, record.columns))
                         self._shapes.add(record.shape)
                     series = self._series_id(store, record)
+                    if replace and (old := self._take_place(store, series, record)) is not None:
+                        released.append(old)
                     done = execute(
                         "INSERT OR IGNORE INTO instances (store, series, uid, sop_class, transfer_syntax, frames, json,"
                         " blob, size, class, class_time, updated, crc32c, md5, metadata, metadata_size, row, shape)"
@@ -225,7 +229,26 @@ class Instances:
                 self._shapes = {key for (key,) in execute("SELECT key FROM shapes")}
                 raise
             execute("COMMIT")
+        self._release(released)
         return added
+
+    def _take_place(self, store: int, series: int, record: Record) -> str | None:
+        """Make way for an instance with new contents; returns the blob of the old ones."""
+        execute = self._database.execute
+        found = execute("SELECT blob FROM instances WHERE series = ? AND uid = ?", (series, record.instance)).fetchone()
+        if found is None:
+            return None
+        execute("DELETE FROM instances WHERE series = ? AND uid = ?", (series, record.instance))
+        execute("UPDATE series SET modality = ?, json = ? WHERE id = ?", (record.modality, record.series_json, series))
+        execute(
+            "UPDATE studies SET patient_name = ?, patient_id = ?, accession = ?, referring = ?, study_date = ?,"
+            " json = ? WHERE store = ? AND uid = ?",
+            (
+                *(record.patient_name, record.patient_id, record.accession, record.referring, record.study_date),
+                *(record.study_json, store, record.study),
+            ),
+        )
+        return str(found[0])
 
     def _series_id(self, store: int, record: Record) -> int:
         study = self._studies.get((store, record.study))

@@ -36,6 +36,7 @@ class ReaderPool:
         self._busy = 0
         self._idle: list[_Worker] = []
         self._timer: threading.Timer | None = None
+        self._closed = False
         emulator.on_close(self._close)
 
     def read(
@@ -125,7 +126,10 @@ class ReaderPool:
 
     def _give(self, worker: _Worker) -> None:
         with self._lock:
-            self._idle.append(worker)
+            if not self._closed:
+                self._idle.append(worker)
+                return
+        worker.end()
 
     def _end_later(self) -> None:
         with self._lock:
@@ -143,6 +147,8 @@ class ReaderPool:
             worker.end()
 
     def _close(self) -> None:
+        with self._lock:
+            self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         self._end_idle()

@@ -21,7 +21,7 @@ from ...errors import ApiError, invalid
 from ...routing import Routes
 from ..access import stores
 from ..arrivals import somebody_listens, tell
-from ..instances import Instances, New, Path
+from ..instances import Instances, New
 from ..names import StoreName
 from .accept import DICOM, JSON, XML, accepted, parse_media_type
 from .common import UPDATE, WRITE, root, store_and_path
@@ -233,11 +233,8 @@ class _Storing:
         from ...storage.service import release_blob
 
         instances = emulator.service(Instances)
-        if self._replace:
-            for record, _ in records:
-                instances.delete(self._number, Path(record.study, record.series, record.instance))
         new = [New(record, emulator.state.blobs.put(data)) for record, data in records]
-        ids = instances.add(self._number, new)
+        ids = instances.add(self._number, new, replace=self._replace)
         for one, number in zip(new, ids, strict=True):
             if number:
                 self._succeed(one.record)

@@ -112,6 +112,9 @@ CASES = [
     Case(f"{S}.updateInstances", data=FILE, raw=True),
     Case(f"{W}.storeInstances", data=FILE, raw=True, status=409),
     Case(f"{W}.updateInstances", data=FILE, raw=True),
+    Case(f"{W}.updateMetadata", data=b'{"00100020":{"vr":"LO","Value":["x"]}}'),
+    Case(f"{W}.series.updateMetadata", data=b'{"00100020":{"vr":"LO","Value":["x"]}}'),
+    Case(f"{W}.series.instances.updateMetadata", data=b'{"00100020":{"vr":"LO","Value":["x"]}}', raw=True),
     Case(f"{S}.searchForStudies", raw=True),
     Case(f"{S}.searchForSeries", raw=True),
     Case(f"{S}.searchForInstances", raw=True),
@@ -160,7 +163,7 @@ def test_requests_and_answers_are_those_of_the_discovery_document(ready: Client,
     method = methods.get(f"healthcare.{case.method}")
     if method is None:
         assert version == "v1"
-        assert case.method.endswith("updateInstances")
+        assert case.method.endswith(("updateInstances", "updateMetadata"))
         return
     store = f"/v1/{ready.store}/dicomWeb/studies"
     assert ready.raw("POST", store, FILE, {"Content-Type": "application/dicom"})[0] == 200

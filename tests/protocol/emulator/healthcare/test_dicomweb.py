@@ -154,6 +154,44 @@ def test_an_update_replaces_an_instance_in_v1beta1(filled: Client) -> None:
     assert [item["00100020"]["Value"] for item in found] == [["changed"]]
 
 
+BAD_CHANGES = [
+    (b"no JSON", "not JSON"),
+    (b"[]", "not one DICOM JSON object"),
+    (b'{"00100020": 1}', "not one DICOM JSON object"),
+    (b'{"7FE00010": {"vr": "OW", "InlineBinary": "AAA="}}', "bulk data"),
+    (b'{"0020000D": {"vr": "UI", "Value": ["1.2"]}}', "UIDs"),
+    (b'{"0010002X": {"vr": "LO", "Value": ["1.2"]}}', "can't be changed that way"),
+]
+
+
+@pytest.mark.parametrize(("body", "text"), BAD_CHANGES)
+def test_metadata_that_can_not_be_changed_are_refused(filled: Client, body: bytes, text: str) -> None:
+    beta = filled.in_version("v1beta1")
+    address = f"{filled.store}/{path(read('CT_small.dcm'))}/metadata"
+    status, _, answer = beta.raw("PATCH", address, body, {"Content-Type": "application/dicom+json"})
+    assert status == 400
+    assert text in json.loads(answer)["error"]["message"]
+
+
+def test_metadata_are_changed_at_once_for_an_instance_and_by_an_operation_for_more(filled: Client) -> None:
+    beta = filled.in_version("v1beta1")
+    dataset = read("CT_small.dcm")
+    body = b'[{"00100020": {"vr": "LO", "Value": ["changed"]}}]'
+    kind = {"Content-Type": "application/dicom+json"}
+    assert beta.raw("PATCH", f"{filled.store}/{path(dataset)}/metadata", body, kind)[0] == 200
+    (metadata,) = filled.ok("GET", f"{filled.store}/{path(dataset)}/metadata")
+    assert metadata["00100020"]["Value"] == ["changed"]
+    _, _, stored = filled.raw("GET", f"{filled.store}/{path(dataset)}", None, {"Accept": "application/dicom"})
+    assert pydicom.dcmread(io.BytesIO(stored)).PixelData == dataset.PixelData
+    study = f"{filled.store}/dicomWeb/studies/{dataset.StudyInstanceUID}/metadata"
+    status, _, answer = beta.raw("PATCH", study, body.replace(b"changed", b"again"), kind)
+    assert status == 200
+    assert beta.wait(json.loads(answer))["metadata"]["counter"] == {"success": "1"}
+    (metadata,) = filled.ok("GET", f"{filled.store}/{path(dataset)}/metadata")
+    assert metadata["00100020"]["Value"] == ["again"]
+    assert filled.ok("GET", f"{filled.store}:getDICOMStoreMetrics")["instanceCount"] == str(len(NAMES))
+
+
 def test_dicomweb_client_stores_and_finds(web: DICOMwebClient) -> None:
     answer = web.store_instances([read(name) for name in NAMES])
     assert len(answer.ReferencedSOPSequence) == len(NAMES)
