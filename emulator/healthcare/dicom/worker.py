@@ -6,6 +6,7 @@ answer a list of records, or of ``(message, code)`` for files that can't be stor
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import struct
@@ -53,8 +54,11 @@ def receive(stream: BinaryIO) -> object | None:
 def main() -> None:
     """Answer requests until standard input ends, which it does when the emulator is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the emulator, which then closes the pipe
-    while (sources := receive(sys.stdin.buffer)) is not None:
-        send(sys.stdout.buffer, read_all(sources))  # type: ignore[arg-type]
+    try:
+        while (sources := receive(sys.stdin.buffer)) is not None:
+            send(sys.stdout.buffer, read_all(sources))  # type: ignore[arg-type]
+    except BrokenPipeError:
+        os._exit(0)  # the emulator was killed; flushing at the usual exit would fail again
 
 
 if __name__ == "__main__":

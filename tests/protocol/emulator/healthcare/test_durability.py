@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pydicom.data
 
 FILES = Path(pydicom.data.__file__).parent / "test_files"
@@ -113,3 +114,33 @@ def test_a_killed_emulator_loses_nothing_acknowledged_and_says_which_operation_i
         third.call("DELETE", STORE)
         third.call("POST", f"{PLACE}/datasets/radiology/dicomStores?dicomStoreId=pacs", {})
         assert third.call("GET", f"{STORE}:getDICOMStoreMetrics")["instanceCount"] == "0"
+
+
+def test_instances_of_a_killed_import_are_whole_and_the_rest_can_follow(tmp_path: Path) -> None:
+    template = (FILES / "MR_small.dcm").read_bytes()
+    uid = str(pydicom.dcmread(FILES / "MR_small.dcm").SOPInstanceUID)
+    with served(tmp_path) as first:
+        first.call("PATCH", "/emulator/v1/settings", {"enforceIam": False})
+        first.wait(first.call("POST", f"{PLACE}/datasets?datasetId=radiology", {}))
+        first.call("POST", f"{PLACE}/datasets/radiology/dicomStores?dicomStoreId=pacs", {})
+        first.call("POST", "/storage/v1/b?project=hospital-imaging", {"name": "inbox"})
+        for number in range(300):
+            data = template.replace(uid.encode(), f"{uid[:-4]}{number:04}".encode())
+            address = f"/upload/storage/v1/b/inbox/o?uploadType=media&name={number}.dcm"
+            first.call("POST", address, data, "application/dicom")
+        body = {"gcsSource": {"uri": "gs://inbox/*"}}
+        operation = first.call("POST", f"{STORE}:import", body)
+        # Killed as soon as something is stored; the operation may have come to its end by then, which is as well.
+        while int(first.call("GET", f"{STORE}:getDICOMStoreMetrics")["instanceCount"]) == 0:
+            pass
+    with served(tmp_path) as second:
+        second.call("PATCH", "/emulator/v1/settings", {"enforceIam": False})
+        assert second.call("GET", operation["name"])["done"] is True
+        stored = second.call("GET", f"{STORE}/dicomWeb/instances?limit=1000")
+        assert stored
+        address = f"{STORE}/dicomWeb/studies/{stored[0]['0020000D']['Value'][0]}"
+        assert len(second.call("GET", f"{address}/metadata")) == len(stored)
+        assert second.call("GET", address).count(b"DICM") == len(stored)
+        done = second.wait(second.call("POST", f"{STORE}:import", body))
+        assert done["metadata"]["counter"] == {"success": "300"}
+        assert second.call("GET", f"{STORE}:getDICOMStoreMetrics")["instanceCount"] == "300"
