@@ -325,6 +325,10 @@ def _check_scalar(spec: dict[str, Any], kind: str, value: Any, at: str, problems
         type_name = f"TYPE_{spec['format'].upper()}"
     elif kind == "string":
         good = isinstance(value, str)
+        if good and (form := _FORMS.get(spec.get("format", ""))):
+            type_name = f"type.googleapis.com/google.protobuf.{form[0]}" if form[0] else "TYPE_BYTES"
+            good = form[1].fullmatch(value) is not None
+            shown = shown if form[0] else f"Base64 decoding failed for {shown}"
         if good and "enum" in spec and value not in spec["enum"]:
             good, type_name = False, "type.googleapis.com/" + at.rpartition(".")[2]
     elif kind == "integer":
@@ -356,6 +360,19 @@ def _is_integer(value: Any, form: str) -> bool:
     least, most = _RANGES.get(form, _RANGES["int64"])
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
+
+_TIME = re.compile(
+    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d{1,9})?"
+    r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
+)
+#: Well-known type (none: bytes) and form of text by format.
+_FORMS = {
+    "date-time": ("Timestamp", _TIME),
+    "google-datetime": ("Timestamp", _TIME),
+    "google-duration": ("Duration", re.compile(r"-?\d{1,12}(\.\d{1,9})?s", re.ASCII)),
+    "byte": ("", re.compile(r"[A-Za-z0-9+/_-]*={0,2}")),
+}
 
 #: Least and largest value by format. An int32 may be any number of 32 bits: documents call a uint32 so as well.
 _RANGES = {

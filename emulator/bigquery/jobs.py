@@ -313,6 +313,7 @@ async def insert(call: Call) -> dict[str, Any] | Response:
         body, media = parse_json(await call.read()), None
     try:
         discovery.check_body(call.route.method, body)
+        body = discovery.as_declared(call.route.method, body)
         project = jobs.catalog.project(call.path["projectId"])
         configuration = body.get("configuration") or {}
         if media is not None and configuration.get("load") is None:

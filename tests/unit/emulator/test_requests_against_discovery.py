@@ -131,6 +131,31 @@ def test_what_is_no_number_of_64_bits_is_refused(value: Any) -> None:
         discovery.check_body(method("tables.insert", "bigquery", "v2"), {"expirationTime": value})
 
 
+FORMS = [
+    ("2026-02-30", "nextRotationTime", "Timestamp"),
+    ("2026-01-01T00:00:00", "nextRotationTime", "Timestamp"),
+    ("2026-13-01T00:00:00Z", "nextRotationTime", "Timestamp"),
+    ("1", "rotationPeriod", "Duration"),
+    ("1.0000000001s", "rotationPeriod", "Duration"),
+    ("", "rotationPeriod", "Duration"),
+]
+
+
+@pytest.mark.parametrize(("text", "name", "kind"), FORMS)
+def test_a_time_that_is_none_is_refused(text: str, name: str, kind: str) -> None:
+    create = method("projects.locations.keyRings.cryptoKeys.create", "cloudkms", "v1")
+    with pytest.raises(ApiError, match=rf"type.googleapis.com/google.protobuf.{kind}\), \"{text}\""):
+        discovery.check_body(create, {name: text})
+    discovery.check_body(create, {"nextRotationTime": "2026-02-28T23:59:60.5+01:00", "rotationPeriod": "86400.5s"})
+
+
+def test_bytes_that_are_no_base64_are_refused() -> None:
+    publish = method("projects.topics.publish", "pubsub", "v1")
+    discovery.check_body(publish, {"messages": [{"data": "_-8="}]})
+    with pytest.raises(ApiError, match=r"\(TYPE_BYTES\), Base64 decoding failed"):
+        discovery.check_body(publish, {"messages": [{"data": "a b"}]})
+
+
 def test_null_in_a_list_is_refused() -> None:
     test = method("projects.testIamPermissions", "cloudresourcemanager", "v3")
     with pytest.raises(ApiError, match=r"Invalid value at 'permissions\[1\]', null"):
