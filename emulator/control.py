@@ -26,7 +26,10 @@ async def respond(emulator: Emulator, router: Router, exchange: Exchange) -> Res
         ApiError: 400, 404 or 405, saying what is wrong.
     """
     if exchange.path.startswith("/discovery/v1/apis"):
-        return _discovery(exchange)
+        return _discovery(exchange, exchange.path.removeprefix("/discovery/v1/apis").strip("/").split("/"))
+    if exchange.path == "/$discovery/rest" and exchange.query_values().get("version") == "v2":
+        # Where every API has a host of its own; here only bq asks for it.
+        return _discovery(exchange, ["bigquery", "v2", "rest"])
     if not exchange.path.startswith(_PREFIX):
         return None
     name, _, rest = exchange.path.removeprefix(_PREFIX).partition("/")
@@ -64,13 +67,12 @@ def _answer(
     raise not_found("The control API has reset, settings, faults and requests")
 
 
-def _discovery(exchange: Exchange) -> Response:
+def _discovery(exchange: Exchange, parts: list[str]) -> Response:
     """A discovery document with this emulator as its root, as ``bq`` and other clients fetch it.
 
     Raises:
         ApiError: 404 if the API or version is not served.
     """
-    parts = exchange.path.removeprefix("/discovery/v1/apis").strip("/").split("/")
     served = {f"{api}/{version}" for api, version in discovery.DOCUMENTS}
     if len(parts) != 3 or parts[2] != "rest" or f"{parts[0]}/{parts[1]}" not in served:
         raise not_found(
