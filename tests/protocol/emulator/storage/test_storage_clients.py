@@ -16,7 +16,7 @@ MEGABYTE = 1024 * 1024
 @pytest.fixture
 def client(emulator: LocalEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage  # type: ignore[import-untyped]
+    from google.cloud import storage
 
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator.url)
     client = storage.Client(project="hospital-imaging", credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
