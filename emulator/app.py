@@ -207,6 +207,9 @@ class Application:
         except ApiError as error:
             await exchange.drain()
             return json_response(error.body(legacy=_LEGACY_PATH.match(exchange.path) is not None), error.status)
+        except Exception:  # noqa: BLE001 - as in _call
+            _log.exception("%s %s failed", exchange.http_method, exchange.path)
+            return json_response(ApiError(500, "Internal error encountered.").body(legacy=False), 500)
 
 
 class Exchange:

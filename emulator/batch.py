@@ -52,10 +52,12 @@ def _parts(headers: Headers, body: bytes) -> list[Message]:
 
 
 async def _one(application: Application, outer: Exchange, part: Message) -> bytes:
-    from .app import Exchange
+    from .app import Exchange, json_response
 
     content = part.get_payload(decode=True)
     head, _, body = (content if isinstance(content, bytes) else b"").lstrip(b"\r\n").partition(b"\r\n\r\n")
+    if not head.strip():
+        raise invalid("A part of a batch is an HTTP request; one is empty")
     if b"\r\n" not in head and b"\n" in head:
         head, _, body = (content if isinstance(content, bytes) else b"").lstrip().partition(b"\n\n")
     first, *lines = head.decode("latin-1").splitlines()
@@ -91,9 +93,12 @@ async def _one(application: Application, outer: Exchange, part: Message) -> byte
     if response is None:
         return (lead + "\r\nHTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").encode()
     text = "".join(f"{name.decode()}: {value.decode('latin-1')}\r\n" for name, value in response.raw_headers)
-    return f"{lead}\r\nHTTP/1.1 {response.status_code} {_phrase(response.status_code)}\r\n{text}\r\n".encode() + bytes(
-        response.body
-    )
+    if type(response) is not Response:
+        # https://cloud.google.com/storage/docs/batch: uploads and downloads can't be in a batch.
+        refused = ApiError(400, "What is downloaded can't be in a batch")
+        response = json_response(refused.body(legacy=True), refused.status)
+    status_line = f"HTTP/1.1 {response.status_code} {_phrase(response.status_code)}"
+    return f"{lead}\r\n{status_line}\r\n{text}\r\n".encode("latin-1") + bytes(response.body)
 
 
 def _phrase(status: int) -> str:

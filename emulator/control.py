@@ -59,7 +59,7 @@ def _answer(
             return fault.to_json()
         case ("GET", "requests", ""):
             since = exchange.query_values().get("since", "0")
-            if not since.isdigit():
+            if not (since.isascii() and since.isdigit() and len(since) < 20):
                 raise invalid(f"since: a sequence number, not {since!r}")
             return {"requests": emulator.requests.since(int(since))}
         case (_, "reset" | "settings" | "faults" | "requests", _):

@@ -41,7 +41,7 @@ class Projects:
         """
         if project in self._projects:
             return project
-        if project.isdigit():
+        if project.isascii() and project.isdigit():
             for known in self._projects:
                 if project_number(known) == project:
                     return known

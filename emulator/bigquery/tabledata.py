@@ -123,7 +123,7 @@ def number(text: str | None, name: str) -> int | None:
     """
     if not text:
         return None
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit() and len(text) < 4000):
         raise invalid(f"Invalid value for {name}: {text!r} is not a number of 0 or more")
     return min(int(text), 2**62)
 

@@ -171,3 +171,39 @@ def test_a_blob_that_was_not_committed_leaves_nothing(tmp_path: Path) -> None:
     writer.abort()
     assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
     state.close()
+
+
+def batch(emulator: LocalEmulator, content: bytes) -> tuple[int, bytes]:
+    head = {"Content-Type": "multipart/mixed; boundary=b"}
+    request = urllib.request.Request(emulator.url + "/batch/storage/v1", content, head, method="POST")
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def part(request: bytes) -> bytes:
+    return b"--b\r\nContent-Type: application/http\r\nContent-ID: <1>\r\n\r\n" + request + b"\r\n--b--\r\n"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"--b--", part(b""), part(b"GET"), part(b"\r\n\r\n"), part(b"\x85 \x85"), b"x"]
+)
+def test_a_batch_that_is_none_is_refused(emulator: LocalEmulator, content: bytes) -> None:
+    status, body = batch(emulator, content)
+    assert status == 400
+    assert json.loads(body)["error"]["code"] == 400
+
+
+def test_a_download_in_a_batch_is_refused_alone(emulator: LocalEmulator) -> None:
+    call(emulator, "POST", "/storage/v1/b?project=hospital-imaging", {"name": "inbox"})
+    call(emulator, "POST", "/upload/storage/v1/b/inbox/o?uploadType=media&name=x", {"a": 1})
+    assert b"HTTP/1.1 200" in batch(emulator, part(b"GET /storage/v1/b/inbox/o/x HTTP/1.1\r\n\r\n"))[1]
+    assert b"HTTP/1.1 400" in batch(emulator, part(b"GET /storage/v1/b/inbox/o/x?alt=media HTTP/1.1\r\n\r\n"))[1]
+
+
+@pytest.mark.parametrize("since", ["%C2%B2", "-1", "1.5", "9" * 400, ""])
+def test_a_sequence_number_that_is_none_is_refused(emulator: LocalEmulator, since: str) -> None:
+    assert call(emulator, "GET", f"/emulator/v1/requests?since={since}")[0] == 400
