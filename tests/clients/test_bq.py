@@ -121,4 +121,4 @@ def test_parameters_destinations_and_policies(bq: Bq) -> None:
     assert json.loads(well(bq("--format=json", "head", "dicom.found"))) == [{"PatientID": "P1", "n": "8"}]
     role, member = "roles/bigquery.dataViewer", "user:alice@example.org"
     policy = well(bq("add-iam-policy-binding", f"--member={member}", f"--role={role}", "dicom.found"))
-    assert json.loads(policy)["bindings"] == [{"role": role, "members": [member]}]
+    assert json.loads(policy[policy.index("{") :])["bindings"] == [{"role": role, "members": [member]}]
