@@ -144,6 +144,8 @@ def _cut_items(data: Any, at: int, end: int, items: list[Elements], implicit: bo
             return at
         if tag != _ITEM:
             raise NotPlainError
+        if left[0] < 0:
+            raise TooManyElementsError
         item: Elements = {}
         if length == _UNDEFINED:
             at = _cut(data, at, end, item, implicit, depth, left, inside=True)

@@ -255,9 +255,11 @@ def retrieve_bulkdata(call: Call) -> Response:
     form = choose(call, [(BYTES, True), (BYTES, False)], (BYTES, True))
     try:
         dataset = open_instance(_source(call, one))
+        values = _bulk_values(dataset, call.path["bulkdataId"], call.path["bulkdataId1"])
     except UnsupportedError as error:
         raise ApiError(406, f"instance {one.uid}: {error}") from None
-    values = _bulk_values(dataset, call.path["bulkdataId"], call.path["bulkdataId1"])
+    except Exception as error:  # noqa: BLE001 - a damaged value makes pydicom fail in any way
+        raise ApiError(406, f"instance {one.uid}: the value can't be read: {type(error).__name__}") from None
     if values is None:
         raise not_found(f"instance {one.uid} has no such bulk data")
     if not form.multipart:
