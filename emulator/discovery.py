@@ -148,6 +148,8 @@ def global_parameters(api: str, version: str) -> frozenset[str]:
 UNLISTED_PARAMETERS: dict[str, frozenset[str]] = {
     "bigquery.jobs.get": frozenset({"projection"}),
     "bigquery.jobs.insert": frozenset({"upload_id"}),
+    "pubsub.projects.topics.patch": frozenset({"updateMask"}),
+    "pubsub.projects.subscriptions.patch": frozenset({"updateMask"}),
 }
 
 

@@ -89,7 +89,7 @@ def list_topics(call: Call) -> dict[str, Any]:
 def patch_topic(call: Call) -> dict[str, Any]:
     """Change the fields that the mask names."""
     topic = _topic(call, "pubsub.topics.update")
-    changed = _masked(topic, call.body.get("topic") or {}, call.body.get("updateMask"), _TOPIC_FIELDS)
+    changed = _masked(topic, call.body.get("topic") or {}, _mask(call), _TOPIC_FIELDS)
     call.emulator.service(PubSub).topics[topic["name"]] = changed
     return changed
 
@@ -186,7 +186,7 @@ def patch_subscription(call: Call) -> dict[str, Any]:
     """Change the fields that the mask names."""
     subscription = _subscription(call, "pubsub.subscriptions.update")
     sent = call.body.get("subscription") or {}
-    changed = _masked(subscription, sent, call.body.get("updateMask"), _SUBSCRIPTION_FIELDS)
+    changed = _masked(subscription, sent, _mask(call), _SUBSCRIPTION_FIELDS)
     call.emulator.service(PubSub).subscriptions[subscription["name"]] = changed
     return changed
 
@@ -336,6 +336,11 @@ def _listed(call: Call, permission: str, kept: Collection, key: str) -> dict[str
     if token:
         answer["nextPageToken"] = token
     return answer
+
+
+def _mask(call: Call) -> str | None:
+    """The update mask: a field of the body, which the Google Terraform provider sends as a query parameter."""
+    return call.body.get("updateMask") or call.query.get("updateMask")
 
 
 def _masked(old: Document, sent: dict[str, Any], mask: str | None, possible: frozenset[str]) -> Document:

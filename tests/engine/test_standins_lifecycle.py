@@ -291,7 +291,6 @@ def test_everything_is_gone_after_a_destroy_but_what_google_never_deletes(
     assert [ring["name"] for ring in rings["keyRings"]] == [KEY_RING]
 
 
-@pytest.mark.xfail(strict=True, reason="the emulator does not serve views yet")
 def test_a_view_is_made_changed_in_place_looked_up_and_made_anew(program: SmallProgram) -> None:
     view = copy.deepcopy(VIEW)
     resources = {"bigquery": RESOURCES["bigquery"], "table": RESOURCES["table"], "view": view}
@@ -312,9 +311,6 @@ def test_a_view_is_made_changed_in_place_looked_up_and_made_anew(program: SmallP
     assert program.state()["view"]["id"] == "projects/research/datasets/dicom/tables/people"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the emulator takes a topic's updateMask only in the body, the provider sends a query"
-)
 def test_a_topic_is_changed_in_place(program: SmallProgram, emulator: LocalEmulator) -> None:
     topic: dict[str, Any] = {"kind": "pubsub.Topic", "args": {"name": "dicom", "labels": {"team": "radiology"}}}
     program.declare({"topic": topic})
