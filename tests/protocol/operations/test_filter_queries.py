@@ -118,7 +118,6 @@ def test_a_bad_row_of_a_large_result_is_an_error_before_anything_is_written(
     assert objects(hospital.connection) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the emulator doesn't extract query results yet")
 def test_a_large_result_is_extracted_and_composed(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filter_objects, "SMALL", 1)
     prepared = write_filter_query(hospital.connection, INBOX, "subset", QUERY, RESEARCH)
