@@ -667,6 +667,8 @@ class ExpressionCompiler:
                 sql = self.needed(wide, b.type, node).sql
                 return Expr(f"({a.sql} {word} (SELECT {sql} FROM ({made.sql}) AS s))", BOOL)
             return Expr(f"({a.sql} {word} ({made.sql}))", BOOL)
+        if not node.expressions:
+            raise self.error("Syntax error: Expected a list, UNNEST or a query after IN", node)
         items = [self.compile(item) for item in node.expressions]
         kind = supertype([value, *items])
         if kind is None or kind.kind in ("ARRAY", "JSON"):
