@@ -5,10 +5,9 @@ https://cloud.google.com/storage/docs/uploading-objects#multipart-upload
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from email.message import Message
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..call import parse_json
 from .errors import invalid_argument
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 #: What comes before the bytes: two part headers and the metadata.
 _MOST_METADATA = 1024 * 1024
+_LINE_FEED = ord("\n")
 
 
 @dataclass(slots=True)
@@ -55,30 +55,76 @@ async def read_related(chunks: AsyncIterator[bytes], boundary: str) -> Related:
         ApiError: 400 if the body does not consist of two parts.
     """
     mark = b"--" + boundary.encode("latin-1", "replace")
-    buffer = b""
-    # Lines end with CR LF by the standard; some of Google's own clients send LF only.
-    opening = re.compile(rb"(?:^|\r?\n)" + re.escape(mark) + rb"[ \t]*(\r?\n)(.*?)\r?\n\r?\n", re.DOTALL)
-    both = re.compile(
-        opening.pattern + rb"(.*?)\r?\n" + re.escape(mark) + rb"[ \t]*\r?\n((?:[^\r\n]+\r?\n)*)\r?\n",
-        re.DOTALL,
-    )
-    while True:
-        found = both.search(buffer) if buffer.count(mark) > 1 else None
+    buffer = bytearray()
+    found: _Found | None = None
+    looked_at = 0
+    async for chunk in chunks:
+        buffer += chunk
+        # Not for every chunk anew: a body in tiny pieces would take for ever.
+        if len(buffer) > 1.5 * looked_at:
+            looked_at = len(buffer)
+            found = _two_parts(buffer, mark)
         if found is not None:
             break
-        if len(buffer) > _MOST_METADATA:
+        if len(buffer) > 2 * _MOST_METADATA:
             raise invalid_argument("Malformed multipart body: no second part within the first megabyte")
-        chunk = await anext(chunks, None)
-        if chunk is None:
-            raise invalid_argument("Malformed multipart body: it has no two parts")
-        buffer += chunk
-    newline, metadata, headers = found[1], found[3], found[4]
+    else:
+        found = _two_parts(buffer, mark)
+    if found is None:
+        raise invalid_argument("Malformed multipart body: it has no two parts")
     content_type = ""
-    for line in headers.splitlines():
+    for line in found.headers.splitlines():
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-type":
             content_type = value.strip().decode("latin-1")
-    return Related(parse_json(metadata), content_type, _media(buffer[found.end() :], chunks, newline + mark))
+    media = _media(bytes(buffer[found.end :]), chunks, found.newline + mark)
+    return Related(parse_json(found.metadata), content_type, media)
+
+
+class _Found(NamedTuple):
+    """Contents of the first part, headers of the second and where its contents begin, and how lines end."""
+
+    metadata: bytes
+    headers: bytes
+    end: int
+    newline: bytes
+
+
+def _two_parts(buffer: bytearray, mark: bytes) -> _Found | None:
+    """The beginning of a body up to the contents of its second part; None if more of it is needed."""
+    first = _delimiter(buffer, mark, 0)
+    begin = first and _behind_headers(buffer, first[1])
+    second = begin and _delimiter(buffer, mark, begin)
+    end = second and _behind_headers(buffer, second[1])
+    if not (first and begin and second and end):
+        return None
+    # Lines end with CR LF by the standard; some of Google's own clients send LF only.
+    newline = b"\r\n" if buffer[first[1] - 2 : first[1]] == b"\r\n" else b"\n"
+    return _Found(bytes(buffer[begin : second[0]]), bytes(buffer[second[1] : end]), end, newline)
+
+
+def _delimiter(buffer: bytearray, mark: bytes, at: int) -> tuple[int, int] | None:
+    """Where the next line that separates parts begins and ends."""
+    while (at := buffer.find(mark, at)) >= 0:
+        if at and buffer[at - 1] != _LINE_FEED:
+            at += 1
+            continue
+        end = buffer.find(b"\n", at) + 1
+        if not end:
+            return None
+        if not buffer[at + len(mark) : end].strip():
+            return at, end
+        at = end
+    return None
+
+
+def _behind_headers(buffer: bytearray, at: int) -> int | None:
+    """Where the empty line that ends the headers of a part ends."""
+    while (end := buffer.find(b"\n", at) + 1) > 0:
+        if not buffer[at:end].strip():
+            return end
+        at = end
+    return None
 
 
 async def _media(first: bytes, chunks: AsyncIterator[bytes], closing: bytes) -> AsyncIterator[bytes]:

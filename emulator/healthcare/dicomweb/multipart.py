@@ -9,6 +9,8 @@ from ...errors import ApiError, invalid
 
 #: Largest part, in bytes.
 LARGEST_PART = 2 * 1024**3
+#: Each part has an entry in the answer, which is made at the end.
+MOST_PARTS = 100_000
 _LARGEST_HEAD = 16 * 1024
 
 
@@ -30,7 +32,7 @@ async def parts(chunks: AsyncIterator[bytes], boundary: str) -> AsyncIterator[Pa
     buffer = bytearray(b"\r\n")
     delimiter = b"\r\n" + mark
     inside = False
-    searched = 0
+    searched = count = 0
     async for chunk in chunks:
         buffer += chunk
         while True:
@@ -45,15 +47,21 @@ async def parts(chunks: AsyncIterator[bytes], boundary: str) -> AsyncIterator[Pa
             if after not in (b"\r\n", b"--") and not after.startswith((b" ", b"\t")):
                 searched = at + 1
                 continue
+            line = buffer.find(b"\r\n", at + len(delimiter), at + len(delimiter) + _LARGEST_HEAD)
+            if line < 0 and after != b"--":
+                if len(buffer) > at + len(delimiter) + _LARGEST_HEAD:
+                    raise invalid("a boundary of the multipart body is not at the end of its line")
+                searched = at
+                break
             if inside:
+                count += 1
+                if count > MOST_PARTS:
+                    raise ApiError(413, f"the request has more than {MOST_PARTS:,} parts")
                 yield _part(bytes(buffer[:at]))
             if after == b"--":
                 async for _ in chunks:
                     pass
                 return
-            line = buffer.find(b"\r\n", at + len(delimiter))
-            if line < 0:
-                break
             del buffer[: line + 2]
             inside, searched = True, 0
     raise invalid("the multipart body ends before its last boundary")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -85,3 +86,22 @@ def test_metadata_that_never_end_cost_bounded_memory() -> None:
     body = b"--sep\r\nContent-Type: application/json\r\n\r\n" + b" " * 3_000_000
     with pytest.raises(ApiError, match="first megabyte"):
         read(body, 65536)
+
+
+HOSTILE = [
+    b"--sep\r\n" * 2 + b"\r\n\r\n" * 200_000,
+    b"--sep\r\n\r\n" + b"\r\n--sep" * 140_000,
+    b"--sep\r\n\r\n" + b"--sep" * 200_000 + b"\r\n",
+    b"--sep\r\n" + b"a: b\r\n" * 170_000,
+    b"\r\n" * 600_000,
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("size", [1000, 65536])
+def test_a_body_made_to_do_harm_costs_little(body: bytes, size: int) -> None:
+    began = time.process_time()
+    with pytest.raises(ApiError) as caught:
+        read(body, size)
+    assert caught.value.status == 400
+    assert time.process_time() - began < 5
