@@ -76,7 +76,7 @@ def _writable(body: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-@routes.method("datasets.insert")
+@routes.method("datasets.insert", note="linked and external datasets are refused with 501")
 def insert(call: Call) -> dict[str, Any]:
     """Create a dataset."""
     catalog = call.emulator.service(Catalog)

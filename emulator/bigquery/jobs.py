@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 
 routes = Routes("bigquery")
 
+_QUERY_NOTE = (
+    "GoogleSQL only; what is not translated is refused by name (user-defined functions, procedures, wildcard tables, "
+    "PIVOT, geography, machine learning); no query cache"
+)
+_NOTE = f"queries: {_QUERY_NOTE}; files are CSV and JSON lines; no snapshots or clones"
 _KINDS = ("query", "load", "extract", "copy")
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 #: How long jobs.query and getQueryResults wait where the request names no time, in milliseconds.
@@ -300,7 +305,7 @@ def _email(principal: str) -> str:
 # --- methods ---
 
 
-@routes.method("jobs.insert", streams=True)
+@routes.method("jobs.insert", streams=True, note=_NOTE)
 async def insert(call: Call) -> dict[str, Any] | Response:
     """Start a job; with an upload, a load job for the uploaded data."""
     jobs = await asyncio.to_thread(call.emulator.service, Jobs)
@@ -433,7 +438,7 @@ _QUERY_FIELDS = (
 )
 
 
-@routes.method("jobs.query")
+@routes.method("jobs.query", note=_QUERY_NOTE)
 async def query(call: Call) -> dict[str, Any]:
     """Run a query and answer the first page of its result."""
     body = call.body

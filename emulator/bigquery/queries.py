@@ -43,7 +43,7 @@ def run_query(work: Work) -> None:
     _check_dialect(options, text)
     session = _session(work, options, text)
     nodes = parse(text)
-    statements = Statements(session, _Sink(work, options))
+    statements = Statements(session, _Sink(work, options), checking=work.dry_run)
     if work.dry_run:
         plans = [statements.plan(node) for node in nodes]
         kind = plans[0].kind if len(plans) == 1 else "SCRIPT"

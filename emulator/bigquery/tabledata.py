@@ -210,7 +210,7 @@ class InsertIds:
             return before is None or moment - before >= _INSERT_ID_SECONDS
 
 
-@routes.method("tabledata.insertAll", blocking=True)
+@routes.method("tabledata.insertAll", blocking=True, note="templateSuffix is refused with 501")
 def insert_all(call: Call) -> dict[str, Any]:
     """Streaming insert: every row is in the table once this is answered."""
     catalog = call.emulator.service(Catalog)

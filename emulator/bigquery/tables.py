@@ -43,6 +43,10 @@ _REFUSED = {
     "model": "models",
     "biglakeConfiguration": "BigLake tables",
 }
+_NOTE = (
+    "materialized views, external tables, snapshots and clones are refused with 501; partitioning and clustering are "
+    "kept and checked, and change nothing"
+)
 _PARTITION_KINDS = ("HOUR", "DAY", "MONTH", "YEAR")
 
 
@@ -120,7 +124,7 @@ def _check_partitioning(made: dict[str, Any], by_name: dict[str, dict[str, Any]]
             raise invalid(f"The field specified for range partitioning is not an INTEGER column: {ranges.get('field')}")
 
 
-@routes.method("tables.insert", blocking=True)
+@routes.method("tables.insert", blocking=True, note=_NOTE)
 def insert(call: Call) -> dict[str, Any]:
     """Create a table or view."""
     catalog, project, dataset = _dataset(call)
