@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 import httplib2
 
+from operations.credentials import find_credentials
 from operations.invalid import InputError, quoted
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from googleapiclient._apis.logging.v2.resources import LoggingResource
     from googleapiclient._apis.storage.v1.resources import StorageResource
 
-CLOUD_PLATFORM_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 EMULATOR_TOKEN = "owner"  # noqa: S105 - any text does on the emulator
 START_EMULATOR = "make emulator"
 _TIMEOUT = 60.0
@@ -212,27 +212,7 @@ def _response_or_reset(getresponse: Any) -> http.client.HTTPResponse:
 def _find_credentials(settings: ConnectionSettings) -> "google.auth.credentials.Credentials":
     if settings.is_emulator:
         return _emulator_credentials(settings.access_token or EMULATOR_TOKEN)
-    import google.auth
-    import google.auth.impersonated_credentials
-    import google.oauth2.credentials
-
-    scopes = [CLOUD_PLATFORM_SCOPE]
-    found: Any
-    if settings.access_token:
-        found = google.oauth2.credentials.Credentials(settings.access_token)  # type: ignore[no-untyped-call]
-    elif settings.credentials:
-        text = settings.credentials.strip()
-        if text.startswith("{"):
-            found, _ = google.auth.load_credentials_from_dict(json.loads(text), scopes=scopes)  # type: ignore[no-untyped-call]
-        else:
-            found, _ = google.auth.load_credentials_from_file(text, scopes=scopes)  # type: ignore[no-untyped-call]
-    else:
-        found, _ = google.auth.default(scopes=scopes)
-    if settings.impersonate:
-        found = google.auth.impersonated_credentials.Credentials(  # type: ignore[no-untyped-call]
-            source_credentials=found, target_principal=settings.impersonate, target_scopes=scopes
-        )
-    return cast("google.auth.credentials.Credentials", found)
+    return find_credentials(settings.access_token, settings.credentials, settings.impersonate)
 
 
 def _emulator_credentials(token: str) -> "google.auth.credentials.Credentials":

@@ -1,6 +1,5 @@
 """What every command works with: the APIs, the streams, the clock, and which operation is under way."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -12,15 +11,11 @@ from operations.command_line.output import Output
 from operations.command_line.watching import Watch, watch
 from operations.command_line.wording import wait_command
 from operations.connection import Connection, connection_settings
-from operations.invalid import InputError
+from operations.credentials import read_key
 
 
 class TerminatedError(KeyboardInterrupt):
     """SIGTERM came; like Ctrl-C it ends the waiting and not the operation."""
-
-
-class CredentialsError(InputError):
-    """Credentials in the environment can't be read."""
 
 
 @dataclass
@@ -60,7 +55,8 @@ class Session:
     def connect(self, endpoint: str | None, impersonate: str | None) -> Connection:
         """Return the APIs at an endpoint, with the credentials of the environment."""
         settings = connection_settings(endpoint, environment=self.environment, impersonate=impersonate)
-        _check_key(settings.credentials)
+        if settings.credentials and settings.credentials.strip().startswith("{"):
+            read_key(settings.credentials)  # said now, and not in the middle of the first call
         made = Connection(settings)
         self._made.append(made)
         return made
@@ -99,12 +95,3 @@ class Session:
         self.stopped_by = interrupt
         self.clock.interrupt()
         self.output.message("\nstopping as soon as it is known what was started; once more to stop at once")
-
-
-def _check_key(credentials: str | None) -> None:
-    # What is wrong with the content is left out: it is a secret.
-    if credentials and credentials.strip().startswith("{"):
-        try:
-            json.loads(credentials)
-        except ValueError:
-            raise CredentialsError("GOOGLE_CREDENTIALS is no JSON; give a key file's path or its content") from None
