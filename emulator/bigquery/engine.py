@@ -44,6 +44,7 @@ class Engine:
         self._locks: dict[str, threading.RLock] = {}
         self._connection: DuckDBPyConnection | None = None
         self._overflow: str | None = None
+        self._active: dict[int, list[DuckDBPyConnection]] = {}
         emulator.on_reset(self.clear)
         emulator.on_close(self.close)
 
@@ -56,10 +57,18 @@ class Engine:
     def cursor(self) -> Iterator[DuckDBPyConnection]:
         """A connection of its own, closed at the end."""
         cursor = self._database().cursor()
+        active = self._active.setdefault(threading.get_ident(), [])
+        active.append(cursor)
         try:
             yield cursor
         finally:
+            active.remove(cursor)
             cursor.close()
+
+    def interrupt(self, thread: int | None) -> None:
+        """End what a thread has the database do at present; it gets an error for it."""
+        for cursor in list(self._active.get(thread or 0, ())):
+            cursor.interrupt()
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 routes = Routes("bigquery")
 
 _QUERY_NOTE = (
-    "GoogleSQL only; what is not translated is refused by name (user-defined functions, procedures, wildcard tables, "
+    "GoogleSQL only; what is not translated is refused by name (persistent and JavaScript functions, procedures, wildcard tables, "
     "PIVOT, geography, machine learning); no query cache"
 )
 _NOTE = f"queries: {_QUERY_NOTE}; files are CSV and JSON lines; no snapshots or clones"
@@ -73,6 +73,14 @@ class Work:
         self.result: dict[str, Any] = {}
         self.warnings: list[dict[str, Any]] = []
         self.cancelled = threading.Event()
+        self.thread: int | None = None
+        self.problem = "Job execution was cancelled: User requested cancellation"
+
+    def cancel(self, problem: str | None = None) -> None:
+        """Have the work end soon; ``problem`` is said instead of that somebody cancelled it."""
+        self.problem = problem or self.problem
+        self.cancelled.set()
+        self.catalog.engine.interrupt(self.thread)
 
     def check_cancelled(self) -> None:
         """End the work if somebody cancelled the job.
@@ -81,7 +89,7 @@ class Work:
             ApiError: it was cancelled.
         """
         if self.cancelled.is_set():
-            raise ApiError(499, "Job execution was cancelled: User requested cancellation", reason="stopped")
+            raise ApiError(499, self.problem, reason="stopped")
 
 
 _RUNNERS: dict[str, Callable[[Work], None]] = {
@@ -190,28 +198,45 @@ class Jobs:
         """Ask a job to end; nothing happens if it is done."""
         found = self._running.get(f"{project}/{job_id}")
         if found is not None:
-            found[1].cancelled.set()
+            found[1].cancel()
 
     def _run(self, key: str, job: dict[str, Any], work: Work, kind: str) -> None:
         error: ApiError | None = None
+        timer = self._timer(work)
         try:
+            work.thread = threading.get_ident()
             wait = self.emulator.settings.operation_seconds
             if wait:
                 work.cancelled.wait(wait)
             work.check_cancelled()
             _RUNNERS[kind](work)
         except ApiError as problem:
-            error = problem
+            # What an interrupted database says is not why it was interrupted.
+            error = ApiError(499, work.problem, reason="stopped") if work.cancelled.is_set() else problem
         except Exception:
             import logging
 
             logging.getLogger("emulator").exception("job %s failed", key)
             error = ApiError(500, "An internal error occurred and the request could not be completed.")
         finally:
+            work.thread = None
+            if timer is not None:
+                timer.cancel()
             if work.media is not None:
                 work.media.unlink(missing_ok=True)
         if key in self.jobs:
             self.jobs[key] = self._finished(job, work, error)
+
+    @staticmethod
+    def _timer(work: Work) -> threading.Timer | None:
+        """Ends the job after ``jobTimeoutMs``."""
+        limit = work.configuration.get("jobTimeoutMs")
+        if not limit or int(limit) <= 0:
+            return None
+        timer = threading.Timer(int(limit) / 1000, work.cancel, [f"Job timed out after {int(limit) / 1000:g}s"])
+        timer.daemon = True
+        timer.start()
+        return timer
 
     def _finished(self, job: dict[str, Any], work: Work, error: ApiError | None) -> dict[str, Any]:
         status: dict[str, Any] = {"state": "DONE"}
@@ -243,7 +268,7 @@ class Jobs:
     def _cancel_all(self) -> None:
         with self._lock:
             for _, work in list(self._running.values()):
-                work.cancelled.set()
+                work.cancel()
 
 
 #: ``reason`` of an error by HTTP status, where the error names none.
@@ -507,7 +532,8 @@ def _results(jobs: Jobs, job: dict[str, Any], query: Mapping[str, str]) -> dict[
         return answer
     if job.get("failure"):
         failure, error = job["failure"], job["status"]["errorResult"]
-        raise ApiError(failure["status"], error["message"], reason=error["reason"])
+        status = 400 if failure["status"] == 499 else failure["status"]
+        raise ApiError(status, error["message"], reason=error["reason"])
     statistics = job["statistics"]
     details = statistics.get("query", {})
     answer["cacheHit"] = False

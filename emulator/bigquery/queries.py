@@ -33,6 +33,15 @@ def run_query(work: Work) -> None:
     Raises:
         ApiError: whatever is wrong with the query.
     """
+    from .sql.errors import TOO_DEEP, SqlError
+
+    try:
+        _run(work)
+    except RecursionError:
+        raise SqlError(TOO_DEEP) from None
+
+
+def _run(work: Work) -> None:
     from .sql.parser import parse
     from .sql.statements import Statements
 

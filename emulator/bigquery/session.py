@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from .catalog import Catalog
+    from .sql.expressions import Function
     from .sql.queries import Compiler, Relation
     from .sql.values import Expr
 
@@ -62,6 +63,7 @@ class Session:
         #: Tables whose rows are read, views' tables included.
         self.scanned: list[TableName] = []
         self.temporary: dict[str, TableName] = {}
+        self.functions: dict[str, Function] = {}
         self._views: list[TableName] = []
         self._used = 0
 
@@ -81,6 +83,10 @@ class Session:
     def variable(self, name: str) -> Expr | None:
         """The value of a variable of a script."""
         return self.variables.get(name.lower())
+
+    def function(self, name: str) -> Function | None:
+        """A function that the script made; views know none."""
+        return None if self._views else self.functions.get(name.lower())
 
     def system_variable(self, name: str) -> Expr | None:
         """The value of ``@@name``."""

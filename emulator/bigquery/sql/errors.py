@@ -29,6 +29,7 @@ class UnsupportedError(ApiError):
         super().__init__(501, f"The emulator does not translate {what}{place}", reason="notImplemented")
 
 
+TOO_DEEP = "Resources exceeded during query execution: the query is nested too deeply"
 _UNGROUPED = "SELECT list expression references column {} which is neither grouped nor aggregated"
 
 #: What DuckDB says while a query runs → what BigQuery says. The first group is put in for ``{}``.
@@ -43,6 +44,7 @@ _RUNTIME: tuple[tuple[str, str], ...] = (
         r"(?:missing \)|invalid perl operator|no argument for repetition)[^:]*: ?(.*)",
         "Cannot parse regular expression: {}",
     ),
+    (r"(?i)expression depth", TOO_DEEP),
     (r"aggregate function calls cannot be nested", "Aggregations of aggregations are not allowed"),
     (r"WHERE clause cannot contain aggregates", "Aggregate function is not allowed in WHERE clause"),
     (r"WHERE clause cannot contain window functions", "Analytic function is not allowed in WHERE clause"),
@@ -52,7 +54,6 @@ _RUNTIME: tuple[tuple[str, str], ...] = (
         r"Out of Memory",
         "Resources exceeded during query execution: the query needs more memory than the emulator may use",
     ),
-    (r"recursion|Recursive", "Recursion limit exceeded"),
 )
 
 

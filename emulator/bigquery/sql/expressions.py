@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from .queries import Query
 
 
+#: How deep temporary functions may call each other.
+_DEEPEST_CALL = 50
+
+
 @dataclass(slots=True)
 class Column:
     """A column of a source: its name, type, and the DuckDB expression that reads it."""
@@ -75,6 +79,15 @@ class Scope:
     windows: dict[str, exp.Window] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A temporary function: its parameters (None for ANY TYPE), its body, the type of its result if it says one."""
+
+    parameters: tuple[tuple[str, Type | None], ...]
+    body: Any
+    result: Type | None
+
+
 class Environment(Protocol):
     """What a statement is compiled in: tables, parameters, who asks."""
 
@@ -93,6 +106,9 @@ class Environment(Protocol):
     def variable(self, name: str) -> Expr | None:
         """The value of a variable of a script."""
 
+    def function(self, name: str) -> Function | None:
+        """A function that the script made."""
+
 
 class ExpressionCompiler:
     """Compiles expressions; :class:`.queries.Compiler` adds queries.
@@ -109,6 +125,7 @@ class ExpressionCompiler:
         #: Inside the arguments of an aggregate function names mean columns, not SELECT aliases.
         self.in_aggregate = False
         self._numbers = 0
+        self._calls = 0
 
     # --- helpers ---
 
@@ -872,6 +889,26 @@ class ExpressionCompiler:
         from .functions import call
 
         return call(self, str(node.name), node.expressions, node)
+
+    def call_of(self, function: Function, name: str, arguments: list[Any], node: Any) -> Expr:
+        """A call of a temporary function: its body with the arguments put in."""
+        if len(arguments) != len(function.parameters) or self._calls >= _DEEPEST_CALL:
+            raise self.error(f"No matching signature for function {name} with {len(arguments)} argument(s)", node)
+        columns = []
+        for (parameter, kind), argument in zip(function.parameters, arguments, strict=True):
+            value = self.compile(argument)
+            if kind is not None:
+                value = self.needed(value, kind, argument)
+            columns.append(Column(parameter, value.type, value.sql))
+        self._calls += 1
+        try:
+            with self.within(Scope(sources=[Source(None, columns)])):
+                made = self.compile(function.body)
+        finally:
+            self._calls -= 1
+        if function.result is not None:
+            made = self.needed(made, function.result, node)
+        return replace(made, sql=f"({made.sql})", name=None)
 
     def _safefunc(self, node: exp.SafeFunc) -> Expr:
         before, self.safe = self.safe, True

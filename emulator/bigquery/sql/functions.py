@@ -73,7 +73,6 @@ POW              FLOAT64,FLOAT64         FLOAT64    power({0}, {1})
 POWER            FLOAT64,FLOAT64         FLOAT64    power({0}, {1})
 RAND             -                       FLOAT64    random()
 REGEXP_CONTAINS  STRING,STRING           BOOL       regexp_matches({0}, {1})
-REPEAT           STRING,INT64            STRING     repeat({0}, {1})
 REPLACE          STRING,STRING,STRING    STRING     CASE WHEN {1} = '' THEN {0} ELSE replace({0}, {1}, {2}) END
 REVERSE          STRING                  STRING     reverse({0})
 RIGHT            STRING,INT64            STRING     right({0}, {1})
@@ -151,6 +150,10 @@ def call(compiler: Any, name: str, arguments: list[Any], node: exp.Expression) -
         SqlError: there is no such function, or its arguments don't fit.
     """
     upper = name.upper()
+    own = compiler.environment.function(name)
+    if own is not None:
+        made: Expr = compiler.call_of(own, name, arguments, node)
+        return made
     if upper in REFUSED:
         raise compiler.unsupported(REFUSED[upper], node)
     handler = handlers().get(upper)

@@ -13,7 +13,7 @@ from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.parsers.bigquery import BigQueryParser
 
-from .errors import SqlError, place
+from .errors import TOO_DEEP, SqlError, place
 
 #: Longest query text, in characters.
 LONGEST = 1_000_000
@@ -55,7 +55,9 @@ def parse(sql: str) -> list[exp.Expression]:
         raise SqlError(f'Syntax error: Unexpected "{text}"', at) from None
     except TokenError as error:
         raise SqlError(f"Syntax error: {_token_problem(sql, str(error))}") from None
-    except (SqlglotError, RecursionError, ValueError, AttributeError, IndexError, KeyError, TypeError) as error:
+    except RecursionError:
+        raise SqlError(TOO_DEEP) from None
+    except (SqlglotError, ValueError, AttributeError, IndexError, KeyError, TypeError) as error:
         # sqlglot is a lenient parser: on nonsense it may stumble in its own ways.
         raise SqlError(f"Syntax error: the statement can't be read ({type(error).__name__})") from None
     statements = [

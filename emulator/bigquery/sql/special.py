@@ -156,7 +156,19 @@ def _trim(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
 def _pad(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     given = _typed(c, name, nodes, node, [STRING, INT64, STRING], 2)
     fill = given[2].sql if len(given) == 3 else "' '"
-    return Expr(f"{name.lower()}({given[0].sql}, CAST({given[1].sql} AS INTEGER), {fill})", STRING)
+    made = f"{name.lower()}({given[0].sql}, CAST({given[1].sql} AS INTEGER), {fill})"
+    return Expr(_bounded(c, name, given[1].sql, made), STRING)
+
+
+def _bounded(c: Compiler, name: str, size: str, made: str) -> str:
+    problem = c.fail(f"Output of {name} exceeds max allowed output size of 1MB")
+    return f"CASE WHEN {size} > 1048576 THEN {problem} ELSE {made} END"
+
+
+def _repeat(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    value, times = _typed(c, name, nodes, node, [STRING, INT64])
+    size = f"CAST(strlen({value.sql}) AS HUGEINT) * {times.sql}"
+    return Expr(_bounded(c, name, size, f"repeat({value.sql}, {times.sql})"), STRING)
 
 
 def _split(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
@@ -326,14 +338,23 @@ def _generate_array(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr
     start, end, *rest = (c.needed(one, kind, node).sql for one in given)
     step = rest[0] if rest else ("CAST(1 AS BIGINT)" if kind == INT64 else "CAST(1 AS DOUBLE)")
     problem = c.fail("Sequence step cannot be 0.")
+    many = c.fail(f"{name} makes more than {_MOST_GENERATED} elements")
+    too_many = f"abs(CAST({end} AS DOUBLE) - {start}) / abs({step}) > {_MOST_GENERATED}"
     if kind == INT64:
-        body = f"CASE WHEN {step} = 0 THEN {problem} ELSE generate_series({start}, {end}, {step}) END"
+        made = f"generate_series({start}, {end}, {step})"
+        body = f"CASE WHEN {step} = 0 THEN {problem} WHEN {too_many} THEN {many} ELSE {made} END"
     else:
         count = f"CAST(floor(({end} - {start}) / {step} + 1e-9) AS BIGINT)"
         made = f"list_transform(generate_series(CAST(0 AS BIGINT), {count}), lambda x: {start} + x * {step})"
-        body = f"CASE WHEN {step} = 0 THEN {problem} WHEN {count} < 0 THEN CAST([] AS DOUBLE[]) ELSE {made} END"
+        nothing = "CAST([] AS DOUBLE[])"
+        body = f"CASE WHEN {step} = 0 THEN {problem} WHEN {too_many} THEN {many} ELSE {made} END"
+        body = f"CASE WHEN {step} <> 0 AND {count} < 0 THEN {nothing} ELSE {body} END"
     nulls = " OR ".join(f"{one} IS NULL" for one in (start, end, step))
     return Expr(f"CASE WHEN {nulls} THEN NULL ELSE {body} END", array(kind))
+
+
+#: Elements of a generated array; more would take the memory of the whole emulator.
+_MOST_GENERATED = 10_000_000
 
 
 # --- JSON ---
@@ -652,6 +673,7 @@ HANDLERS: dict[str, Handler] = {
     "TRIM": _trim,
     "LTRIM": _trim,
     "RTRIM": _trim,
+    "REPEAT": _repeat,
     "LPAD": _pad,
     "RPAD": _pad,
     "SPLIT": _split,

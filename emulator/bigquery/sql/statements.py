@@ -34,7 +34,7 @@ from ..types import (
 )
 from . import values
 from .errors import runtime_error
-from .expressions import Column, Scope, Source
+from .expressions import Column, Function, Scope, Source
 from .queries import Compiler, Query, _From
 from .values import Expr, coerced
 
@@ -601,6 +601,8 @@ class Statements:
             return self._create_schema(node)
         if kind == "VIEW":
             return self._create_view(node)
+        if kind == "FUNCTION":
+            return self._create_function(node)
         if kind != "TABLE":
             raise compiler.unsupported(f"CREATE {kind}", node)
         properties = node.args["properties"].expressions if node.args.get("properties") else []
@@ -645,6 +647,31 @@ class Statements:
             return made
 
         return Plan(statement, run, target=name)
+
+    def _create_function(self, node: exp.Create) -> Plan:
+        compiler = Compiler(self.session)
+        properties = node.args["properties"].expressions if node.args.get("properties") else []
+        if not any(isinstance(one, exp.TemporaryProperty) for one in properties):
+            raise compiler.unsupported("CREATE FUNCTION without TEMP: persistent functions", node)
+        result = None
+        for one in properties:
+            if isinstance(one, exp.LanguageProperty):
+                raise compiler.unsupported(f"functions in the language {one.name}", node)
+            if isinstance(one, exp.ReturnsProperty):
+                result = compiler.type_of(one.this)
+        if not isinstance(node.this, exp.UserDefinedFunction) or node.expression is None:
+            raise compiler.unsupported("this CREATE FUNCTION", node)
+        parameters = []
+        for one in node.this.expressions:
+            kind = one.args.get("kind") if isinstance(one, exp.ColumnDef) else None
+            named = isinstance(kind, exp.DataType) and "ANY" not in kind.sql("bigquery").upper()
+            parameters.append((one.name, compiler.type_of(kind) if named else None))
+        name = node.this.this.name
+        made = Function(tuple(parameters), node.expression, result)
+
+        # Known from now on, so that a dry run of the script knows it too.
+        self.session.functions[name.lower()] = made
+        return Plan("CREATE_FUNCTION", lambda: Outcome("CREATE_FUNCTION", ddl={"ddlOperationPerformed": "CREATE"}))
 
     def _source_of(self, node: Any, properties: list[Any]) -> tuple[TableName, bool] | None:
         """The table that LIKE, CLONE or COPY names, and whether its rows are taken too."""

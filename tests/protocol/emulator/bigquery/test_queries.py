@@ -400,6 +400,16 @@ def test_a_script_has_variables_and_the_last_result(client: bigquery.Client) -> 
     assert rows(client, sql) == [{"doubled": 6}]
 
 
+def test_a_script_has_functions_of_its_own(client: bigquery.Client) -> None:
+    sql = """
+      CREATE TEMP FUNCTION element(elements ANY TYPE, wanted STRING) RETURNS STRING AS (
+        (SELECT e.Data[SAFE_OFFSET(0)] FROM UNNEST(elements) e WHERE e.Tag = wanted));
+      SELECT element(OtherElements, 'Tag_00430010') AS creator FROM dicom.instances WHERE InstanceNumber = '2'"""
+    assert rows(client, sql) == [{"creator": "GEMS"}]
+    with pytest.raises(MethodNotImplemented, match="functions in the language js"):
+        rows(client, "CREATE TEMP FUNCTION f() RETURNS STRING LANGUAGE js AS 'return 1'; SELECT f()")
+
+
 # --- views ---
 
 
@@ -482,3 +492,30 @@ def test_a_job_that_takes_its_time_is_waited_for_or_cancelled(emulator: LocalEmu
     assert done.state == "DONE"
     assert done.error_result is not None
     assert done.error_result["reason"] == "stopped"
+
+
+ENDLESS = (
+    "SELECT COUNT(*) FROM UNNEST(GENERATE_ARRAY(1, 100000)) a CROSS JOIN UNNEST(GENERATE_ARRAY(1, 1000000)) b "
+    "WHERE CAST(a AS STRING) > CAST(b AS STRING)"
+)
+
+
+def test_a_query_that_runs_is_ended_when_it_is_cancelled(client: bigquery.Client) -> None:
+    job = client.query(ENDLESS, job_id="endless", job_retry=None)
+    job.cancel()
+    done = client.get_job("endless")
+    assert done.error_result is not None
+    assert "cancelled" in done.error_result["message"]
+
+
+def test_a_query_ends_at_its_time_limit(client: bigquery.Client) -> None:
+    job = client.query(ENDLESS, job_config=bigquery.QueryJobConfig(job_timeout_ms=200), job_retry=None)
+    assert "timed out" in str(job.exception())  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("part", ["(", "1 + ", "NOT ", "CASE WHEN TRUE THEN "])
+def test_a_query_that_is_nested_too_deeply_is_refused(client: bigquery.Client, part: str) -> None:
+    with pytest.raises(BadRequest):
+        rows(client, f"SELECT {part * 5000}")
+    with pytest.raises(BadRequest, match=r"nested too deeply|nested deeper|Syntax error"):
+        rows(client, f"SELECT {part * 5000} 1")
