@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 routes = Routes("bigquery")
 
 _QUERY_NOTE = (
-    "GoogleSQL only; what is not translated is refused by name (persistent and JavaScript functions, procedures, wildcard tables, "
-    "PIVOT, geography, machine learning); no query cache"
+    "GoogleSQL only; what is not translated is refused by name (persistent and JavaScript functions, procedures, "
+    "wildcard tables, PIVOT, geography, machine learning); no query cache"
 )
 _NOTE = f"queries: {_QUERY_NOTE}; files are CSV and JSON lines; no snapshots or clones"
 _KINDS = ("query", "load", "extract", "copy")
