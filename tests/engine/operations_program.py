@@ -1,5 +1,6 @@
 """A small program with one import or export on a store that exists already, run by the real CLI."""
 
+import contextlib
 import json
 import os
 import signal
@@ -83,8 +84,13 @@ class Program:
         resources = json.loads(self._must("stack", "export"))["deployment"].get("resources", [])
         return {f"{each['type'].rpartition(':')[2]} {each['urn'].split('::', 3)[3]}": each for each in resources}
 
-    def up_interrupted(self, number: signal.Signals, when: Callable[[], bool]) -> str:
-        """Deploy, and send a signal once `when` holds: SIGKILL to all processes, other signals to the CLI alone."""
+    def pending(self) -> list[dict[str, Any]]:
+        """Return what the state says was begun and never ended."""
+        found = json.loads(self._must("stack", "export"))["deployment"].get("pending_operations", [])
+        return [each for each in found if each]
+
+    def up_interrupted(self, number: signal.Signals, when: Callable[[], bool], *, whole_tree: bool = True) -> str:
+        """Deploy, and send a signal once `when` holds, to all processes or to the CLI alone."""
         self._write()
         process = subprocess.Popen(
             self._line("up", "--yes", "--skip-preview"),
@@ -101,11 +107,9 @@ class Program:
             assert process.poll() is None, f"ended too soon:\n{process.communicate()[0]}"
             assert time.monotonic() < deadline, "what was waited for didn't happen"
             time.sleep(0.02)
-        if number is signal.SIGKILL:
-            for pid in [process.pid, *_descendants(process.pid)]:
-                os.kill(pid, signal.SIGKILL)
-        else:
-            os.kill(process.pid, number)
+        for pid in [process.pid, *(_descendants(process.pid) if whole_tree else [])]:
+            with contextlib.suppress(ProcessLookupError):  # it ended with its parent
+                os.kill(pid, number)
         said = process.communicate(timeout=60)[0]
         assert process.returncode
         return said

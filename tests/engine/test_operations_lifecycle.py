@@ -212,25 +212,24 @@ def test_an_operation_that_outlasts_its_deadline_goes_on_and_is_waited_for_again
     assert len(exports(hospital)) == 1
 
 
-@pytest.mark.parametrize(
-    ("number", "phase"),
-    [
-        (signal.SIGKILL, "before the first poll"),
-        (signal.SIGKILL, "during the wait"),
-        (signal.SIGKILL, "during verification"),
-        (signal.SIGINT, "during the wait"),
-        (signal.SIGTERM, "during the wait"),
-    ],
-)
+# The fault that makes a phase last long enough to be met, and how many calls of its method come before.
+PHASES: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "before the first poll": ("get", 0, {"delaySeconds": 3}),
+    "during the wait": ("export", 0, {"operation": {"seconds": 4}}),
+    "during verification": ("table", 1, {"delaySeconds": 3}),
+}
+INTERRUPTIONS = [
+    *((number, "all", phase) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL) for phase in PHASES),
+    *((signal.SIGINT, "CLI", phase) for phase in PHASES),
+    (signal.SIGTERM, "CLI", "during the wait"),
+]
+
+
+@pytest.mark.parametrize(("number", "whom", "phase"), INTERRUPTIONS)
 def test_an_interrupted_run_is_resumed_and_nothing_is_started_twice(
-    number: signal.Signals, phase: str, hospital: Hospital, program: Program, emulator: LocalEmulator
+    number: signal.Signals, whom: str, phase: str, hospital: Hospital, program: Program, emulator: LocalEmulator
 ) -> None:
-    faults: dict[str, tuple[str, int, dict[str, Any]]] = {
-        "before the first poll": ("get", 0, {"delaySeconds": 3}),
-        "during the wait": ("export", 0, {"operation": {"seconds": 4}}),
-        "during verification": ("table", 1, {"delaySeconds": 3}),
-    }
-    method, after, effect = faults[phase]
+    method, after, effect = PHASES[phase]
     fault = hospital.fault(method, after=after, **effect)
     before = last_call(emulator)
 
@@ -238,16 +237,23 @@ def test_an_interrupted_run_is_resumed_and_nothing_is_started_twice(
         consumed = bool(emulator.control("GET", f"faults/{fault}")["consumed"])
         return consumed and (phase != "during the wait" or count(emulator, "operations.get", before) > 0)
 
-    said = program.up_interrupted(number, there)
+    said = program.up_interrupted(number, there, whole_tree=whom == "all")
     assert "Traceback" not in said
-    if number is signal.SIGKILL:
-        program.command("cancel", "--yes")
-    else:
+    if whom == "CLI" and phase != "during verification":  # which is short, and comes to its end
         assert "interrupted; operation" in said
+    if number is signal.SIGKILL:
+        program.command("cancel", "--yes")  # unlocks the stack
+    assert program.state()["StartedOperation metadata"]["outputs"]["operation"] == exports(hospital)[0]
+
     program.up()
     assert len(exports(hospital)) == 1
     assert program.outcome("metadata")["rows"] == 3
+    if number is signal.SIGKILL:
+        program.command("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
+    assert program.pending() == []
+    assert set(program.state()) >= {"StartedOperation metadata", "AwaitedOperation metadata"}
     assert "runs again" not in program.preview()
+    assert len(exports(hospital)) == 1
 
 
 def test_deleting_a_run_cancels_what_still_runs_and_leaves_the_data(hospital: Hospital, program: Program) -> None:
