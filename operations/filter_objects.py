@@ -187,7 +187,7 @@ def _write_large(
     for part in names:
         cloud_storage.delete_object(connection, CloudStoragePath(bucket, part), clock)
     size = sum(part.size for part in parts)
-    return PreparedFilter(path.uri, digest, FilterSummary(distinct.rows, size, digest))
+    return PreparedFilter(path.uri, digest, FilterSummary(distinct.rows, size, sha256=None))
 
 
 def _compose(connection: Connection, bucket: str, names: list[str], target: str, clock: Clock) -> None:

@@ -46,11 +46,17 @@ class FilterError(InputError):
 
 @dataclass(frozen=True)
 class FilterSummary:
-    """What is known of a checked filter: its lines, its size in bytes, and the SHA-256 of its bytes."""
+    """What is known of a checked filter.
+
+    Attributes:
+        lines: how many it has.
+        size: in bytes.
+        sha256: of its bytes; None when they never passed through this machine.
+    """
 
     lines: int
     size: int
-    sha256: str
+    sha256: str | None
 
 
 def check_filter(blocks: Iterable[bytes], source: str = "filter") -> FilterSummary:

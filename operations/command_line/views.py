@@ -161,11 +161,12 @@ def formats_table(mime_types: Sequence[MimeType]) -> Table:
 def filter_text(source: str, summary: FilterSummary) -> str:
     """Say what a checked filter file holds."""
     lines = "1 line" if summary.lines == 1 else f"{summary.lines:,} lines"
-    return f"{source}: {lines}, {summary.size:,} bytes, SHA-256 {summary.sha256}"
+    digest = f", SHA-256 {summary.sha256}" if summary.sha256 else ""
+    return f"{source}: {lines}, {summary.size:,} bytes{digest}"
 
 
 def filter_json(source: str, summary: FilterSummary) -> dict[str, Any]:
-    """Return a checked filter file for a script."""
+    """Return a checked filter file for a script; `sha256` is null for one that BigQuery and Cloud Storage made."""
     return {"filter": source, "lines": summary.lines, "bytes": summary.size, "sha256": summary.sha256}
 
 

@@ -10,7 +10,7 @@ from operations.clock import SystemClock
 from operations.connection import Connection
 from operations.errors import OperationsError
 from operations.filter_objects import filter_digest, prepare_filter, write_filter_query
-from operations.filters import FilterError
+from operations.filters import FilterError, FilterSummary
 from operations.requests import make_export
 from operations.start import start
 from operations.uris import CloudStoragePath, parse_object_uri
@@ -123,6 +123,8 @@ def test_a_large_result_is_extracted_and_composed(hospital: Hospital, monkeypatc
     prepared = write_filter_query(hospital.connection, INBOX, "subset", QUERY, RESEARCH)
     assert sorted(content(hospital.connection, prepared.uri).split()) == [b"/studies/1.2.3", b"/studies/1.2.4"]
     assert objects(hospital.connection) == [parse_object_uri(prepared.uri).path]
+    # Its bytes were never seen here, so nothing is claimed of them.
+    assert prepared.summary == FilterSummary(2, 30, sha256=None)
 
 
 @pytest.mark.parametrize("parts", [1, 32, 33, 64, 100])
