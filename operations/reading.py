@@ -31,6 +31,36 @@ def read_operation(
     return outcome_of(cast("Mapping[str, Any]", operation))
 
 
+def list_datasets(
+    connection: Connection,
+    project: str,
+    location: str,
+    clock: Clock = SYSTEM_CLOCK,
+    patience: Patience = PATIENCE,
+) -> Iterator[DatasetName]:
+    """Read the datasets of a location, page by page.
+
+    Raises:
+        ApiError: the caller may not list them.
+        UnreachableError: no answer within `patience`.
+    """
+    token: str | None = None
+    while True:
+        arguments: dict[str, Any] = {"parent": f"projects/{project}/locations/{location}", "pageSize": _PAGE_SIZE}
+        if token:
+            arguments["pageToken"] = token
+        answer = cast(
+            "dict[str, Any]", call(connection, _datasets_call(connection, arguments), clock=clock, patience=patience)
+        )
+        # The last part alone: the service may write the project by its number.
+        yield from (
+            DatasetName(project, location, str(each["name"]).rpartition("/")[2]) for each in answer.get("datasets", ())
+        )
+        token = answer.get("nextPageToken")
+        if not token:
+            return
+
+
 def list_operations(
     connection: Connection,
     dataset: DatasetName,
@@ -79,6 +109,10 @@ def cancel_operation(connection: Connection, name: str, clock: Clock = SYSTEM_CL
         lambda: connection.healthcare.projects().locations().datasets().operations().cancel(name=name, body={}),
         clock=clock,
     )
+
+
+def _datasets_call(connection: Connection, arguments: dict[str, Any]) -> Any:
+    return lambda: connection.healthcare.projects().locations().datasets().list(**arguments)
 
 
 def _list_call(connection: Connection, arguments: dict[str, Any]) -> Any:

@@ -7,10 +7,11 @@ adopted. Starts of one process for one project take turns, which keeps two of th
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, cast
 
 from operations.checks import Facts, check_start
@@ -26,11 +27,15 @@ from operations.errors import (
     advice,
     passes_with_grants,
 )
-from operations.reading import list_operations
+from operations.outcome import Outcome
+from operations.reading import list_datasets, list_operations
 from operations.requests import Import, Request
+from operations.resource_names import DatasetName
 from operations.retrying import Pauses, passes, send
 
 MAX_RUNNING = 5  # Google's advice for one project
+# Operations are listed per dataset, at one request each.
+_DATASETS_LOOKED_AT = 20
 PERMISSION_WAIT = 300.0
 THROTTLE_WAIT = 1800.0
 
@@ -205,22 +210,51 @@ def _wait_for_place(
 ) -> frozenset[str] | None:
     """Wait until fewer than `max_running` imports and exports run; return the operations known by then.
 
+    Those of the other datasets of the location count too, as far as the caller may see them.
+
     Returns:
-        Their names; None when the caller may not list operations.
+        The names of the dataset's operations; None when the caller may not list them.
     """
     pause = 1.0
+    others = _other_datasets(connection, request.store.parent, clock)
     while True:
+        elsewhere = _running_in(connection, others, max_running, clock)
+        # The dataset's own come last, so that those known are from the moment before the start.
         try:
             operations = list(list_operations(connection, request.store.parent, clock))
         except ApiError:
             # roles/healthcare.dicomEditor lacks operations.list. Then the service's own limit has to do.
             return None
-        running = sum(not each.done and each.api_method.startswith(_DICOM_METHODS) for each in operations)
+        running = elsewhere + _running(operations)
         if running < max_running:
             return frozenset(each.operation for each in operations)
-        say(f"{running} operations of the project are running, {max_running} at most; waiting for a place")
+        these = "1 operation of the project is" if running == 1 else f"{running} operations of the project are"
+        say(f"{these} running, {max_running} at most; waiting for a place")
         clock.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_QUEUE_PAUSE)
+
+
+def _other_datasets(connection: Connection, own: DatasetName, clock: Clock) -> list[DatasetName]:
+    try:
+        found = list(islice(list_datasets(connection, own.project, own.location, clock), _DATASETS_LOOKED_AT))
+    except ApiError:
+        return []  # the caller may not list them
+    return [each for each in found if each != own]
+
+
+def _running_in(connection: Connection, datasets: Iterable[DatasetName], enough: int, clock: Clock) -> int:
+    """Count what runs in some datasets; `enough` is where counting may stop."""
+    running = 0
+    for dataset in datasets:
+        if running >= enough:
+            break
+        with suppress(ApiError):  # the caller may not list them there
+            running += _running(list_operations(connection, dataset, clock))
+    return running
+
+
+def _running(operations: Iterable[Outcome]) -> int:
+    return sum(not each.done and each.api_method.startswith(_DICOM_METHODS) for each in operations)
 
 
 def _refused(error: ApiError, request: Request, service_agent: str | None, wording: Wording) -> OperationsError:

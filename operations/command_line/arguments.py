@@ -249,7 +249,7 @@ def _run_options(command: Parser) -> None:
         type=_count,
         default=MAX_RUNNING,
         metavar="N",
-        help="start when fewer imports and exports run in the dataset (default: %(default)s)",
+        help="start when fewer imports and exports run in the project's location (default: %(default)s)",
     )
 
 

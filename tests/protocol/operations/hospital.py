@@ -116,8 +116,8 @@ class Hospital:
         return [each for each in found if method in each["metadata"]["apiMethodName"]]
 
     def fault(self, method: str, times: int = 1, after: int = 0, **effect: Any) -> str:
-        """Plan a fault; returns its id."""
-        body = {"method": METHODS[method], "times": times, "after": after, "effect": effect}
+        """Plan a fault for a method, by its short name above or its own; returns its id."""
+        body = {"method": METHODS.get(method, method), "times": times, "after": after, "effect": effect}
         return str(self._emulator.control("POST", "faults", body)["id"])
 
     def assert_consumed(self, *faults: str) -> None:

@@ -16,7 +16,7 @@ from operations.report import conclude, failure_report, problem_of, rows_in_tabl
 from operations.requests import Request, make_export, make_import
 from operations.start import Started, StartLimits, start
 from operations.wait import OperationGoneError, Waiter
-from tests.protocol.operations.hospital import INBOX, OUT, PROJECT, STORE, TABLE, Hospital
+from tests.protocol.operations.hospital import INBOX, LOCATION, OUT, PROJECT, STORE, TABLE, Hospital
 
 
 class QuickClock(SystemClock):
@@ -278,6 +278,53 @@ def test_faults_are_survived_and_nothing_is_started_twice(name: str, hospital: H
     assert outcome.state is state
     assert [each["name"] for each in hospital.operations("ExportDicomData")] == [started.operation]
     assert len(hospital.operations("ExportDicomData")) == operations
+
+
+RUNS: dict[str, Request] = {
+    "export to BigQuery": export(filter_uri=f"gs://{INBOX}/filter.txt"),
+    "export to Cloud Storage": make_export(STORE, f"gs://{OUT}/images"),
+    "import": make_import(STORE, f"gs://{INBOX}/2024/**.dcm"),
+}
+
+
+@pytest.mark.parametrize(
+    "effect", [{"times": 2, "status": 503}, {"drop": "before"}, {"drop": "after"}, {"status": 401}], ids=str
+)
+@pytest.mark.parametrize("kind", RUNS)
+def test_every_call_of_a_run_may_fail_for_a_while_or_lose_its_connection(
+    kind: str, effect: dict[str, Any], hospital: Hospital, clock: QuickClock, emulator: LocalEmulator
+) -> None:
+    hospital.store_instances(3)
+    hospital.put_instances(2, study="1.2.5")
+    hospital.put("filter.txt", b"/studies/1.2.3\n")
+    method = "ImportDicomData" if kind == "import" else "ExportDicomData"
+    before = emulator.control("GET", "requests?since=0")["requests"][-1]["sequence"]
+    run(hospital.connection, RUNS[kind], clock)
+    called = {call["method"] for call in emulator.control("GET", f"requests?since={before}")["requests"]}
+    assert len(called) > 5
+    expected = len(hospital.operations(method))
+    for each in sorted(called):
+        fault = hospital.fault(each, **effect)
+        _, outcome = run(hospital.connection, RUNS[kind], clock)
+        hospital.assert_consumed(fault)
+        assert outcome.state is State.SUCCEEDED, each
+        assert problem_of(outcome, allowed_failures=0) is None, each
+        expected += 1
+        assert len(hospital.operations(method)) == expected, each
+
+
+def test_what_runs_in_another_dataset_of_the_location_is_waited_for(hospital: Hospital, clock: QuickClock) -> None:
+    hospital.store_instances(1)
+    datasets = hospital.connection.healthcare.projects().locations().datasets()
+    datasets.create(parent=LOCATION, datasetId="cardiology", body={}).execute()
+    datasets.dicomStores().create(parent=f"{LOCATION}/datasets/cardiology", dicomStoreId="echo", body={}).execute()
+    hospital.fault("import", operation={"seconds": 1})
+    other = make_import(f"{LOCATION}/datasets/cardiology/dicomStores/echo", f"gs://{INBOX}/**.dcm")
+    started = start(hospital.connection, other, clock=clock)
+    said: list[str] = []
+    start(hospital.connection, export(), limits=StartLimits(max_running=1), clock=clock, say=said.append)
+    assert said[0] == "1 operation of the project is running, 1 at most; waiting for a place"
+    assert hospital.operation(started.operation)["done"]
 
 
 def test_a_record_that_vanishes_before_its_end_was_seen_is_told(hospital: Hospital, clock: QuickClock) -> None:

@@ -3,7 +3,7 @@
 It speaks just enough of the protocol to hold the client to its promises: how often it asks, what it repeats, what it
 never repeats. Faults are planned per kind of call and must all be consumed (`assert_consumed`).
 
-Limitations: one dataset; no permissions; operations end when their time has come, whatever they do.
+Limitations: one store; no permissions; operations end when their time has come, whatever they do.
 """
 
 import json
@@ -88,6 +88,7 @@ class Service:
     failure: int = 0
     page_size: int = 1000
     unknown_until: float = 0.0
+    datasets: list[str] = field(default_factory=lambda: [DATASET])
 
     def plan(self, kind: str, *faults: Fault) -> None:
         self.faults.setdefault(kind, deque()).extend(faults)
@@ -131,13 +132,20 @@ class Service:
                 return 404, {}, _error(404, "operation not found")
             return 200, {}, self.as_json(operation)
         if kind == "operations.list":
-            known = [each for each in self.operations.values() if not self._is_gone(each)]
+            below = f"{path.removeprefix('/v1/')}/"
+            known = [each for each in self.operations.values() if each.name.startswith(below)]
+            known = [each for each in known if not self._is_gone(each)]
             begin = int(query.get("pageToken", 0))
             size = min(int(query.get("pageSize", self.page_size)), self.page_size)
             page: dict[str, Any] = {"operations": [self.as_json(each) for each in known[begin : begin + size]]}
             if begin + size < len(known):
                 page["nextPageToken"] = str(begin + size)
             return 200, {}, page
+        if kind == "datasets.list":
+            begin = int(query.get("pageToken", 0))
+            end = begin + min(int(query.get("pageSize", self.page_size)), self.page_size)
+            page = {"datasets": [{"name": each} for each in self.datasets[begin:end]]}
+            return 200, {}, page | ({"nextPageToken": str(end)} if end < len(self.datasets) else {})
         if kind == "operations.cancel":
             self.operations[path.removeprefix("/v1/").removesuffix(":cancel")].cancelled = True
             return 200, {}, {}
@@ -191,8 +199,8 @@ class Service:
             found |= {"done": True, **({"error": error} if error else {"response": {}})}
         return found
 
-    def add(self, seconds: float, **more: Any) -> str:
-        name = f"{DATASET}/operations/{1000 + len(self.operations)}"
+    def add(self, seconds: float, dataset: str = DATASET, **more: Any) -> str:
+        name = f"{dataset}/operations/{1000 + len(self.operations)}"
         self.operations[name] = Operation(name, "ExportDicomData_bq", self.clock.time, seconds, **more)
         return name
 
@@ -224,6 +232,7 @@ def _kind(method: str, path: str) -> str:
         (":cancel", "operations.cancel"),
         (":getDICOMStoreMetrics", "metrics"),
         ("/operations", "operations.list"),
+        ("/datasets", "datasets.list"),
         ("/o", "objects.list"),
         ("entries:list", "entries.list"),
     ):

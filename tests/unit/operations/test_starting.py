@@ -7,7 +7,7 @@ from operations.connection import Connection
 from operations.errors import OperationsError, UnreachableError
 from operations.requests import Request, make_export, make_import
 from operations.start import StartLimits, start
-from tests.unit.operations.service import STORE, Fault, Service, SimulatedClock
+from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
 
 AGENT = "service-4711@gcp-sa-healthcare.iam.gserviceaccount.com"
 AGENT_REFUSED = f"Access Denied: Dataset research:dicom: {AGENT} does not have bigquery.tables.create"
@@ -206,6 +206,63 @@ def test_a_sixth_operation_waits_until_one_of_five_has_ended(
     assert said[0] == "5 operations of the project are running, 5 at most; waiting for a place"
 
 
+def test_operations_of_other_datasets_of_the_location_count_too(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    said: list[str] = []
+    service.datasets = [f"{DATASET}-{number}" for number in range(3)] + [DATASET]
+    service.page_size = 2
+    for dataset, seconds in zip([*service.datasets, DATASET], (100, 40, 100, 100, 100), strict=True):
+        service.add(seconds=seconds, dataset=dataset)
+    start(connection, request_, clock=clock, say=said.append)
+    assert 40 <= clock.time <= 70
+    assert said[0] == "5 operations of the project are running, 5 at most; waiting for a place"
+
+
+def test_finished_operations_and_those_of_another_kind_hold_nobody_up(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.datasets += [f"{DATASET}-2"]
+    for _ in range(5):
+        service.add(seconds=0, dataset=service.datasets[1])
+        service.operations[service.add(seconds=100)].method = "DeidentifyDataset"
+    start(connection, request_, clock=clock)
+    assert clock.time == 0
+
+
+def test_datasets_that_may_not_be_looked_at_are_left_out(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.datasets += [f"{DATASET}-2"]
+    for _ in range(5):
+        service.add(seconds=100, dataset=service.datasets[1])
+    service.plan("datasets.list", Fault(403, "Permission healthcare.datasets.list denied"))
+    start(connection, request_, clock=clock)
+    service.plan("operations.list", Fault(403, "Permission healthcare.operations.list denied"))
+    start(connection, request_, clock=clock)
+    assert clock.time == 0
+    service.assert_consumed()
+
+
+def test_a_lost_answer_adopts_no_operation_of_another_dataset(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.datasets += [f"{DATASET}-2"]
+    service.add(seconds=0, dataset=service.datasets[1])
+    service.plan("export", Fault(drop="before"))
+    started = start(connection, request_, clock=clock)
+    assert not started.adopted
+    assert started.operation.startswith(f"{DATASET}/operations/")
+
+
+def test_many_datasets_cost_a_bounded_number_of_requests(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.datasets += [f"{DATASET}-{number}" for number in range(200)]
+    start(connection, request_, clock=clock)
+    assert service.count("operations.list") <= 21
+
+
 def test_the_facts_before_the_start_are_kept(service: Service, connection: Connection, clock: SimulatedClock) -> None:
     service.rows = 7
     request = make_export(STORE, "bq://research.dicom.instances", write_disposition="WRITE_APPEND")
@@ -228,7 +285,7 @@ def test_checks_that_were_made_are_not_made_again(
     service: Service, connection: Connection, clock: SimulatedClock, request_: Request
 ) -> None:
     start(connection, request_, clock=clock, facts=Facts(rows=3))
-    assert [kind for _, kind in service.requests] == ["operations.list", "export"]
+    assert [kind for _, kind in service.requests] == ["datasets.list", "operations.list", "export"]
 
 
 def test_a_caller_without_rights_on_store_and_table_can_still_start(
@@ -239,7 +296,7 @@ def test_a_caller_without_rights_on_store_and_table_can_still_start(
     assert start(connection, request_, clock=clock).facts == Facts()
 
 
-@pytest.mark.parametrize("kind", ["metrics", "tables.get", "operations.list"])
+@pytest.mark.parametrize("kind", ["metrics", "tables.get", "datasets.list", "operations.list"])
 @pytest.mark.parametrize(
     "fault", [Fault(503), Fault(429), Fault(401), Fault(drop="before"), Fault(drop="after")], ids=repr
 )
