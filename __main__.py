@@ -2,10 +2,11 @@
 
 import pulumi
 
-from components import Imaging, check_access, load_settings
+from components import Imaging, check_access, load_settings, refusals_shown
 
-settings = load_settings()
-check_access(settings)
+with refusals_shown():
+    settings = load_settings()
+    check_access(settings)
 stack = Imaging(settings)
 
 for name, value in stack.outputs.items():

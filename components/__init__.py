@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from components.preview_checks import check_access
     from components.project_access import ProjectAccess, ProjectAccessArgs
     from components.reference_views import ReferenceViews, ReferenceViewsArgs
+    from components.refusals import refusals_shown
     from components.settings import Settings, load_settings, settings_from
     from components.topic import Topic, TopicArgs
 
@@ -47,6 +48,7 @@ _HOMES = {
     "TopicArgs": "topic",
     "check_access": "preview_checks",
     "load_settings": "settings",
+    "refusals_shown": "refusals",
     "settings_from": "settings",
 }
 
@@ -77,6 +79,7 @@ __all__ = [
     "TopicArgs",
     "check_access",
     "load_settings",
+    "refusals_shown",
     "settings_from",
 ]
 

@@ -37,6 +37,8 @@ def test_every_mistake_is_shown_at_once_and_without_a_traceback(tmp_path: Path) 
         },
     )
     said = stack.preview_fails()
+    assert "unhandled error" not in said
+    assert "exited with" not in said
     assert "error: 3 problems in the stack configuration" in said
     assert (
         '  imaging:exports[0].to  "bq://research-analytics.dicom" names no table; write bq://PROJECT.DATASET.TABLE\n'
