@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from .faults import Faults
 from .iam import Iam
 from .projects import Projects
+from .recovery import Recovery, lock
 from .requestlog import RequestLog
 from .settings import Settings
 from .state import State
@@ -32,6 +33,7 @@ class Emulator:
         self.settings = Settings()
         self.faults = Faults()
         self.requests = RequestLog()
+        self._data_lock = None if data is None else lock(data)
         self.state = State(data)
         # Resumable uploads go on after a restart; whatever else was half-written is gone.
         uploads = self.state.collection("storage.uploads").values()
@@ -47,6 +49,8 @@ class Emulator:
         self._lock = threading.RLock()
         for project in self._first_projects:
             self.projects.use(project)
+        if data is not None:
+            Recovery(self, data)
 
     def service(self, kind: type[Service]) -> Service:
         """The one instance of a service of this emulator (BigQuery's engine, for instance), made at its first use.
@@ -92,3 +96,5 @@ class Emulator:
             action()
         self._workers.shutdown(wait=True, cancel_futures=True)
         self.state.close()
+        if self._data_lock is not None:
+            self._data_lock.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 import threading
 from typing import TYPE_CHECKING, Any, Self
@@ -19,7 +20,7 @@ from .runtime import Emulator
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
 
 class PortInUseError(OSError):
@@ -44,6 +45,14 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature is given
+        """End once requests are answered. The server would raise the signal again: data would not be closed."""
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+        # That requests are broken off when they take longer than the grace is no error.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
 
 def listen(host: str, port: int) -> socket.socket:

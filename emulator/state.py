@@ -236,6 +236,10 @@ class Blobs:
         """A writer for a new blob."""
         return BlobWriter(self, f"{self._run}-{next(self._numbers):08x}")
 
+    def is_new(self, blob_id: str) -> bool:
+        """Whether this process made the blob."""
+        return blob_id.startswith(f"{self._run}-")
+
     def reopen(self, blob_id: str, size: int) -> BlobWriter:
         """The writer of a blob that was being written when the process ended, with the ``size`` bytes it flushed."""
         writer = BlobWriter(self, blob_id)

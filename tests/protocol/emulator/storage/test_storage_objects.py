@@ -217,9 +217,11 @@ def test_composed_objects_have_components_and_no_md5(rest: Callable[..., Any], b
 
 
 def test_objects_and_their_bytes_outlive_the_process(tmp_path: Any) -> None:
+    import shutil
+
     from emulator.runtime import Emulator
 
-    first = Emulator(tmp_path)
+    first = Emulator(tmp_path / "first")
     from emulator.iam import OWNER
     from emulator.storage.store import store
 
@@ -235,12 +237,13 @@ def test_objects_and_their_bytes_outlive_the_process(tmp_path: Any) -> None:
     service.put_object(first, "b-1", "x", b"new", "a/b")
     service.put_object(first, "b-1", "y", b"other", "a/b")
     assert service.delete_object(first, "b-1", "y")
-    # Not closed: a killed process closes nothing.
-    second = Emulator(tmp_path)
+    # Not closed: a killed process leaves what is on the disk now.
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    second = Emulator(tmp_path / "second")
     assert [one.name for one in service.list_objects(second, "b-1")] == ["x"]
     assert service.read_object(second, "b-1", "x") == b"new"
     assert service.allowed(second, OWNER, "storage.objects.get", "b-1")
     assert not service.allowed(second, OWNER, "storage.objects.get", "b-2")
-    assert len([path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]) == 1
+    assert len([path for path in (tmp_path / "second" / "blobs").rglob("*") if path.is_file()]) == 1
     first.close()
     second.close()
