@@ -10,7 +10,7 @@ from typing import Any, cast
 from operations import cloud_storage
 from operations.clock import SYSTEM_CLOCK, Clock
 from operations.connection import Connection
-from operations.errors import ApiError, OperationsError
+from operations.errors import STACK_WORDS, ApiError, OperationsError, Wording
 from operations.filters import FilterSummary, check_filter
 from operations.metrics import StoreMetrics, read_store_metrics
 from operations.requests import ExportToBigQuery, ExportToCloudStorage, Import, Request, WriteDisposition
@@ -49,6 +49,7 @@ def check_start(
     clock: Clock = SYSTEM_CLOCK,
     *,
     filter_summary: FilterSummary | None = None,
+    wording: Wording = STACK_WORDS,
 ) -> Facts:
     """Look at store, destination, source and filter.
 
@@ -57,6 +58,7 @@ def check_start(
         request: what is to be started.
         clock: real or simulated time.
         filter_summary: of a filter file that was checked when it was made; else it is read and checked here.
+        wording: for a stack or for the command line.
 
     Raises:
         CheckError: something is missing or in the way; the text names it and says what to do.
@@ -74,9 +76,9 @@ def check_start(
         filter_summary = _check_filter_file(connection, request.filter, clock)
     total = metrics.instances if metrics is not None and request.filter is None else None
     if isinstance(request, ExportToCloudStorage):
-        _check_bucket(connection, request.prefix.bucket, clock)
+        _check_bucket(connection, request.prefix.bucket, clock, wording)
         return Facts(metrics=metrics, total=total, filter=filter_summary)
-    rows = _check_table(connection, request, clock)
+    rows = _check_table(connection, request, clock, wording)
     return Facts(metrics=metrics, total=total, rows=rows, filter=filter_summary)
 
 
@@ -108,7 +110,7 @@ def _read_store(connection: Connection, store: DicomStoreName, clock: Clock) -> 
         return None  # the caller may export without being allowed to read the metrics
 
 
-def _check_table(connection: Connection, request: ExportToBigQuery, clock: Clock) -> int | None:
+def _check_table(connection: Connection, request: ExportToBigQuery, clock: Clock, wording: Wording) -> int | None:
     table = request.table
     try:
         rows = read_rows(connection, table, clock)
@@ -117,8 +119,8 @@ def _check_table(connection: Connection, request: ExportToBigQuery, clock: Clock
             return None
         if "dataset" in error.message.lower():
             raise CheckError(
-                f"BigQuery dataset {table.project}.{table.dataset} doesn't exist; create it "
-                "(one under imaging:bigquery is created by the stack) or correct the destination"
+                f"BigQuery dataset {table.project}.{table.dataset} doesn't exist; create it"
+                f"{wording.creates.format(setting='imaging:bigquery')} or correct the destination"
             ) from error
         return 0
     if rows and request.write_disposition is WriteDisposition.WRITE_EMPTY:
@@ -130,13 +132,13 @@ def _check_table(connection: Connection, request: ExportToBigQuery, clock: Clock
     return rows
 
 
-def _check_bucket(connection: Connection, bucket: str, clock: Clock) -> None:
+def _check_bucket(connection: Connection, bucket: str, clock: Clock, wording: Wording) -> None:
     try:
         cloud_storage.read_bucket(connection, bucket, clock)
     except ApiError as error:
         if error.status == 404:
             raise CheckError(
-                f"bucket {bucket} doesn't exist; create it (one under imaging:buckets is created by the stack)"
+                f"bucket {bucket} doesn't exist; create it{wording.creates.format(setting='imaging:buckets')}"
             ) from error
 
 

@@ -67,7 +67,7 @@ def send(connection: Connection, prepare: Callable[[], HttpRequest[T]], clock: C
     except google.auth.exceptions.DefaultCredentialsError as error:
         raise OperationsError(
             "no Google credentials were found; run `gcloud auth application-default login`, "
-            "or set imaging:endpoint to use the emulator"
+            "or say where the emulator is (imaging:endpoint in a stack, else --endpoint or IMAGING_ENDPOINT)"
         ) from error
     except google.auth.exceptions.RefreshError as error:
         if getattr(error, "retryable", False):

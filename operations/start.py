@@ -108,7 +108,7 @@ def start(
         OperationsError: the service refused; nothing was started.
     """
     if facts is None:
-        facts = check_start(connection, request, clock)
+        facts = check_start(connection, request, clock, wording=wording)
     begin = clock.monotonic()
     permission_pauses, throttle_pauses = Pauses(clock), Pauses(clock)
     sends = 0

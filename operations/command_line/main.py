@@ -16,7 +16,6 @@ from operations.command_line.names import defaults
 from operations.command_line.output import Output
 from operations.command_line.session import Session, TerminatedError
 from operations.command_line.views import operation_json
-from operations.command_line.wording import for_command_line
 from operations.connection import Connection
 from operations.errors import COMMAND_WORDS, ApiError, OperationsError, advice
 from operations.invalid import InputError
@@ -92,7 +91,7 @@ def _session(options: argparse.Namespace, output: Output, environment: Mapping[s
 
 def _fail(output: Output, error: Exception, session: Session | None = None) -> ExitCode:
     code = exit_code_of(error)
-    text = for_command_line(_explained(error))
+    text = _explained(error)
     value: dict[str, Any] = {"exitCode": int(code), "error": {"message": text}}
     if session is not None and session.operation:
         if code is not ExitCode.MISSING:

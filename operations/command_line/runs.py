@@ -46,7 +46,9 @@ def start_run(
     Raises:
         OperationsError: nothing was started.
     """
-    facts = check_start(session.connection, request, session.clock, filter_summary=filter_summary)
+    facts = check_start(
+        session.connection, request, session.clock, filter_summary=filter_summary, wording=COMMAND_WORDS
+    )
     with session.being_started():
         started = start(
             session.connection,

@@ -14,7 +14,7 @@ from operations.command_line.views import (
     to_text,
 )
 from operations.command_line.watching import BarWatch, LineWatch, a_person_watches
-from operations.command_line.wording import for_command_line, wait_command
+from operations.command_line.wording import wait_command
 from operations.mime_types import MIME_TYPES
 from operations.outcome import Check, ItemError, Outcome, State, seconds_of
 from operations.requests import make_export
@@ -171,15 +171,8 @@ def test_no_advice_speaks_of_a_stack() -> None:
     for code in errors.CODES:
         for message in ("", "Already exists", "Permission denied", "not found"):
             hint = errors.advice(code, message, request, wording=errors.COMMAND_WORDS)
-            text = for_command_line(f"{hint.means} {hint.do}")
+            text = f"{hint.means} {hint.do}"
             assert not {"pulumi", "stack", "imaging:"} & set(text.replace("`", " ").split())
-
-
-def test_texts_written_for_stacks_lose_what_only_a_stack_does() -> None:
-    text = "bucket b doesn't exist; create it (one under imaging:buckets is created by the stack)"
-    assert for_command_line(text) == "bucket b doesn't exist; create it"
-    text = "run `gcloud auth application-default login`, or set imaging:endpoint to use the emulator"
-    assert for_command_line(text).endswith("or give --endpoint (or IMAGING_ENDPOINT) to use the emulator")
 
 
 def test_the_command_that_waits_again_can_be_pasted_into_a_shell() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from operations.checks import CheckError, Facts
 from operations.connection import Connection
-from operations.errors import OperationsError, UnreachableError
+from operations.errors import COMMAND_WORDS, STACK_WORDS, OperationsError, UnreachableError
 from operations.requests import Request, make_export, make_import
 from operations.start import StartLimits, start
 from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
@@ -59,6 +59,26 @@ def test_a_missing_bucket_is_named(service: Service, connection: Connection, clo
     service.plan("buckets.get", Fault(404, "The specified bucket does not exist."))
     with pytest.raises(CheckError, match="bucket hospital-out doesn't exist"):
         start(connection, make_export(STORE, "gs://hospital-out/x"), clock=clock)
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing", "destination"),
+    [
+        ("buckets.get", "The specified bucket does not exist.", "gs://hospital-out/x"),
+        ("tables.get", "Not found: Dataset research:dicom", "bq://research.dicom.instances"),
+    ],
+)
+def test_who_creates_what_is_missing_is_said_for_a_stack_and_not_at_the_command_line(
+    kind: str, missing: str, destination: str, service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    disposition = "WRITE_TRUNCATE" if destination.startswith("bq:") else None
+    request = make_export(STORE, destination, write_disposition=disposition)
+    for wording, stacks in ((STACK_WORDS, True), (COMMAND_WORDS, False)):
+        service.plan(kind, Fault(404, missing))
+        with pytest.raises(CheckError, match="doesn't exist; create it") as refused:
+            start(connection, request, clock=clock, wording=wording)
+        assert ("the stack creates those under imaging:b" in str(refused.value)) is stacks
+        assert ("stack" in str(refused.value)) is stacks
 
 
 def test_an_import_that_matches_no_object_is_an_error_before_anything_starts(
