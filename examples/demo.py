@@ -165,7 +165,8 @@ def running_emulator(*, keep: bool) -> Iterator[None]:
         if not line.startswith("ready "):
             process.wait()
             reason = log.read_text(encoding="utf-8").strip() or f"it ended with status {process.returncode}"
-            raise DemoError(f"the emulator did not start: {reason.removeprefix('error: ')}")
+            reason = reason.removeprefix("error: ").replace("choose another one with --port", "end what listens there")
+            raise DemoError(f"the emulator did not start: {reason}")
         console.print(f"emulator on {URL}, log in {log.relative_to(ROOT)}")
         yield
         leave = keep
