@@ -10,7 +10,7 @@ KEEP   ?=
 .PHONY: help setup demo down test lint format bench env emulator lock docs clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/; s/\$$\$$/$$/g' | expand -t 18
 
 $(STAMP): requirements.txt requirements-dev.txt requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; set PYTHON=..."; exit 1; }
@@ -49,6 +49,10 @@ env: setup  ## shell exports for pulumi, gcloud and the Google clients: eval "$$
 
 emulator: $(STAMP)  ## the emulator in the foreground, on port 8085
 	@$(PY) -m emulator serve
+
+docs: $(STAMP)  ## write the generated reference pages anew
+	@$(PY) -m components.settings_docs
+	@$(PY) -m emulator.support_table
 
 lock: $(STAMP)  ## write the installed versions to requirements.lock
 	@{ head -n 1 requirements.lock; $(PY) -m pip freeze --exclude-editable --disable-pip-version-check; } > requirements.lock.new
