@@ -11,8 +11,9 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from operations.clock import InterruptibleClock
 
@@ -34,19 +35,37 @@ class Failure(Exception):  # noqa: N818 - it is an outcome, and its name never s
     """A failure whose text is all that a person should see."""
 
 
-class ProgressLine:
-    """Shows progress as it changes; now and then as a line that stays, so that a pipeline's log isn't silent."""
+class ProgressLine(AbstractContextManager["ProgressLine"]):
+    """Shows progress as it changes; where no person watches, also as a line that stays, once a minute.
 
-    def __init__(self, urn: str) -> None:
+    A pipeline kills a job that is silent for too long, so a line comes also when there is nothing new to say: while a
+    filter query runs, other starts have their turn, or the service is away.
+    """
+
+    def __init__(self, urn: str, text: str) -> None:
+        """Begin with this text, for the resource with this URN."""
         self._urn = urn
-        self._last_line = time.monotonic()
+        self._latest = text
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        """Begin to write lines."""
+        if _address() is not None and not _a_person_watches():
+            threading.Thread(target=self._write_lines, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End with nothing further."""
+        self._ended.set()
 
     def __call__(self, text: str) -> None:
         """Show the text."""
+        self._latest = text
         progress(self._urn, text)
-        if time.monotonic() - self._last_line >= _LINE_EVERY and not _a_person_watches():
-            self._last_line = time.monotonic()
-            info(self._urn, text)
+
+    def _write_lines(self) -> None:
+        while not self._ended.wait(_LINE_EVERY):
+            info(self._urn, self._latest)
 
 
 def progress(urn: str, text: str) -> None:

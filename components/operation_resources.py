@@ -157,21 +157,22 @@ def _start(props: Mapping[str, Any]) -> dict[str, Any]:
     connection = _connection(props)
     urn = str(props["urn"])
     try:
-        chosen = props.get("filter")
-        prepared = prepare_filter(connection, str(props["label"]), chosen, engine_log.clock) if chosen else None
-        request = _request(props, prepared.uri if prepared else None)
-        facts = check_start(
-            connection, request, engine_log.clock, filter_summary=prepared.summary if prepared else None
-        )
-        started = start(
-            connection,
-            request,
-            facts=facts,
-            limits=_limits(props),
-            service_agent=_text(props, "serviceAgent"),
-            say=engine_log.ProgressLine(urn),
-            clock=engine_log.clock,
-        )
+        with engine_log.ProgressLine(urn, "preparing the start") as show:
+            chosen = props.get("filter")
+            prepared = prepare_filter(connection, str(props["label"]), chosen, engine_log.clock) if chosen else None
+            request = _request(props, prepared.uri if prepared else None)
+            facts = check_start(
+                connection, request, engine_log.clock, filter_summary=prepared.summary if prepared else None
+            )
+            started = start(
+                connection,
+                request,
+                facts=facts,
+                limits=_limits(props),
+                service_agent=_text(props, "serviceAgent"),
+                say=show,
+                clock=engine_log.clock,
+            )
     except InterruptedWaitError as error:
         raise engine_log.Failure(f'{_kind(props)} "{props["label"]}": interrupted before it was started') from error
     except (OperationsError, InputError) as error:
@@ -257,23 +258,25 @@ def _await(props: Mapping[str, Any]) -> dict[str, Any]:
     again = f"`pulumi up --replace '{urn.replace('AwaitedOperation', 'StartedOperation')}'`"
     try:
         request = _request(props, _text(props, "filterUri"))
-        show = engine_log.ProgressLine(urn)
-        outcome = follow(
-            connection,
-            request,
-            str(props["operation"]),
-            waiter=_waiter(props),
-            started_at=str(props["startedAt"]),
-            facts=facts,
-            limits=_limits(props),
-            timeout=float(props["timeout"]),
-            on_progress=lambda progress: show(str(progress)),
-            say=show,
-            on_restart=lambda name: engine_log.info(urn, f"started anew, as permissions may have taken effect: {name}"),
-            clock=engine_log.clock,
-        )
-        engine_log.progress(urn, "checking the result")
-        outcome = conclude(connection, outcome, request, facts, engine_log.clock)
+        with engine_log.ProgressLine(urn, "waiting for the operation") as show:
+            outcome = follow(
+                connection,
+                request,
+                str(props["operation"]),
+                waiter=_waiter(props),
+                started_at=str(props["startedAt"]),
+                facts=facts,
+                limits=_limits(props),
+                timeout=float(props["timeout"]),
+                on_progress=lambda progress: show(str(progress)),
+                say=show,
+                on_restart=lambda name: engine_log.info(
+                    urn, f"started anew, as permissions may have taken effect: {name}"
+                ),
+                clock=engine_log.clock,
+            )
+            show("checking the result")
+            outcome = conclude(connection, outcome, request, facts, engine_log.clock)
     except InterruptedWaitError as error:
         raise engine_log.Failure(
             f"{title}: interrupted; operation {props['operation']} goes on\n"

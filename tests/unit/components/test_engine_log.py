@@ -1,8 +1,9 @@
 """Messages from the dynamic provider: to the right row, seldom enough, and the process ends with its engine."""
 
+import queue
 import subprocess
 import sys
-import time
+import threading
 from concurrent import futures
 from typing import Any
 
@@ -58,25 +59,42 @@ def test_messages_reach_the_engine_and_the_process_ends_when_the_engine_is_gone(
     ]
 
 
-@pytest.mark.parametrize(("person", "lines"), [(True, 0), (False, 2)])
-def test_a_pipeline_gets_a_line_a_minute_and_a_person_only_the_row(
-    person: bool, lines: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    logged: list[tuple[str, bool]] = []
-    now = [1000.0]
+class Log:
+    """Takes the place of the engine's log."""
 
-    def log(_urn: str, text: str, _severity: str, *, ephemeral: bool = False) -> None:
-        logged.append((text, ephemeral))
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, person: bool) -> None:
+        self.shown: list[str] = []
+        self.lines: queue.Queue[str] = queue.Queue()
+        monkeypatch.setattr(engine_log, "_log", self._log)
+        monkeypatch.setattr(engine_log, "_address", lambda: "127.0.0.1:1")
+        monkeypatch.setattr(engine_log, "_a_person_watches", lambda: person)
 
-    monkeypatch.setattr(engine_log, "_log", log)
-    monkeypatch.setattr(engine_log, "_a_person_watches", lambda: person)
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    show = engine_log.ProgressLine("urn")
-    for _ in range(5):
+    def _log(self, _urn: str, text: str, _severity: str, *, ephemeral: bool = False) -> None:
+        if ephemeral:
+            self.shown.append(text)
+        else:
+            self.lines.put(text)
+
+
+def test_a_pipeline_gets_lines_also_while_there_is_nothing_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert engine_log._LINE_EVERY < 60
+    log = Log(monkeypatch, person=False)
+    monkeypatch.setattr(engine_log, "_LINE_EVERY", 0.01)
+    with engine_log.ProgressLine("urn", "preparing") as show:
+        assert [log.lines.get(timeout=30) for _ in range(3)] == ["preparing"] * 3
         show("3 of 9")
-        now[0] += 30
-    assert [text for text, ephemeral in logged if not ephemeral] == ["3 of 9"] * lines
-    assert sum(ephemeral for _, ephemeral in logged) == 5
+        while log.lines.get(timeout=30) != "3 of 9":
+            pass
+    assert log.shown == ["3 of 9"]
+
+
+def test_a_person_gets_the_row_and_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(monkeypatch, person=True)
+    monkeypatch.delattr(threading, "Thread")  # who would write the lines
+    with engine_log.ProgressLine("urn", "preparing") as show:
+        show("3 of 9")
+    assert log.shown == ["3 of 9"]
+    assert log.lines.empty()
 
 
 def test_an_interrupted_clock_ends_waits_that_are_under_way_and_later_ones() -> None:

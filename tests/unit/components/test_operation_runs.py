@@ -172,7 +172,8 @@ def test_the_record_of_the_last_success_comes_from_the_state(state: dict[str, An
 
 def test_without_an_engine_messages_are_silent(capsys: pytest.CaptureFixture[str]) -> None:
     engine_log.info("urn", "text")
-    engine_log.ProgressLine("urn")("text")
+    with engine_log.ProgressLine("urn", "at first") as show:
+        show("text")
     assert capsys.readouterr() == ("", "")
 
 
