@@ -188,6 +188,8 @@ class Application:
                 result = await result
         if isinstance(result, Response):
             return result
+        if result is None and method.response is None:
+            return Response(status_code=HTTPStatus.NO_CONTENT)
         if selection is not None:
             result = select(result or {}, selection)
         pretty = query.get("prettyPrint") == "true"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -241,14 +242,15 @@ def test_nothing_is_written_if_one_entry_is_malformed(rest: Rest) -> None:
 
 
 def test_messages_keys_and_entries_outlive_the_process(tmp_path: Path) -> None:
-    first = Emulator(tmp_path)
+    first = Emulator(tmp_path / "first")
     pubsub = first.service(pubsub_service.PubSub)
     pubsub.topics[TOPIC] = {"name": TOPIC}
     pubsub.subscriptions[WATCHER] = {"name": WATCHER, "topic": TOPIC}
     pubsub_service.publish(first, TOPIC, b"kept", {})
     logs.write_entry(first, "hospital-imaging", entry(3))
-    # Not closed: a killed process closes nothing.
-    second = Emulator(tmp_path)
+    # Not closed: a killed process leaves what is on the disk now.
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    second = Emulator(tmp_path / "second")
     (received,) = second.service(pubsub_service.PubSub).pull(WATCHER, 5)
     assert base64.b64decode(received["message"]["data"]) == b"kept"
     assert pubsub_service.publish(second, TOPIC, b"next", {}) == "2", "ids are never used twice"
