@@ -153,6 +153,14 @@ def test_a_damaged_compressed_body_is_refused_or_understood(client: Client, data
     assert client("POST", f"{DATASETS}?datasetId=second", data, Content_Encoding="gzip")[0] in (200, 400)
 
 
+def test_a_json_body_that_is_too_large_is_refused(client: Client) -> None:
+    status, _, got = client(
+        "POST", f"{DATASETS}?datasetId=second", b" " * (33 * 1024**2), Content_Type="application/json"
+    )
+    assert status == 413
+    assert json.loads(got)["error"]["message"] == "Request payload size exceeds the limit: 33554432 bytes."
+
+
 # --- names that point elsewhere ---
 
 TRICKS = [
