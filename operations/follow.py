@@ -55,14 +55,17 @@ def follow(
     """
     pauses = Pauses(clock)
     until = seconds_of(started_at) + limits.permission_wait
+    begin = clock.monotonic()
     while True:
         outcome = waiter.wait(operation, timeout=timeout, total=facts.total, on_progress=on_progress, on_trouble=say)
         pause = pauses.next()
-        if not passes_with_grants(outcome.error_code, outcome.error_message) or clock.now() + pause > until:
+        # A wall clock that is set back must not make the wait longer.
+        left = min(until - clock.now(), begin + limits.permission_wait - clock.monotonic())
+        if not passes_with_grants(outcome.error_code, outcome.error_message) or pause > left:
             return outcome
         say(
             "waiting for the service agent's permissions to take effect, "
-            f"{format_duration(until - clock.now())} at most: {outcome.error_message}"
+            f"{format_duration(left)} at most: {outcome.error_message}"
         )
         clock.sleep(pause)
         operation = start(connection, request, limits=limits, say=say, clock=clock, facts=facts).operation

@@ -11,7 +11,7 @@ import pytest
 
 from emulator.server import LocalEmulator
 from tests.engine.operations_program import Program
-from tests.protocol.operations.hospital import INBOX, OUT, STORE, TABLE, Hospital
+from tests.protocol.operations.hospital import INBOX, OUT, RESEARCH, STORE, TABLE, Hospital
 
 pytestmark = pytest.mark.engine
 
@@ -163,6 +163,26 @@ def test_filter_lines_become_an_object_in_the_filter_bucket(hospital: Hospital, 
     assert program.outcome("metadata")["rows"] == 2
     program.runs["metadata"]["filter"] = {"lines": ["/studies/1.2.3/series/1.2.3.1"]}
     assert "runs again: the filter changed" in program.preview()
+
+
+def test_a_changed_result_of_a_filter_query_runs_again(hospital: Hospital, program: Program) -> None:
+    def query(sql: str) -> None:
+        body: Any = {"query": sql, "useLegacySql": False}
+        hospital.connection.bigquery.jobs().query(projectId=RESEARCH, body=body).execute()
+
+    hospital.store_instances(2, study="1.2.4")
+    query("CREATE TABLE dicom.chosen AS SELECT '/studies/1.2.4' AS path")
+    chosen = {"query": "SELECT path FROM dicom.chosen", "query_project": RESEARCH}
+    program.runs["metadata"] |= {"filter": chosen, "filter_bucket": INBOX}
+    program.up()
+    assert program.outcome("metadata")["rows"] == 2
+    query("INSERT dicom.chosen SELECT '/studies/1.2.4'")
+    assert "runs again" not in program.preview()
+    query("INSERT dicom.chosen SELECT '/studies/1.2.3'")
+    assert "runs again: the filter query's result changed" in program.preview()
+    program.up()
+    assert program.outcome("metadata")["rows"] == 5
+    assert len(exports(hospital)) == 2
 
 
 def test_a_preview_without_the_api_works_and_plans_no_run(
