@@ -68,12 +68,12 @@ def list_objects(
     return found, True
 
 
-def count_folders(
+def list_folders(
     connection: Connection, bucket: str, prefix: str, *, clock: Clock = SYSTEM_CLOCK, patience: Patience = PATIENCE
-) -> int:
-    """Count the names directly under `prefix` that end in a slash."""
+) -> list[str]:
+    """List the names directly under `prefix` that end in a slash, each with the prefix and the slash."""
     pages = _pages(connection, bucket, prefix, clock, patience, delimiter="/")
-    return sum(len(page.get("prefixes", ())) for page in pages)
+    return [folder for page in pages for folder in page.get("prefixes", ())]
 
 
 def read_object(connection: Connection, path: CloudStoragePath, clock: Clock = SYSTEM_CLOCK) -> Iterator[bytes]:

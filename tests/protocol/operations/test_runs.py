@@ -1,20 +1,23 @@
 """Imports and exports from start to verification, with the real clients against the emulator."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from emulator.server import LocalEmulator
+from operations import cloud_storage
 from operations.checks import CheckError
 from operations.clock import SystemClock
 from operations.connection import Connection
 from operations.errors import CODES, OperationsError
 from operations.follow import follow
-from operations.outcome import Outcome, State
+from operations.outcome import Check, Outcome, State
 from operations.report import conclude, failure_report, problem_of, rows_in_table, success_report
 from operations.requests import Request, make_export, make_import
 from operations.start import Started, StartLimits, start
+from operations.verify import verify
 from operations.wait import OperationGoneError, Waiter
 from tests.protocol.operations.hospital import INBOX, LOCATION, OUT, PROJECT, STORE, TABLE, Hospital
 
@@ -166,6 +169,34 @@ def test_an_export_to_cloud_storage_is_verified_by_its_objects(hospital: Hospita
     _, outcome = run(hospital.connection, make_export(STORE, f"gs://{OUT}/original"), clock)
     assert [str(check) for check in outcome.checks] == ["instances under the prefix: 4"]
     assert problem_of(outcome) is None
+
+
+def test_a_large_export_to_cloud_storage_is_verified_by_its_studies(
+    hospital: Hospital, clock: QuickClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        hospital.store_instances(2, study=f"1.2.{number}")
+    request = make_export(STORE, f"gs://{OUT}/images")
+    started, outcome = run(hospital.connection, request, clock)
+    monkeypatch.setattr(cloud_storage, "_PAGE", 5)
+    monkeypatch.setattr("operations.verify._MAX_PAGES", 1)
+
+    def check(**changed: Any) -> Check:
+        (found,) = verify(hospital.connection, request, started.facts, replace(outcome, **changed), clock)
+        return found
+
+    good = check()
+    assert (good.passed, good.expected, good.found) == (True, 12, 12)
+    assert good.note == "of 6 looked into, 6 have objects of this export"
+    # Objects that were there before this export are none of it.
+    assert not check(start_time="2999-01-01T00:00:00Z").passed
+    for number in range(2):
+        hospital.connection.storage.objects().delete(
+            bucket=OUT, object=f"images/1.2.5/1.2.5.1/1.2.5.1.{number}.dcm"
+        ).execute()
+    missing = check()
+    assert (missing.passed, missing.expected, missing.found) == (False, 12, 11)
+    assert check(failure=2).passed
 
 
 def test_a_filter_file_selects_what_is_exported(hospital: Hospital, clock: QuickClock) -> None:
