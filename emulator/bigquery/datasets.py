@@ -250,11 +250,9 @@ def projects_list(call: Call) -> dict[str, Any]:
         )
     ]
     shown_ids, token = page(known, call.page_size("maxResults", 1000, 1000), call.query.get("pageToken"))
-    answer: dict[str, Any] = {
-        "kind": "bigquery#projectList",
-        "etag": "list",
-        "totalItems": len(known),
-        "projects": [
+    answer: dict[str, Any] = {"kind": "bigquery#projectList", "etag": "list", "totalItems": len(known)}
+    if shown_ids:
+        answer["projects"] = [
             {
                 "kind": "bigquery#project",
                 "id": project,
@@ -263,8 +261,7 @@ def projects_list(call: Call) -> dict[str, Any]:
                 "friendlyName": project,
             }
             for project in shown_ids
-        ],
-    }
+        ]
     if token:
         answer["nextPageToken"] = token
     return answer

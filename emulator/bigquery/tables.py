@@ -207,7 +207,8 @@ def get(call: Call) -> dict[str, Any]:
     selected = call.query.get("selectedFields")
     if selected and "schema" in made:
         wanted = {part.strip().lower() for part in selected.split(",")}
-        made["schema"] = {"fields": [field for field in made["schema"]["fields"] if field["name"].lower() in wanted]}
+        fields = [field for field in made["schema"].get("fields", ()) if field["name"].lower() in wanted]
+        made["schema"] = {"fields": fields} if fields else {}
     return made
 
 
