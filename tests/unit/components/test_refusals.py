@@ -6,11 +6,15 @@ import pytest
 from components import refusals_shown
 
 
-def test_a_refusal_ends_the_program_with_the_status_that_says_it_was_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_ends_the_program_with_the_status_that_says_it_was_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(pulumi.log, "error", shown.append)
     with pytest.raises(SystemExit) as ended, refusals_shown():
         raise pulumi.RunError("imaging:location is missing")
     assert ended.value.code == 32
-    assert "imaging:location is missing" in capsys.readouterr().err
+    assert shown == ["imaging:location is missing"]
 
 
 def test_other_errors_stay_as_they_are() -> None:
