@@ -1,29 +1,35 @@
-"""What is checked at preview, before anything is created: grants made elsewhere, and the deployer's own permissions."""
+"""What is checked before anything is created: the emulator answers, grants made elsewhere, what the deployer may do."""
 
 import os
+import socket
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
+from urllib.parse import urlsplit
 
 import pulumi
 
 from components import deployer, external_grants
 from components.google_rest import GoogleRest, RestError, rest_for
 from components.settings import Settings
+from operations.connection import START_EMULATOR
 
 # Keys of the Google provider's configuration that say who deploys.
 _WHO = ("accessToken", "credentials", "impersonateServiceAccount")
 _PRINCIPAL = "principal:"
+_ENDPOINT_SECONDS = 5.0
 
 
 def check_access(settings: Settings) -> None:
-    """Check, in a preview only, what the settings ask to have checked.
+    """Check that a given endpoint answers and, in a preview only, what the settings ask to have checked.
 
     What can't be asked (no network, no right to look) is a warning: the service has the last word.
 
     Raises:
         pulumi.RunError: something is lacking; the text says what to do.
     """
+    if settings.endpoint is not None:
+        _check_endpoint(settings.endpoint)
     if not pulumi.runtime.is_dry_run():
         return
     config = pulumi.Config("gcp")
@@ -34,6 +40,18 @@ def check_access(settings: Settings) -> None:
             _check_deployer(settings, callers.rest)
         if settings.grants == "external":
             _check_grants(settings, callers.rest)
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """Refuse an emulator that is not running: every resource would fail for it, each in its own words."""
+    parts = urlsplit(endpoint)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), _ENDPOINT_SECONDS).close()
+    except OSError:
+        raise pulumi.RunError(
+            f"nothing answers at {endpoint} (imaging:endpoint); start the emulator with `{START_EMULATOR}`"
+        ) from None
 
 
 class _Callers:

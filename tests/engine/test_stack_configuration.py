@@ -1,5 +1,6 @@
 """How a wrong configuration looks to a person who runs `pulumi preview`."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,23 @@ def test_every_mistake_is_shown_at_once_and_without_a_traceback(tmp_path: Path) 
     ) in said
     assert 'imaging:bucket         is no setting; did you mean "buckets"?' in said
     assert "Traceback" not in said
+
+
+def test_an_emulator_that_is_not_running_is_said_once_with_the_command_that_starts_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    stack = Stack(
+        tmp_path,
+        {
+            "gcp:project": "hospital-imaging",
+            "imaging:location": "europe-west4",
+            "imaging:dataset": {"name": "radiology"},
+            "imaging:endpoint": endpoint,
+        },
+    )
+    for said in (stack.preview_fails(), stack.up_fails()):
+        assert f"nothing answers at {endpoint} (imaging:endpoint); start the emulator with `make emulator`" in said
+        assert "Traceback" not in said
 
 
 def test_an_encrypted_setting_is_used_and_stays_secret(tmp_path: Path, emulator: LocalEmulator) -> None:

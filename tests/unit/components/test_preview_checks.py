@@ -1,5 +1,6 @@
 """When the checks at preview ask, and when they keep quiet."""
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -74,11 +75,25 @@ def test_on_the_emulator_only_a_named_principal_is_asked_about(
 ) -> None:
     del preview
     monkeypatch.setenv("GOOGLE_OAUTH_ACCESS_TOKEN", token)
-    try:
-        preview_checks.check_access(settings(endpoint="http://127.0.0.1:8085"))
-    except pulumi.RunError:
-        assert asked
+    with socket.create_server(("127.0.0.1", 0)) as endpoint:
+        try:
+            preview_checks.check_access(settings(endpoint=f"http://127.0.0.1:{endpoint.getsockname()[1]}"))
+        except pulumi.RunError:
+            assert asked
     assert lacking == asked
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_an_emulator_that_is_not_running_is_one_sentence_with_the_command_that_starts_it(dry_run: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    pulumi.runtime.set_mocks(_Mocks(), preview=dry_run)
+    with pytest.raises(pulumi.RunError) as refused:
+        preview_checks.check_access(settings(endpoint=f"http://127.0.0.1:{port}"))
+    pulumi.runtime.set_mocks(_Mocks(), preview=False)
+    assert str(refused.value) == (
+        f"nothing answers at http://127.0.0.1:{port} (imaging:endpoint); start the emulator with `make emulator`"
+    )
 
 
 def test_a_real_token_never_gets_to_the_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
