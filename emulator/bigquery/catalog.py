@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..clock import milliseconds, now
 from ..errors import ApiError, invalid
@@ -28,10 +29,11 @@ from .names import (
 from .types import INT64, Type, columns, duckdb_type, member, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from duckdb import DuckDBPyConnection
 
+    from ..call import Call
     from ..runtime import Emulator
     from .types import Field
 
@@ -39,8 +41,21 @@ Document = dict[str, Any]
 
 #: Rows whose size is measured.
 _MEASURED = 5000
+Handler = TypeVar("Handler", bound="Callable[..., Any]")
+
 #: Results of queries without a destination that are kept; the oldest go first.
 _MOST_RESULTS = 500
+
+
+def reads(handler: Handler) -> Handler:
+    """A function of a call that reads rows: tables that are replaced meanwhile stay until it is done."""
+
+    @functools.wraps(handler)
+    def reading(call: Call) -> Any:
+        with call.emulator.service(Catalog).engine.reading():
+            return handler(call)
+
+    return reading  # type: ignore[return-value]
 
 
 class Catalog:

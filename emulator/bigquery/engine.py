@@ -42,6 +42,9 @@ class Engine:
         self._file: Path | None = None if data is None else data / "bigquery.duckdb"
         self._lock = threading.RLock()
         self._locks: dict[str, threading.RLock] = {}
+        self._readers: set[object] = set()
+        # Tables of rows that are to be dropped, and whom they still wait for.
+        self._dropped: dict[str, set[object]] = {}
         self._connection: DuckDBPyConnection | None = None
         self._overflow: str | None = None
         self._active: dict[int, list[DuckDBPyConnection]] = {}
@@ -110,9 +113,38 @@ class Engine:
                 stack.enter_context(lock)
             yield
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Whatever was read of the catalogue in this block can be read of the database until its end."""
+        reader = object()
+        with self._lock:
+            self._readers.add(reader)
+        try:
+            yield
+        finally:
+            free = []
+            with self._lock:
+                self._readers.discard(reader)
+                for physical, waits_for in list(self._dropped.items()):
+                    waits_for.discard(reader)
+                    if not waits_for:
+                        del self._dropped[physical]
+                        free.append(physical)
+            for physical in free:
+                self._drop_now(physical)
+
     def drop(self, physical: str | None) -> None:
-        """Forget a table of rows; nothing happens if there is none."""
-        if physical:
+        """Forget a table of rows once those who read now are done; nothing happens if there is none."""
+        if not physical:
+            return
+        with self._lock:
+            if self._readers:
+                self._dropped[physical] = set(self._readers)
+                return
+        self._drop_now(physical)
+
+    def _drop_now(self, physical: str) -> None:
+        if self._connection is not None:
             with self.cursor() as cursor:
                 cursor.execute(f'DROP TABLE IF EXISTS "{physical}"')
 
@@ -130,6 +162,7 @@ class Engine:
     def clear(self) -> None:
         """Forget all rows."""
         with self._lock:
+            self._dropped.clear()
             if self._file is None:
                 # Cursors that are still at work keep the old database alive until they end.
                 self._connection = None

@@ -175,7 +175,8 @@ class Jobs:
         if work.dry_run:
             if kind != "query":
                 raise invalid("dryRun is only served for queries")
-            run_query(work)
+            with self.catalog.engine.reading():
+                run_query(work)
             return self._finished(job, work, None), None
         key = f"{project}/{job_id}"
         with self._lock:
@@ -209,7 +210,8 @@ class Jobs:
             if wait:
                 work.cancelled.wait(wait)
             work.check_cancelled()
-            _RUNNERS[kind](work)
+            with self.catalog.engine.reading():
+                _RUNNERS[kind](work)
         except ApiError as problem:
             # What an interrupted database says is not why it was interrupted.
             error = ApiError(499, work.problem, reason="stopped") if work.cancelled.is_set() else problem
@@ -555,10 +557,12 @@ def _results(jobs: Jobs, job: dict[str, Any], query: Mapping[str, str]) -> dict[
         answer["schema"] = {"fields": result["fields"]}
     table = result.get("table")
     if table is not None:
-        document = jobs.catalog.tables.get(table)
-        if document is None:
-            raise not_found(f"Not found: the result of job {job['jobReference']['jobId']} is gone", reason="notFound")
-        answer.update(read_page(jobs.catalog, document, query))
+        with jobs.catalog.engine.reading():
+            document = jobs.catalog.tables.get(table)
+            if document is None:
+                gone = f"Not found: the result of job {job['jobReference']['jobId']} is gone"
+                raise not_found(gone, reason="notFound")
+            answer.update(read_page(jobs.catalog, document, query))
     elif "fields" in result:
         answer["totalRows"] = "0"
     return answer

@@ -40,11 +40,12 @@ def allowed(emulator: Emulator, principal: str, permission: str, project: str, d
 def table_state(emulator: Emulator, project: str, dataset: str, table: str) -> TableState | None:
     """The table as it is; None if there is no such table."""
     catalog = emulator.service(Catalog)
-    found = catalog.find_table(TableName(project, dataset, table))
-    if found is None:
-        return None
-    resource = found["resource"]
-    return TableState(catalog.count(found), resource.get("schema", {}).get("fields", []), "view" in resource)
+    with catalog.engine.reading():
+        found = catalog.find_table(TableName(project, dataset, table))
+        if found is None:
+            return None
+        resource = found["resource"]
+        return TableState(catalog.count(found), resource.get("schema", {}).get("fields", []), "view" in resource)
 
 
 def load_rows(

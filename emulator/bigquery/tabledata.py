@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid
 from ..routing import Routes
-from .catalog import Catalog
+from .catalog import Catalog, reads
 from .encode import TimestampFormat, row_encoder
 from .names import TableName
 from .rows import BadRowError, RowReader, append_rows
@@ -36,6 +36,7 @@ _MOST_INSERT_IDS = 100_000
 
 
 @routes.method("tabledata.list", blocking=True)
+@reads
 def list_(call: Call) -> dict[str, Any]:
     """Rows of a table."""
     catalog = call.emulator.service(Catalog)

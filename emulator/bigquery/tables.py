@@ -8,7 +8,7 @@ from ..errors import ApiError, invalid
 from ..paging import page
 from ..projects import project_number
 from ..routing import Routes
-from .catalog import Catalog, check_etag
+from .catalog import Catalog, check_etag, reads
 from .names import TableName, already_exists, check_table_id, no_table, table_policy
 from .rows import reshape_table
 from .types import SchemaMismatchError, checked_schema, columns, union_schema
@@ -125,6 +125,7 @@ def _check_partitioning(made: dict[str, Any], by_name: dict[str, dict[str, Any]]
 
 
 @routes.method("tables.insert", blocking=True, note=_NOTE)
+@reads
 def insert(call: Call) -> dict[str, Any]:
     """Create a table or view."""
     catalog, project, dataset = _dataset(call)
@@ -199,6 +200,7 @@ def view_resource(
 
 
 @routes.method("tables.get", blocking=True)
+@reads
 def get(call: Call) -> dict[str, Any]:
     """Read a table or view."""
     catalog, name = _table(call)
@@ -244,12 +246,14 @@ def list_(call: Call) -> dict[str, Any]:
 
 
 @routes.method("tables.patch", blocking=True)
+@reads
 def patch(call: Call) -> dict[str, Any]:
     """Change the fields that the request names; null removes one."""
     return _change(call, whole=False)
 
 
 @routes.method("tables.update", blocking=True)
+@reads
 def update(call: Call) -> dict[str, Any]:
     """Replace what can be set."""
     return _change(call, whole=True)

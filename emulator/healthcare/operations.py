@@ -296,7 +296,8 @@ class Operations:
         self._finish(operation, error)
 
     def _internal(self, operation: Operation) -> None:
-        if not self._closing:
+        # What was forgotten meanwhile (a reset, a deleted dataset) has lost what it worked on.
+        if not self._closing and self._running.get(operation.name) is operation:
             _log.exception("%s failed", operation.name)
         self._finish(operation, {"code": RPC_CODES["INTERNAL"], "message": "Internal error encountered."})
 

@@ -106,3 +106,17 @@ class Process:
                 return found
             time.sleep(0.01)
         raise TimeoutError(operation["name"])
+
+
+def request(url: str, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+    """One request with JSON: status and the JSON of the answer."""
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
+    try:
+        data = None if body is None else json.dumps(body).encode()
+        connection.request(method, path, data, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        got = answer.read()
+        return answer.status, json.loads(got) if got else {}
+    finally:
+        connection.close()
