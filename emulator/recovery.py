@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
-import shutil
 import sqlite3
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
@@ -53,8 +52,6 @@ class Recovery:
         self._emulator = emulator
         self._data = data
         self._ended = False
-        for left in data.glob("export-*"):
-            shutil.rmtree(left, ignore_errors=True)
         if not (data / "instances.sqlite").exists() and not any((data / "blobs").iterdir()):
             return
         from .healthcare.operations import Operations

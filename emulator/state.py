@@ -320,8 +320,12 @@ class State:
         self._database: sqlite3.Connection | None = None
         self._depth = 0
         self._after_commit: list[Callable[[], None]] = []
+        #: Where temporary files go; None: where the system has them. What a killed process left there is removed.
+        self.temporary = None if data is None else data / "temporary"
         if data is not None:
             data.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(data / "temporary", ignore_errors=True)
+            (data / "temporary").mkdir()
             self._database = sqlite3.connect(data / "documents.sqlite", check_same_thread=False, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")

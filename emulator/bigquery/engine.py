@@ -40,6 +40,7 @@ class Engine:
     def __init__(self, emulator: Emulator) -> None:
         data = emulator.state.data
         self._file: Path | None = None if data is None else data / "bigquery.duckdb"
+        self._temporary = emulator.state.temporary
         self._lock = threading.RLock()
         self._locks: dict[str, threading.RLock] = {}
         self._readers: set[object] = set()
@@ -184,7 +185,7 @@ class Engine:
             if self._connection is None:
                 import duckdb
 
-                self._overflow = self._overflow or tempfile.mkdtemp(prefix="emulator-bigquery-")
+                self._overflow = self._overflow or tempfile.mkdtemp(prefix="emulator-bigquery-", dir=self._temporary)
                 memory = min(_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
                 self._connection = duckdb.connect(
                     str(self._file or ":memory:"),

@@ -52,8 +52,8 @@ class _Uploads:
         self.open.clear()
 
 
-def _new_file() -> Path:
-    handle, name = tempfile.mkstemp(prefix="emulator-upload-")
+def _new_file(call: Call) -> Path:
+    handle, name = tempfile.mkstemp(prefix="emulator-upload-", dir=call.emulator.state.temporary)
     import os
 
     os.close(handle)
@@ -76,12 +76,12 @@ async def receive(call: Call) -> Received | Response:
         return await _begin(call)
     if kind == "multipart" or content_type.startswith("multipart/related"):
         related = await read_related(call.stream(), boundary_of(content_type))
-        return Received(related.metadata, await _write(related.media))
+        return Received(related.metadata, await _write(call, related.media))
     raise invalid(f"Invalid upload type: '{kind}'; it is multipart or resumable")
 
 
-async def _write(media: AsyncIterator[bytes]) -> Path:
-    path = _new_file()
+async def _write(call: Call, media: AsyncIterator[bytes]) -> Path:
+    path = _new_file(call)
     with path.open("wb") as out:
         async for chunk in media:
             out.write(chunk)
@@ -95,7 +95,7 @@ async def _begin(call: Call) -> Response:
         _, path, _ = uploads.open.pop(next(iter(uploads.open)))
         path.unlink(missing_ok=True)
     upload_id = secrets.token_urlsafe(24)
-    uploads.open[upload_id] = (body, _new_file(), 0)
+    uploads.open[upload_id] = (body, _new_file(call), 0)
     target = f"{call.base_url}{call.raw_path}?uploadType=resumable&upload_id={upload_id}"
     return Response(status_code=200, headers={"Location": target, "X-GUploader-UploadID": upload_id})
 

@@ -108,8 +108,7 @@ class BigQueryExport:
         table = self._table
         failures = Failures(self._emulator, self._store, operation, "export")
         shapes: set[str] = set()
-        data = self._emulator.state.data
-        with tempfile.TemporaryDirectory(prefix="export-", dir=data) as directory:
+        with tempfile.TemporaryDirectory(prefix="export-", dir=self._emulator.state.temporary) as directory:
             path = Path(directory) / "rows.json"
             with path.open("wb", buffering=0) as file:
                 for portion in self._portions():

@@ -279,7 +279,7 @@ def test_an_import_and_an_export_killed_at_any_moment_leave_nothing_half_done(tm
         for one in second.ok("GET", f"{OBJECTS}?maxResults=1000")["items"]:
             data = second.send("GET", f"{OBJECTS}/{one['name'].replace('/', '%2F')}?alt=media")[2]
             assert len(data) == int(one["size"]) == len(ct())
-        assert [path for path in tmp_path.iterdir() if path.name.startswith("export-")] == []
+        assert not list((tmp_path / "temporary").glob("export-*"))
         soon(lambda: references_are_right(tmp_path))
         done = second.wait(second.ok("POST", f"{STORE}:import", {"gcsSource": {"uri": "gs://inbox/*.dcm"}}))
         assert done["metadata"]["counter"] == {"success": "120"}
@@ -392,8 +392,8 @@ def test_what_nobody_refers_to_is_removed_at_the_start(tmp_path: Path) -> None:
     # As a process leaves it that is killed between two steps.
     (tmp_path / "blobs" / "ab").mkdir(exist_ok=True)
     shutil.copy(kept[0], tmp_path / "blobs" / "ab" / "0123456789ab-000000ab")
-    (tmp_path / "export-x").mkdir()
-    (tmp_path / "export-x" / "rows.json").write_text("{}", "ascii")
+    (tmp_path / "temporary" / "export-x").mkdir()
+    (tmp_path / "temporary" / "export-x" / "rows.json").write_text("{}", "ascii")
     documents = sqlite3.connect(tmp_path / "documents.sqlite")
     for path in kept:
         documents.execute(
@@ -404,7 +404,7 @@ def test_what_nobody_refers_to_is_removed_at_the_start(tmp_path: Path) -> None:
     with Process(tmp_path) as second:
         soon(lambda: references_are_right(tmp_path))
         assert blobs(tmp_path) == kept
-        assert not (tmp_path / "export-x").exists()
+        assert not (tmp_path / "temporary" / "export-x").exists()
         assert second.ok("GET", f"{OBJECTS}/kept?alt=media") == b"kept"
         assert second.ok("GET", f"{STORE}:getDICOMStoreMetrics")["instanceCount"] == "2"
 
