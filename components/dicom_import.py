@@ -32,7 +32,7 @@ class DicomImportArgs:
         store: full name of the DICOM store.
         uri: `gs://BUCKET/OBJECT`; the object part may have the wildcards `*`, `?` and `**`.
         storage_class: of the imported bulk data: `STANDARD`, `NEARLINE`, `COLDLINE` or `ARCHIVE`.
-        rerun: `when-inputs-change`, `when-store-changes` (instances were added or deleted since) or `always`.
+        rerun: `when-inputs-change`, `when-store-changes` (instances were added, deleted or replaced since) or `always`.
         trigger: any text; a new one starts a new run.
         allowed_failures: files that may fail before the run counts as failed.
         timeout: seconds that one `pulumi up` waits for the end at most.

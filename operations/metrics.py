@@ -9,25 +9,41 @@ from operations.connection import Connection
 from operations.resource_names import DicomStoreName
 from operations.retrying import PATIENCE, Patience, call
 
+# What is compared, in the order in which a difference is said, with the words for it.
+_COMPARED = (
+    ("instances", "instances"),
+    ("series", "series"),
+    ("studies", "studies"),
+    ("blob_bytes", "bytes of bulk data"),
+    ("structured_bytes", "bytes of metadata"),
+)
+
 
 @dataclass(frozen=True)
 class StoreMetrics:
-    """Counts of a store, and the bytes its blobs take."""
+    """Counts of a store, and the bytes that its instances take.
+
+    Attributes:
+        studies, series, instances: how many there are.
+        blob_bytes, structured_bytes: size of bulk data and of metadata; None in a record from before they were kept.
+    """
 
     studies: int
     series: int
     instances: int
-    blob_bytes: int
+    blob_bytes: int | None = None
+    structured_bytes: int | None = None
 
     def change_to(self, later: "StoreMetrics") -> str | None:
-        """Describe how the contents differ from a later reading; None when the counts are the same.
+        """Describe how the contents differ from a later reading; None when counts and sizes are the same.
 
-        An instance that was replaced by another one leaves the counts as they are and goes unnoticed.
+        An instance that was replaced by another one leaves the counts as they are and shows in a size. One of exactly
+        the same size goes unnoticed.
         """
-        for kind in ("instances", "series", "studies"):
+        for kind, words in _COMPARED:
             before, after = getattr(self, kind), getattr(later, kind)
-            if before != after:
-                return f"{before:,} → {after:,} {kind}"
+            if None not in (before, after) and before != after:
+                return f"{before:,} → {after:,} {words}"
         return None
 
     def to_json(self) -> dict[str, Any]:
@@ -36,8 +52,8 @@ class StoreMetrics:
 
 
 def metrics_from_json(value: Mapping[str, Any]) -> StoreMetrics:
-    """Read what `to_json` wrote; numbers may have become floating-point in between."""
-    return StoreMetrics(**{key: int(value[key]) for key in ("studies", "series", "instances", "blob_bytes")})
+    """Read what `to_json` wrote, now or before; numbers may have become floating-point in between."""
+    return StoreMetrics(**{kind: int(value[kind]) for kind, _ in _COMPARED if value.get(kind) is not None})
 
 
 def read_store_metrics(
@@ -63,4 +79,5 @@ def read_store_metrics(
         series=int(answer.get("seriesCount", 0)),
         instances=int(answer.get("instanceCount", 0)),
         blob_bytes=int(answer.get("blobStorageSizeBytes", 0)),
+        structured_bytes=int(answer.get("structuredStorageSizeBytes", 0)),
     )

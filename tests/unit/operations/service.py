@@ -76,6 +76,7 @@ class Fault:
 class Service:
     clock: SimulatedClock
     instances: int = 10
+    sizes: dict[str, str] = field(default_factory=dict)
     rows: int | None = None
     objects: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -150,7 +151,8 @@ class Service:
             self.operations[path.removeprefix("/v1/").removesuffix(":cancel")].cancelled = True
             return 200, {}, {}
         if kind == "metrics":
-            return 200, {}, {"name": STORE, "instanceCount": str(self.instances), "studyCount": "2"}
+            counts = {"instanceCount": str(self.instances), "studyCount": "2"}
+            return 200, {}, {"name": STORE, **counts, **self.sizes}
         if kind == "tables.get":
             if self.rows is None:
                 return 404, {}, _error(404, "Not found: Table research:dicom.instances")

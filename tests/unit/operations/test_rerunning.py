@@ -124,6 +124,35 @@ def test_a_changed_store_runs_an_export_again_and_says_how_it_changed(
     assert reason_to_run(connection, state(name), news, clock) == "store changed since the last run: 10 → 12 instances"
 
 
+@pytest.mark.parametrize(
+    ("kept", "sizes", "reason"),
+    [
+        ({}, {"blobStorageSizeBytes": "2048"}, "store changed since the last run: 0 → 2,048 bytes of bulk data"),
+        (
+            {"structured_bytes": 700},
+            {"structuredStorageSizeBytes": "701"},
+            "store changed since the last run: 700 → 701 bytes of metadata",
+        ),
+        ({"structured_bytes": 700}, {"structuredStorageSizeBytes": "700"}, None),
+        # Records from before the sizes were kept.
+        ({}, {"structuredStorageSizeBytes": "700"}, None),
+        ({"blob_bytes": None}, {"blobStorageSizeBytes": "700"}, None),
+    ],
+)
+def test_a_replaced_instance_shows_in_the_sizes(
+    kept: dict[str, Any],
+    sizes: dict[str, str],
+    reason: str | None,
+    service: Service,
+    connection: Connection,
+    clock: SimulatedClock,
+) -> None:
+    name = service.add(seconds=0)
+    service.sizes = sizes
+    olds = state(name, facts={"metrics": METRICS | kept})
+    assert reason_to_run(connection, olds, props(rerun="when-store-changes", previous=record(name)), clock) == reason
+
+
 def test_an_import_compares_with_the_store_after_it(
     service: Service, connection: Connection, clock: SimulatedClock
 ) -> None:
