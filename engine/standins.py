@@ -133,7 +133,9 @@ def _write_launcher(path: Path, plugin: str, places: Places) -> None:
     text = (
         "#!/bin/sh\n"
         f"# Starts the stand-in for {path.name}.\n"
-        f'exec {shlex.quote(str(places.python))} -u {shlex.quote(str(PLUGIN_LAUNCHER))} {plugin} "$@"\n'
+        f"python={shlex.quote(str(places.python))}\n"
+        f"{_PROJECTS_PYTHON if plugin == 'dynamic' else ''}"
+        f'exec "$python" -u {shlex.quote(str(PLUGIN_LAUNCHER))} {plugin} "$@"\n'
     )
     with contextlib.suppress(OSError):
         if path.read_text(encoding="utf-8") == text:
@@ -142,6 +144,15 @@ def _write_launcher(path: Path, plugin: str, places: Places) -> None:
         new.write(text)
     Path(new.name).chmod(0o755)
     Path(new.name).replace(path)
+
+
+# Dynamic resources are the program's own code, so they run in the virtual environment that its Pulumi.yaml names. The
+# engine passes the runtime's options on in the environment, and starts plugins in the program's folder.
+_PROJECTS_PYTHON = """\
+if [ -n "$PULUMI_RUNTIME_VIRTUALENV" ] && [ -x "$PULUMI_RUNTIME_VIRTUALENV/bin/python" ]; then
+  python=$PULUMI_RUNTIME_VIRTUALENV/bin/python
+fi
+"""
 
 
 def in_use(places: Places, environ: Mapping[str, str]) -> bool:

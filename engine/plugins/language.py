@@ -93,8 +93,14 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def InstallDependencies(  # noqa: N802
         self, request: language_pb2.InstallDependenciesRequest, context: grpc.ServicerContext
     ) -> Iterator[language_pb2.InstallDependenciesResponse]:
-        """`pulumi install`: pip installs the program's requirements into its Python."""
+        """`pulumi install`: makes the virtual environment that Pulumi.yaml names; pip installs the requirements."""
         folder = Path(request.info.program_directory or request.directory)
+        virtual = _virtual_environment(request.info)
+        if virtual and not (virtual / "bin" / "python").exists():
+            yield language_pb2.InstallDependenciesResponse(stdout=b"Creating virtual environment...\n")
+            made = subprocess.run([sys.executable, "-m", "venv", str(virtual)], capture_output=True, check=False)  # noqa: S603
+            if made.returncode:
+                context.abort(grpc.StatusCode.UNKNOWN, f"{virtual}: {(made.stderr or made.stdout).decode()}")
         wanted = folder / "requirements.txt"
         if not wanted.exists():
             yield language_pb2.InstallDependenciesResponse(
@@ -188,14 +194,17 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
                 self._children.discard(process)
 
 
-def _python(info: language_pb2.ProgramInfo) -> str:
-    # `runtime: {options: {virtualenv: …}}` of Pulumi.yaml first, as the official host has it.
+def _virtual_environment(info: language_pb2.ProgramInfo) -> Path | None:
+    # `runtime: {options: {virtualenv: …}}` of Pulumi.yaml
     options: dict[str, Any] = json_format.MessageToDict(info.options)
     folder = options.get("virtualenv")
-    if folder:
-        python = Path(info.root_directory) / folder / "bin" / "python"
-        if python.exists():
-            return str(python)
+    return Path(info.root_directory) / folder if folder else None
+
+
+def _python(info: language_pb2.ProgramInfo) -> str:
+    virtual = _virtual_environment(info)
+    if virtual and (virtual / "bin" / "python").exists():
+        return str(virtual / "bin" / "python")
     return os.environ.get("PULUMI_PYTHON_CMD") or sys.executable
 
 

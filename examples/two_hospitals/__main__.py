@@ -1,8 +1,8 @@
 """A program of one's own: two hospitals, each in its own project, export metadata into one dataset for research.
 
 Configuration: `hospitals` (list of project ids), `research` (project id), and, on the emulator, `endpoint`.
-Run it with this repository on the PYTHONPATH, as in `PYTHONPATH=../.. pulumi up`: the program needs it, and so does the
-process in which Pulumi runs imports and exports.
+It uses this project as an installed library: `pulumi install` puts it into the program's own virtual environment, in
+which Pulumi runs imports and exports, too.
 """
 
 import pulumi

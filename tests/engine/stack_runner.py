@@ -26,6 +26,7 @@ class Stack:
 
     Attributes:
         config: the stack's configuration, by key; change it between calls.
+        project: the folder that the CLI runs in.
     """
 
     def __init__(
@@ -41,14 +42,14 @@ class Stack:
         # A program elsewhere in the repository keeps its depth: it refers to what is beside it.
         inside = program.relative_to(ROOT) if program else Path()
         root = folder / "project"
-        self._project = root / inside
-        self._project.mkdir(parents=True)
+        self.project = root / inside
+        self.project.mkdir(parents=True)
         for each in PROGRAM:
             if not program or each not in ("__main__.py", "Pulumi.yaml"):
                 (root / each).symlink_to(ROOT / each)
         if program:
             for file in program.iterdir():
-                (self._project / file.name).symlink_to(file)
+                (self.project / file.name).symlink_to(file)
         backend = folder / "backend"
         backend.mkdir()
         engine.ensure()
@@ -61,7 +62,7 @@ class Stack:
             **(environment or {}),
         }
         self._run("stack", "init", name)
-        self._file = self._project / f"Pulumi.{name}.yaml"
+        self._file = self.project / f"Pulumi.{name}.yaml"
         self._salt = re.findall(r"encryptionsalt: (\S+)", self._file.read_text(encoding="utf-8"))[0]
 
     def set_secret(self, path: str, value: str) -> None:
@@ -131,7 +132,7 @@ class Stack:
         named = [] if arguments[:2] == ("stack", "init") else ["--stack", self._name]
         done = subprocess.run(
             ["pulumi", *arguments, *named, "--non-interactive", "--color", "never"],
-            cwd=self._project,
+            cwd=self.project,
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if "--json" not in arguments and "export" not in arguments else subprocess.PIPE,

@@ -235,3 +235,13 @@ def test_about_names_the_python_and_the_packages(tmp_path: Path) -> None:
     said = program.pulumi("about")
     assert program.environment["PULUMI_PYTHON_CMD"] in said
     assert "pydantic" in said
+
+
+def test_install_makes_the_virtual_environment_that_the_project_names(tmp_path: Path) -> None:
+    program = SmallProgram(tmp_path, program=EMPTY)
+    project = "name: small\nruntime: {name: python, options: {virtualenv: own}}\n"
+    (program.folder / "Pulumi.yaml").write_text(project)
+    (program.folder / "requirements.txt").write_text("# nothing\n")
+    program.pulumi("install")
+    assert (program.folder / "own" / "bin" / "python").exists()
+    assert str(program.folder / "own" / "bin" / "python") in program.pulumi("about")
