@@ -73,6 +73,10 @@ class Projects:
             self._agents[email] = {"project": project}
         return email
 
+    def has_service_agent(self, project: str) -> bool:
+        """Whether the Cloud Healthcare service agent of a project was created."""
+        return f"service-{project_number(project)}@gcp-sa-healthcare.iam.gserviceaccount.com" in self._agents
+
     def require_service_agent(self, email: str) -> None:
         """Refuse a service agent that was never created, as IAM does.
 

@@ -83,10 +83,7 @@ class Emulator:
         self.state.clear()
         self.faults.clear()
         self.requests.clear()
-        fresh = Settings()
-        self.settings.operation_seconds = fresh.operation_seconds
-        self.settings.iam_propagation_seconds = fresh.iam_propagation_seconds
-        self.settings.enforce_iam = fresh.enforce_iam
+        self.settings.reset()
         for project in self._first_projects:
             self.projects.use(project)
 

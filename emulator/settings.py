@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from .errors import invalid
+
+#: Settings that are one of several words, with these words.
+_CHOICES: dict[str, tuple[str, ...]] = {"bigquery_jobs_project": ("destination", "source")}
 
 
 @dataclass(slots=True)
@@ -16,11 +19,18 @@ class Settings:
         operation_seconds: how long every long-running operation takes at least; 0 = as long as its work takes.
         iam_propagation_seconds: how long a new grant takes to become effective.
         enforce_iam: whether permissions are checked; False lets everybody do everything.
+        bigquery_jobs_project: in which project the Cloud Healthcare service agent needs ``bigquery.jobs.create`` for an
+            export to BigQuery: that of the table (``destination``) or that of the DICOM store (``source``). Google's
+            pages leave open which of them runs the load job; they have the set-up done in the destination's.
+        require_agent_role: whether the Cloud Healthcare service agent must hold ``roles/healthcare.serviceAgent`` on
+            its own project before it does anything in other products.
     """
 
     operation_seconds: float = 0.0
     iam_propagation_seconds: float = 0.0
     enforce_iam: bool = True
+    bigquery_jobs_project: str = "destination"
+    require_agent_role: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The settings under their JSON names."""
@@ -33,19 +43,36 @@ class Settings:
             ApiError: 400 for an unknown setting or a value of the wrong kind.
         """
         taken: dict[str, Any] = {}
-        fields = {_json_name(name): name for name in asdict(self)}
+        names = {_json_name(one.name): one.name for one in fields(self)}
         for key, value in body.items():
-            name = fields.get(key)
+            name = names.get(key)
             if name is None:
-                raise invalid(f"There is no setting {key!r}; the settings are {', '.join(fields)}")
-            if name == "enforce_iam":
-                if not isinstance(value, bool):
-                    raise invalid(f"{key} is true or false, not {value!r}")
-            elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-                raise invalid(f"{key} is a number of seconds, 0 or more, not {value!r}")
+                raise invalid(f"There is no setting {key!r}; the settings are {', '.join(names)}")
+            _check(key, name, value, getattr(self, name))
             taken[name] = value
         for name, value in taken.items():
             setattr(self, name, value)
+
+    def reset(self) -> None:
+        """Set everything back to its default."""
+        for one in fields(self):
+            setattr(self, one.name, one.default)
+
+
+def _check(key: str, name: str, value: Any, present: Any) -> None:
+    """Refuse a value that is not of the setting's kind.
+
+    Raises:
+        ApiError: 400.
+    """
+    if name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise invalid(f"{key} is {' or '.join(repr(word) for word in _CHOICES[name])}, not {value!r}")
+    elif isinstance(present, bool):
+        if not isinstance(value, bool):
+            raise invalid(f"{key} is true or false, not {value!r}")
+    elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise invalid(f"{key} is a number of seconds, 0 or more, not {value!r}")
 
 
 def _json_name(name: str) -> str:

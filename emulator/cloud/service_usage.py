@@ -147,7 +147,8 @@ def generate_service_identity(call: Call) -> dict[str, Any]:
     project = _project(call, "serviceusage.services.enable", f"generate the service identity of [{service}]")
     number = project_number(project)
     if service == _HEALTHCARE:
-        email = provision_healthcare_agent(call.emulator, project)
+        # An agent that somebody asked for is granted nothing (https://cloud.google.com/iam/docs/create-service-agents).
+        email = call.emulator.projects.provision_service_agent(project)
     else:
         pattern = _AGENTS.get(service, "service-{number}@gcp-sa-{short}.iam.gserviceaccount.com")
         email = pattern.format(number=number, short=service.partition(".")[0])
@@ -175,15 +176,20 @@ def get_operation(call: Call) -> dict[str, Any]:
 
 
 def provision_healthcare_agent(emulator: Emulator, project: str) -> str:
-    """Create the Cloud Healthcare service agent with its role on its own project; returns its e-mail."""
-    email = emulator.projects.provision_service_agent(project)
-    key = f"projects/{project}"
-    role, member = "roles/healthcare.serviceAgent", f"serviceAccount:{service_agent(project_number(project))}"
+    """Create the Cloud Healthcare service agent, unless it exists, with its role on its own project.
+
+    https://cloud.google.com/healthcare-api/docs/troubleshooting: so it comes with the API and the first dataset.
+
+    Returns:
+        Its e-mail.
+    """
     with emulator.state.lock:
-        policy = emulator.iam.get(key)
-        bindings = policy.get("bindings", [])
-        if not any(binding["role"] == role and member in binding["members"] for binding in bindings):
-            emulator.iam.set(key, {**policy, "bindings": [*bindings, {"role": role, "members": [member]}]})
+        if emulator.projects.has_service_agent(project):
+            return service_agent(project_number(project))
+        email = emulator.projects.provision_service_agent(project)
+        policy = emulator.iam.get(f"projects/{project}")
+        binding = {"role": "roles/healthcare.serviceAgent", "members": [f"serviceAccount:{email}"]}
+        emulator.iam.set(f"projects/{project}", {**policy, "bindings": [*policy.get("bindings", []), binding]})
     return email
 
 

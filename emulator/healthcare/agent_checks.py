@@ -18,9 +18,36 @@ _STORAGE = (
     "Healthcare API doesn't have required Cloud Storage permission. "
     "See https://cloud.google.com/healthcare/docs/how-tos/permissions-healthcare-api-gcp-products for more information"
 )
+_ROLE = "roles/healthcare.serviceAgent"
 READ = ("storage.objects.get", "storage.objects.list")
 #: Replacing objects needs the right to delete them, so roles/storage.objectCreator is not enough.
 WRITE = ("storage.objects.create", "storage.objects.delete", "storage.objects.list")
+
+
+def require_agent_role(emulator: Emulator, project: str) -> str:
+    """The service agent of a project; refused if it lacks its own role and the setting ``requireAgentRole`` is on.
+
+    Google's pages say that the agent has to have this role for the API to work properly
+    (https://cloud.google.com/healthcare-api/docs/troubleshooting), not how the lack of it shows. That every use of
+    another product fails at once, with this text, is an assumption; so the setting is off by default.
+
+    Args:
+        emulator: where.
+        project: the project of the DICOM store.
+
+    Raises:
+        ApiError: 403 naming agent, role and project.
+    """
+    agent = agent_of(emulator, project)
+    if emulator.settings.require_agent_role and not emulator.iam.allowed(
+        agent, "healthcare.serviceAgent.act", f"projects/{project}"
+    ):
+        raise ApiError(
+            403,
+            f"The Cloud Healthcare Service Agent {agent.partition(':')[2]} lacks the role {_ROLE} on its own project "
+            f"{project}: grant it {_ROLE} on the project {project}.",
+        )
+    return agent
 
 
 def require_bucket(emulator: Emulator, project: str, bucket: str, permissions: tuple[str, ...], role: str) -> None:
@@ -38,9 +65,9 @@ def require_bucket(emulator: Emulator, project: str, bucket: str, permissions: t
     """
     from ..storage import service
 
+    agent = require_agent_role(emulator, project)
     if not service.bucket_exists(emulator, bucket):
         raise not_found(f"The specified bucket does not exist: gs://{bucket}")
-    agent = agent_of(emulator, project)
     for permission in permissions:
         if not service.allowed(emulator, agent, permission, bucket):
             raise ApiError(
@@ -56,12 +83,13 @@ def require_table(emulator: Emulator, project: str, table: TableName) -> None:
     """
     from ..bigquery import service
 
-    agent = agent_of(emulator, project)
-    if not emulator.iam.allowed(agent, "bigquery.jobs.create", f"projects/{table.project}"):
+    agent = require_agent_role(emulator, project)
+    payer = project if emulator.settings.bigquery_jobs_project == "source" else table.project
+    if not emulator.iam.allowed(agent, "bigquery.jobs.create", f"projects/{payer}"):
         raise ApiError(
             403,
-            f"Access Denied: Project {table.project}: User does not have bigquery.jobs.create permission in project "
-            f"{table.project}. Grant {agent} roles/bigquery.jobUser on the project {table.project}.",
+            f"Access Denied: Project {payer}: User does not have bigquery.jobs.create permission in project {payer}. "
+            f"Grant {agent} roles/bigquery.jobUser on the project {payer}.",
         )
     where = f"{table.project}:{table.dataset}"
     if service.dataset_location(emulator, table.project, table.dataset) is None:

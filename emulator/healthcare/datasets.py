@@ -7,12 +7,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from .. import paging
 from ..call import Call
+from ..cloud.service_usage import provision_healthcare_agent
 from ..errors import ApiError, invalid, unimplemented
 from ..routing import Routes
 from .access import datasets, denied, find_dataset, public, stores
 from .encryption import check_key_name, require_key
 from .field_masks import merged
-from .names import DatasetName, agent_of, checked_id, dataset_of, location_of
+from .names import DatasetName, checked_id, dataset_of, location_of
 from .operations import Operation, Operations
 
 routes = Routes("healthcare")
@@ -31,7 +32,7 @@ def create(call: Call) -> dict[str, Any]:
     name = DatasetName(project, location, checked_id(call, "datasetId"))
     document = {"name": str(name), **_settings(name, call.body)}
     known = datasets(call.emulator)
-    agent_of(call.emulator, project)
+    provision_healthcare_agent(call.emulator, project)
     with call.emulator.state.lock:
         if "deleted" not in known.get(str(name), {"deleted": True}):
             raise ApiError(409, f"dataset {name} already exists")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError
-from .names import StoreName, agent_of
+from .agent_checks import require_agent_role
+from .names import StoreName
 
 if TYPE_CHECKING:
     from ..runtime import Emulator
@@ -33,9 +34,9 @@ def notify(
     legacy = single.get("pubsubTopic")
     if legacy and (action == "StoreInstances" or (action == "ImportDicomData" and single.get("sendForBulkImport"))):
         topics.append(legacy)
-    agent = agent_of(emulator, store.project)
     for topic in dict.fromkeys(topics):
         try:
+            agent = require_agent_role(emulator, store.project)
             project = "/".join(topic.split("/")[:2])
             if not emulator.iam.allowed(agent, "pubsub.topics.publish", topic, project):
                 raise ApiError(403, f"{agent} lacks pubsub.topics.publish on {topic}: grant it roles/pubsub.publisher")

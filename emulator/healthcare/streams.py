@@ -7,10 +7,11 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid
+from .agent_checks import require_agent_role
 from .bigquery_uri import TableName, parse_table_uri
 from .export_bigquery import Layout, json_row
 from .instances import Instance, Instances
-from .names import StoreName, agent_of
+from .names import StoreName
 from .schemas import flattened, json_layout, whole_row
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def check_destinations(
 def _check_access(emulator: Emulator, name: StoreName, table: TableName) -> None:
     from ..bigquery.service import allowed, dataset_location
 
-    agent = agent_of(emulator, name.project)
+    agent = require_agent_role(emulator, name.project)
     known = dataset_location(emulator, table.project, table.dataset) is not None
     if not known or not allowed(emulator, agent, "bigquery.tables.updateData", table.project, table.dataset):
         raise ApiError(

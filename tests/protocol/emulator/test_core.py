@@ -77,7 +77,28 @@ def test_an_unknown_setting_changes_nothing(emulator: LocalEmulator) -> None:
         "operationSeconds": 0.0,
         "iamPropagationSeconds": 0.0,
         "enforceIam": True,
+        "bigqueryJobsProject": "destination",
+        "requireAgentRole": False,
     }
+
+
+WRONG_VALUES = [
+    ("operationSeconds", -1, "a number of seconds"),
+    ("operationSeconds", True, "a number of seconds"),
+    ("enforceIam", 1, "true or false"),
+    ("requireAgentRole", "yes", "true or false"),
+    ("bigqueryJobsProject", "both", "'destination' or 'source', not 'both'"),
+    ("bigqueryJobsProject", ["source"], "'destination' or 'source'"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "text"), WRONG_VALUES)
+def test_a_setting_of_the_wrong_kind_is_refused(emulator: LocalEmulator, name: str, value: Any, text: str) -> None:
+    before = call(emulator, "GET", "/emulator/v1/settings")[1]
+    code, answer = call(emulator, "PATCH", "/emulator/v1/settings", {name: value})
+    assert code == 400
+    assert text in answer["error"]["message"]
+    assert call(emulator, "GET", "/emulator/v1/settings")[1] == before
 
 
 def test_settings_last_until_reset(emulator: LocalEmulator) -> None:

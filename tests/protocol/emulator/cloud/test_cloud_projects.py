@@ -148,6 +148,18 @@ def test_an_identity_is_generated_at_once_and_stays_the_same(rest: Rest) -> None
     assert first["response"]["uniqueId"].isdecimal()
 
 
+def test_an_agent_that_was_asked_for_is_granted_nothing(rest: Rest) -> None:
+    rest("POST", f"/v1beta1/projects/{PROJECT}/services/healthcare.googleapis.com:generateServiceIdentity")
+    assert rest("POST", f"{SERVICES}/healthcare.googleapis.com:enable", {}).status == 200
+    assert "bindings" not in rest("POST", f"/v1/projects/{PROJECT}:getIamPolicy", {}).json
+
+
+def test_an_agent_that_comes_with_the_first_dataset_holds_its_role(rest: Rest) -> None:
+    rest("POST", f"/v1/projects/{PROJECT}/locations/eu/datasets?datasetId=radiology", {})
+    own = rest("POST", f"/v1/projects/{PROJECT}:getIamPolicy", {}).json
+    assert own["bindings"] == [{"role": "roles/healthcare.serviceAgent", "members": [f"serviceAccount:{AGENT}"]}]
+
+
 def test_enabling_takes_the_time_that_is_set(emulator: LocalEmulator, rest: Rest) -> None:
     emulator.control("PATCH", "settings", {"operationSeconds": 3600})
     operation = rest("POST", f"{SERVICES}/pubsub.googleapis.com:enable", {}).json
