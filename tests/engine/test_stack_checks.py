@@ -53,8 +53,8 @@ def test_missing_external_grants_are_commands_to_run(tmp_path: Path, emulator: L
         f"--member {member} --role roles/storage.objectAdmin"
     ) in said
 
-    identity = "v1beta1/projects/hospital-imaging/services/healthcare.googleapis.com:generateServiceIdentity"
-    rest(emulator, "POST", identity, {})
+    # With the API comes the agent, and its role on its own project.
+    rest(emulator, "POST", "v1/projects/hospital-imaging/services/healthcare.googleapis.com:enable", {})
     policy = {"bindings": [{"role": "roles/storage.objectAdmin", "members": [member]}]}
     rest(emulator, "PUT", "storage/v1/b/hospital-dicom-out/iam", policy)
     previewed = stack.preview()
