@@ -21,6 +21,7 @@ from starlette.responses import Response
 from . import control, discovery
 from .batch import run_batch
 from .call import Call, parse_json
+from .cloud.enablement import check_enabled
 from .errors import ApiError, not_found, unimplemented
 from .fields import select, selection_of
 from .iam import OWNER
@@ -179,6 +180,7 @@ class Application:
                 call.body = discovery.as_declared(method, call.body)
         wanted = query.get("fields") or query.get("$fields")
         selection = selection_of(wanted, method) if wanted else None
+        check_enabled(call)
         result: Any
         if served.blocking:
             result = await asyncio.get_running_loop().run_in_executor(None, served.handler, call)

@@ -47,6 +47,9 @@ LEGACY_REASONS: dict[int, str] = {
     503: "backendError",
 }
 
+#: ``errors[0].domain`` by reason, where it is not ``global``.
+_DOMAINS = {"accessNotConfigured": "usageLimits"}
+
 #: Numbers of google.rpc.Code, used by the ``error`` of a long-running operation.
 RPC_CODES: dict[str, int] = {
     "CANCELLED": 1,
@@ -108,7 +111,7 @@ class ApiError(Exception):
         error: dict[str, Any] = {"code": self.status, "message": self.message, "status": self.name}
         if legacy or self.reason:
             reason = self.reason or LEGACY_REASONS.get(self.status, "backendError")
-            error["errors"] = [{"message": self.message, "domain": "global", "reason": reason}]
+            error["errors"] = [{"message": self.message, "domain": _DOMAINS.get(reason, "global"), "reason": reason}]
         if self.details:
             error["details"] = self.details
         return {"error": error}

@@ -24,6 +24,7 @@ class Settings:
             pages leave open which of them runs the load job; they have the set-up done in the destination's.
         require_agent_role: whether the Cloud Healthcare service agent must hold ``roles/healthcare.serviceAgent`` on
             its own project before it does anything in other products.
+        enforce_services: whether calls of an API that is not enabled in the project are refused.
     """
 
     operation_seconds: float = 0.0
@@ -31,6 +32,7 @@ class Settings:
     enforce_iam: bool = True
     bigquery_jobs_project: str = "destination"
     require_agent_role: bool = False
+    enforce_services: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The settings under their JSON names."""

@@ -67,6 +67,11 @@ def is_enabled(emulator: Emulator, project: str, service: str) -> bool:
     return _SERVICES.get(service, ("", False))[1]
 
 
+def title(service: str) -> str:
+    """What an API is called; empty if it is none that is known here."""
+    return _SERVICES.get(service, ("", False))[0]
+
+
 @routes.method("services.list")
 def list_services(call: Call) -> dict[str, Any]:
     """The known APIs, or those in one state."""
@@ -223,10 +228,10 @@ def _checked(service: str) -> str:
 
 def _service(emulator: Emulator, project: str, service: str) -> dict[str, Any]:
     number = project_number(project)
-    title = _SERVICES.get(service, ("", False))[0]
+    name = title(service)
     return {
         "name": f"projects/{number}/services/{service}",
-        "config": {"name": service, **({"title": title} if title else {})},
+        "config": {"name": service, **({"title": name} if name else {})},
         "state": "ENABLED" if is_enabled(emulator, project, service) else "DISABLED",
         "parent": f"projects/{number}",
     }

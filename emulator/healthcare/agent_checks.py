@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..cloud.enablement import require_enabled
 from ..errors import ApiError, not_found
 from .bigquery_uri import TableName
 from .names import agent_of
@@ -68,6 +69,7 @@ def require_bucket(emulator: Emulator, project: str, bucket: str, permissions: t
     agent = require_agent_role(emulator, project)
     if not service.bucket_exists(emulator, bucket):
         raise not_found(f"The specified bucket does not exist: gs://{bucket}")
+    require_enabled(emulator, service.bucket_project(emulator, bucket) or project, "storage.googleapis.com")
     for permission in permissions:
         if not service.allowed(emulator, agent, permission, bucket):
             raise ApiError(
@@ -83,6 +85,7 @@ def require_table(emulator: Emulator, project: str, table: TableName) -> None:
     """
     from ..bigquery import service
 
+    require_enabled(emulator, table.project, "bigquery.googleapis.com")
     agent = require_agent_role(emulator, project)
     payer = project if emulator.settings.bigquery_jobs_project == "source" else table.project
     if not emulator.iam.allowed(agent, "bigquery.jobs.create", f"projects/{payer}"):

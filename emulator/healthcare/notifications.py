@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..cloud.enablement import require_enabled
 from ..errors import ApiError
 from .agent_checks import require_agent_role
 from .names import StoreName
@@ -36,9 +37,10 @@ def notify(
         topics.append(legacy)
     for topic in dict.fromkeys(topics):
         try:
+            project = topic.split("/")[1]
+            require_enabled(emulator, project, "pubsub.googleapis.com")
             agent = require_agent_role(emulator, store.project)
-            project = "/".join(topic.split("/")[:2])
-            if not emulator.iam.allowed(agent, "pubsub.topics.publish", topic, project):
+            if not emulator.iam.allowed(agent, "pubsub.topics.publish", topic, f"projects/{project}"):
                 raise ApiError(403, f"{agent} lacks pubsub.topics.publish on {topic}: grant it roles/pubsub.publisher")
             for one in instances:
                 path = f"{store}/dicomWeb/{one.path}"

@@ -6,6 +6,7 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from ..cloud.enablement import require_enabled
 from ..errors import ApiError, invalid
 from .agent_checks import require_agent_role
 from .bigquery_uri import TableName, parse_table_uri
@@ -51,6 +52,7 @@ def check_destinations(
 def _check_access(emulator: Emulator, name: StoreName, table: TableName) -> None:
     from ..bigquery.service import allowed, dataset_location
 
+    require_enabled(emulator, table.project, "bigquery.googleapis.com")
     agent = require_agent_role(emulator, name.project)
     known = dataset_location(emulator, table.project, table.dataset) is not None
     if not known or not allowed(emulator, agent, "bigquery.tables.updateData", table.project, table.dataset):

@@ -79,6 +79,7 @@ def test_an_unknown_setting_changes_nothing(emulator: LocalEmulator) -> None:
         "enforceIam": True,
         "bigqueryJobsProject": "destination",
         "requireAgentRole": False,
+        "enforceServices": False,
     }
 
 
