@@ -9,26 +9,15 @@ import os
 import re
 import sys
 import threading
-import time
-import traceback
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
-from operations.clock import InterruptibleClock
-
 _ADDRESS = re.compile(r"(?:127\.0\.0\.1|localhost|\[::1\]):\d+")
 _LINE_EVERY = 55.0
-_LOOK_FOR_ENGINE_EVERY = 5.0
-_MISSES = 3
 
 _lock = threading.Lock()
 _stub: Any = None
-_prepared = False
-
-
-#: The time that waits in this process go by.
-clock = InterruptibleClock()
 
 
 class Failure(Exception):  # noqa: N818 - it is an outcome, and its name never shows
@@ -50,7 +39,7 @@ class ProgressLine(AbstractContextManager["ProgressLine"]):
 
     def __enter__(self) -> Self:
         """Begin to write lines."""
-        if _address() is not None and not _a_person_watches():
+        if engine_address() is not None and not _a_person_watches():
             threading.Thread(target=self._write_lines, daemon=True).start()
         return self
 
@@ -83,19 +72,14 @@ def warning(urn: str, text: str) -> None:
     _log(urn, text, "WARNING")
 
 
-def in_provider_process() -> None:
-    """Prepare the process of the dynamic provider; does nothing where there is no engine, or a second time."""
-    global _prepared
-    if _address() is None or _prepared:
-        return
-    _prepared = True  # the server configures one provider at a time
-    _hide_tracebacks_of_failures()
-    _end_waits_when_cancelled()
-    threading.Thread(target=_end_with_engine, daemon=True).start()
+def engine_address() -> str | None:
+    """Return the engine's address; None where this process belongs to no engine."""
+    argument = sys.argv[-1] if len(sys.argv) > 1 else ""
+    return argument if _ADDRESS.fullmatch(argument) else None
 
 
 def _log(urn: str, text: str, severity: str, *, ephemeral: bool = False) -> None:
-    address = _address()
+    address = engine_address()
     if address is None:
         return
     import grpc
@@ -110,63 +94,6 @@ def _log(urn: str, text: str, severity: str, *, ephemeral: bool = False) -> None
         _stub.Log(request, timeout=5)
     except grpc.RpcError:
         return  # nobody is listening any more; the work itself goes on or ends by other means
-
-
-def _address() -> str | None:
-    argument = sys.argv[-1] if len(sys.argv) > 1 else ""
-    return argument if _ADDRESS.fullmatch(argument) else None
-
-
-def _hide_tracebacks_of_failures() -> None:
-    """Let the dynamic provider's server answer a `Failure` with its text alone.
-
-    The server puts `traceback.format_exc()` into its answer, which the engine shows to the person.
-    """
-    original = traceback.format_exc
-
-    def format_exc(limit: int | None = None, chain: bool = True) -> str:
-        error = sys.exc_info()[1]
-        return str(error) if isinstance(error, Failure) else original(limit, chain)
-
-    traceback.format_exc = format_exc
-
-
-def _end_waits_when_cancelled() -> None:
-    """Let the first Ctrl-C end the waits; the operations go on, and the next `pulumi up` waits for them again.
-
-    The engine tells its plugins by the call Cancel and then waits for what they are doing, which may take hours. The
-    dynamic provider's server has bound a `Cancel` that does nothing, so its code is exchanged.
-    """
-    from pulumi.runtime.proto import ResourceProviderServicer
-
-    for servicer in ResourceProviderServicer.__subclasses__():
-        if servicer.__name__ == "DynamicResourceProviderServicer":
-            servicer.Cancel.__code__ = _cancel.__code__
-
-
-def _cancel(self: Any, request: Any, context: Any) -> Any:  # noqa: ARG001 - takes the place of a server's method
-    from google.protobuf import empty_pb2
-
-    from components.engine_log import clock
-
-    clock.interrupt()
-    return empty_pb2.Empty()
-
-
-def _end_with_engine() -> None:
-    """End the process when its engine is gone: plugins run in a process group of their own and outlive it."""
-    import socket
-
-    host, _, port = (_address() or "").rpartition(":")
-    misses = 0
-    while misses < _MISSES:
-        time.sleep(_LOOK_FOR_ENGINE_EVERY)
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-            misses = 0
-        except OSError:
-            misses += 1
-    os._exit(1)
 
 
 def _a_person_watches() -> bool:

@@ -27,7 +27,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components import engine_log
+from components import engine_log, provider_process
 
 if TYPE_CHECKING:
     from operations.checks import Facts
@@ -159,10 +159,12 @@ def _start(props: Mapping[str, Any]) -> dict[str, Any]:
     try:
         with engine_log.ProgressLine(urn, "preparing the start") as show:
             chosen = props.get("filter")
-            prepared = prepare_filter(connection, str(props["label"]), chosen, engine_log.clock) if chosen else None
+            prepared = (
+                prepare_filter(connection, str(props["label"]), chosen, provider_process.clock) if chosen else None
+            )
             request = _request(props, prepared.uri if prepared else None)
             facts = check_start(
-                connection, request, engine_log.clock, filter_summary=prepared.summary if prepared else None
+                connection, request, provider_process.clock, filter_summary=prepared.summary if prepared else None
             )
             started = start(
                 connection,
@@ -171,7 +173,7 @@ def _start(props: Mapping[str, Any]) -> dict[str, Any]:
                 limits=_limits(props),
                 service_agent=_text(props, "serviceAgent"),
                 say=show,
-                clock=engine_log.clock,
+                clock=provider_process.clock,
             )
     except InterruptedWaitError as error:
         raise engine_log.Failure(f'{_kind(props)} "{props["label"]}": interrupted before it was started') from error
@@ -273,10 +275,10 @@ def _await(props: Mapping[str, Any]) -> dict[str, Any]:
                 on_restart=lambda name: engine_log.info(
                     urn, f"started anew, as permissions may have taken effect: {name}"
                 ),
-                clock=engine_log.clock,
+                clock=provider_process.clock,
             )
             show("checking the result")
-            outcome = conclude(connection, outcome, request, facts, engine_log.clock)
+            outcome = conclude(connection, outcome, request, facts, provider_process.clock)
     except InterruptedWaitError as error:
         raise engine_log.Failure(
             f"{title}: interrupted; operation {props['operation']} goes on\n"
@@ -391,7 +393,7 @@ def _configure(req: ConfigureRequest) -> None:
         value = req.config.get(f"gcp:{key}")
         if value:
             _gcp_config[key] = str(value)
-    engine_log.in_provider_process()
+    provider_process.prepare()
 
 
 def _connection(props: Mapping[str, Any]) -> "Connection":
@@ -415,7 +417,7 @@ def _waiter(props: Mapping[str, Any]) -> "Waiter":
     from operations.wait import Waiter
 
     connection = _connection(props)
-    return _waiters.setdefault(f"{id(connection)}", Waiter(connection, engine_log.clock))
+    return _waiters.setdefault(f"{id(connection)}", Waiter(connection, provider_process.clock))
 
 
 def _kind(props: Mapping[str, Any]) -> str:

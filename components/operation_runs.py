@@ -117,8 +117,8 @@ _programs: "WeakKeyDictionary[Any, dict[str, Any]]" = WeakKeyDictionary()
 def waits_provider() -> pulumi.ProviderResource:
     """Return the instance of the dynamic provider in which all waits of the program run.
 
-    A process of the dynamic provider has four threads, first come first served; in a process of their own the waits
-    keep none from the starts.
+    In a process of their own they share what is read of the operations and keep nothing from the starts. Its name is
+    part of every stack's state: a resource whose provider changes is replaced.
     """
     program = _program()
     if "waits" not in program:

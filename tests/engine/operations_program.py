@@ -56,9 +56,9 @@ class Program:
         }
         self._must("stack", "init", "test")
 
-    def up(self) -> str:
+    def up(self, *options: str) -> str:
         """Deploy; returns what the CLI said."""
-        return self._must("up", "--yes", "--skip-preview")
+        return self._must("up", "--yes", "--skip-preview", *options)
 
     def up_fails(self) -> str:
         """Deploy, which must fail; returns what the CLI said."""

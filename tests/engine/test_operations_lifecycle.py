@@ -1,5 +1,6 @@
 """Imports and exports as resources, by the real CLI: no run lost, none doubled, every reason said."""
 
+import re
 import signal
 import threading
 import time
@@ -346,3 +347,19 @@ def test_imports_and_exports_to_cloud_storage_run_too(
     assert archive["destination"] == STORE
     assert images["destination"] == f"gs://{OUT}/images/"
     assert images["success"] >= 3
+
+
+def test_ten_exports_are_all_waited_for_at_once(hospital: Hospital, program: Program, emulator: LocalEmulator) -> None:
+    names = [f"metadata-{number}" for number in range(10)]
+    program.runs = {
+        name: export(emulator, destination=f"bq://{RESEARCH}.dicom.{name.replace('-', '_')}", max_running=10)
+        for name in names
+    }
+    hospital.fault("export", times=10, operation={"seconds": 15})
+    said = program.up("--parallel", "32")
+    # Every row has shown how far it is before the first of them was through.
+    first_end = re.search(r"AwaitedOperation metadata-\d created", said)
+    assert first_end
+    before = said[: first_end.start()]
+    assert [name for name in names if not re.search(rf"{name} creating.* of 3 instances", before)] == []
+    assert len(exports(hospital)) == 10

@@ -3,7 +3,6 @@
 import base64
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -175,16 +174,3 @@ def test_without_an_engine_messages_are_silent(capsys: pytest.CaptureFixture[str
     with engine_log.ProgressLine("urn", "at first") as show:
         show("text")
     assert capsys.readouterr() == ("", "")
-
-
-def test_a_failure_shows_its_text_alone_and_other_errors_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traceback, "format_exc", traceback.format_exc)
-    engine_log._hide_tracebacks_of_failures()
-    try:
-        raise engine_log.Failure("two\nlines")
-    except engine_log.Failure:
-        assert traceback.format_exc() == "two\nlines"
-    try:
-        raise RuntimeError("unexpected")
-    except RuntimeError:
-        assert traceback.format_exc().startswith("Traceback")
