@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 KEEP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test lint format bench env emulator lock docs clean
+.PHONY: help setup demo down test live lint format bench env emulator lock docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/; s/\$$\$$/$$/g' | expand -t 18
@@ -30,6 +30,10 @@ down: $(STAMP)  ## end what `make demo KEEP=1` left running
 
 test: setup  ## all tests; ARGS="-k name" selects
 	@$(PY) -m pytest $(ARGS)
+
+live: setup  ## the same scenarios on Google Cloud: IMAGING_LIVE_PROJECT=... (docs/emulator.md)
+	@test -n "$$IMAGING_LIVE_PROJECT" || { echo "error: set IMAGING_LIVE_PROJECT to a project on Google Cloud; application-default credentials act there"; exit 2; }
+	@$(PY) -m pytest -rfEP tests/live $(ARGS)
 
 lint: $(STAMP)  ## formatter, linter, type checker
 	@$(PY) -m ruff format --check .
