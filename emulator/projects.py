@@ -16,6 +16,12 @@ from .errors import invalid
 if TYPE_CHECKING:
     from .state import State
 
+#: Service agents by API, where they are not ``service-NUMBER@gcp-sa-API.iam.gserviceaccount.com``
+#: (https://cloud.google.com/iam/docs/service-agents).
+_AGENTS = {
+    "bigquery": "bq-{number}@bigquery-encryption.iam.gserviceaccount.com",
+    "storage": "service-{number}@gs-project-accounts.iam.gserviceaccount.com",
+}
 _PROJECT_ID = re.compile(r"(?:[a-z0-9.-]+\.[a-z]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _AGENT = re.compile(r"service-(\d+)@gcp-sa-healthcare\.iam\.gserviceaccount\.com")
 
@@ -24,6 +30,14 @@ def project_number(project_id: str) -> str:
     """The number of a project: twelve digits derived from its id."""
     digest = int.from_bytes(hashlib.sha256(project_id.encode()).digest()[:8], "big")
     return str(100_000_000_000 + digest % 900_000_000_000)
+
+
+def service_agent(api: str, project_id: str) -> str:
+    """E-mail of the service agent of an API (``healthcare``, ``pubsub``…) in a project; for Cloud Storage, BigQuery and
+    Pub/Sub it is the one that uses keys of Cloud KMS.
+    """
+    pattern = _AGENTS.get(api, "service-{number}@gcp-sa-{api}.iam.gserviceaccount.com")
+    return pattern.format(number=project_number(project_id), api=api)
 
 
 class Projects:
@@ -67,15 +81,14 @@ class Projects:
 
     def provision_service_agent(self, project: str) -> str:
         """Create the Cloud Healthcare service agent of a project, unless it exists; returns its e-mail."""
-        number = project_number(self.use(project))
-        email = f"service-{number}@gcp-sa-healthcare.iam.gserviceaccount.com"
+        email = service_agent("healthcare", self.use(project))
         if email not in self._agents:
             self._agents[email] = {"project": project}
         return email
 
     def has_service_agent(self, project: str) -> bool:
         """Whether the Cloud Healthcare service agent of a project was created."""
-        return f"service-{project_number(project)}@gcp-sa-healthcare.iam.gserviceaccount.com" in self._agents
+        return service_agent("healthcare", project) in self._agents
 
     def require_service_agent(self, email: str) -> None:
         """Refuse a service agent that was never created, as IAM does.

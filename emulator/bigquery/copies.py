@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid
+from .encryption import require_key, settled
 from .names import TableName, already_exists, check_table_id, no_dataset, no_table
 from .types import SchemaMismatchError, columns, quoted, union_schema
 
@@ -46,6 +47,7 @@ def run_copy(work: Work) -> None:
         document = catalog.table(source, work.location or "US")
         if "view" in document["resource"]:
             raise invalid(f"{source.text} is not a table; views can't be copied")
+        require_key(catalog, source, document["resource"])
         documents.append(document)
     old = catalog.find_table(target)
     if old is None:
@@ -92,6 +94,15 @@ def _write(
         if grown:
             raise invalid(f"Provided Schema does not match Table {target.text}. Cannot add fields")
 
+    keep = ("timePartitioning", "rangePartitioning", "clustering", "description", "labels")
+    resource = dict(old["resource"]) if old is not None else {}
+    if not append:
+        own = documents[0]["resource"]
+        resource = {**resource, **{key: own[key] for key in keep if key in own}, "schema": {"fields": schema}}
+    if options.get("destinationExpirationTime"):
+        resource["expirationTime"] = str(options["destinationExpirationTime"])
+    resource = settled(catalog, target, resource, options.get("destinationEncryptionConfiguration"), append=append)
+
     def work_(cursor: DuckDBPyConnection) -> tuple[str | None, int]:
         physical = old["physical"] if append and old is not None else catalog.create_rows(cursor, columns(schema))
         names = ", ".join(quoted(field["name"]) for field in schema)
@@ -104,13 +115,6 @@ def _write(
         return physical, rows
 
     physical, rows = catalog.engine.write(work_)
-    keep = ("timePartitioning", "rangePartitioning", "clustering", "description", "labels")
-    resource = dict(old["resource"]) if old is not None else {}
-    if not append:
-        own = documents[0]["resource"]
-        resource = {**resource, **{key: own[key] for key in keep if key in own}, "schema": {"fields": schema}}
-    if options.get("destinationExpirationTime"):
-        resource["expirationTime"] = str(options["destinationExpirationTime"])
     kept = catalog.keep_table(target, resource, physical)
     if old is not None and old["physical"] != physical:
         catalog.engine.drop(old["physical"])

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ApiError, invalid
 from ..iam import OWNER
 from ..paging import page
-from ..projects import project_number
+from ..projects import project_number, service_agent
 from ..routing import Routes
 from .access import checked_access, default_access
 from .catalog import Catalog, check_etag
+from .encryption import check_key_name
 from .names import already_exists, check_dataset_id
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def create(catalog: Catalog, principal: str, project: str, dataset: str, body: d
     check_dataset_id(dataset)
     resource = _writable(body)
     resource["location"] = location(body.get("location"))
+    check_key_name(resource["location"], resource.get("defaultEncryptionConfiguration"))
     resource.setdefault("access", default_access(principal))
     with catalog.emulator.state.lock:
         if catalog.find_dataset(project, dataset) is not None:
@@ -200,6 +202,7 @@ def _change(call: Call, *, whole: bool) -> dict[str, Any]:
             labels = {**old.get("labels", {}), **body["labels"]}
             given["labels"] = {key: value for key, value in labels.items() if value is not None}
         new.update(given)
+        check_key_name(old["location"], given.get("defaultEncryptionConfiguration"))
         if str(body.get("defaultTableExpirationMs", "")) == "0":
             new.pop("defaultTableExpirationMs", None)
         if body.get("location") and location(body["location"]) != old["location"]:
@@ -274,5 +277,5 @@ def service_account(call: Call) -> dict[str, Any]:
     project = catalog.project(call.path["projectId"])
     return {
         "kind": "bigquery#getServiceAccountResponse",
-        "email": f"bq-{project_number(project)}@bigquery-encryption.iam.gserviceaccount.com",
+        "email": service_agent("bigquery", project),
     }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ApiError, invalid
 from .copies import table_of
 from .encode import Encoder, decimal_text, float_text
+from .encryption import require_key
 from .names import ANONYMOUS_DATASET
 from .tabledata import fetched
 from .types import INT64, Field, Type, columns, quoted
@@ -44,6 +45,7 @@ def run_extract(work: Work) -> None:
     document = catalog.table(name, work.location or "US")
     if "view" in document["resource"]:
         raise invalid(f"{name.text} is not allowed for this operation because it is currently a VIEW.")
+    require_key(catalog, name, document["resource"])
     if name.dataset != ANONYMOUS_DATASET:  # which is no dataset that one can look at; its tables are where the job is
         work.location = catalog.dataset(name.project, name.dataset)["location"]
     form = options.get("destinationFormat") or "CSV"

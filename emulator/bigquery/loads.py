@@ -102,6 +102,8 @@ def _fetch(work: Work, uris: list[str], folder: Path) -> list[Path]:
         if not objects:
             raise ApiError(404, f"Not found: URI {uri}", reason="notFound")
         for one in objects:
+            if (problem := service.unreadable(work.emulator, one)) is not None:
+                raise problem
             path = folder / f"source-{len(made):06d}"
             with path.open("wb") as out:
                 for chunk in blobs.chunks(one.blob_id):

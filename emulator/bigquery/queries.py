@@ -6,6 +6,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid
+from .encryption import settled
 from .names import ANONYMOUS_DATASET, TableName, already_exists, check_table_id, no_dataset, no_table
 from .parameters import parameter
 from .session import Session
@@ -216,10 +217,12 @@ class _Sink:
         schema = checked_schema([schema_field(field) for field in fields])
         fresh = document is None or disposition != "WRITE_APPEND" or document["physical"] is None
         old = None if document is None else document["physical"]
+        resource = {} if document is None else {k: v for k, v in document["resource"].items() if k != "schema"}
+        resource.update(writable({key: self.options.get(key) for key in _LAYOUT}, schema))
+        wanted = self.options.get("destinationEncryptionConfiguration")
+        resource = settled(catalog, name, resource, wanted, append=not fresh)
         if fresh or document is None:
             physical: str | None = catalog.engine.write(lambda cursor: store(catalog, cursor, query, fields))
-            resource = {} if document is None else {k: v for k, v in document["resource"].items() if k != "schema"}
-            resource.update(writable({key: self.options.get(key) for key in _LAYOUT}, schema))
             catalog.keep_table(name, {**resource, "schema": {"fields": schema}}, physical)
         else:
             schema, physical = self._append(name, document, query, fields, schema)

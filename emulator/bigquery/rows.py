@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ApiError, invalid
+from .encryption import settled
 from .names import TableName, already_exists
 from .types import (
     Field,
@@ -85,11 +86,15 @@ def put_rows(
         rows_before = 0 if document is None else catalog.count(document)
         if disposition == "WRITE_EMPTY" and rows_before:
             raise already_exists("Table", name.text)
+        writing = document is None or disposition == "WRITE_TRUNCATE"
+        given = dict(resource or {})
+        wanted = given.pop("encryptionConfiguration", None)
+        made = settled(catalog, name, {**given, **_kept(document)}, wanted, append=not writing)
         for longest in LINE_LENGTHS:
             source = _Source(files, longest, frozenset(columnar))
             with contextlib.suppress(_LongLineError):
-                if document is None or disposition == "WRITE_TRUNCATE":
-                    return _replace(catalog, name, schema, source, {**(resource or {}), **_kept(document)})
+                if document is None or writing:
+                    return _replace(catalog, name, schema, source, made)
                 return _append(catalog, name, document, schema, source, may_grow=may_grow)
     raise invalid(f"Error while reading data, error message: a row is larger than {LINE_LENGTHS[-1]} bytes")
 

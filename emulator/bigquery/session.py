@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..iam import OWNER
 from . import information_schema
 from .access import authorizes
+from .encryption import require_key
 from .names import ANONYMOUS_DATASET, TableName, denied_table, no_dataset
 from .types import STRING, Field, columns, quoted
 
@@ -178,7 +179,9 @@ class Session:
             if dataset is None:
                 raise no_dataset(name.project, name.dataset, self.location or "US")
             self.settle_location(name.project, name.dataset, dataset["location"])
-        return catalog.table(name, self.location or "US")
+        document = catalog.table(name, self.location or "US")
+        require_key(catalog, name, document["resource"])
+        return document
 
     def settle_location(self, project: str, dataset: str, location: str) -> None:
         """Note where a table is; a job runs in one location.

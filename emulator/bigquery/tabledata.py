@@ -15,6 +15,7 @@ from ..errors import ApiError, invalid
 from ..routing import Routes
 from .catalog import Catalog, reads
 from .encode import TimestampFormat, row_encoder
+from .encryption import require_key
 from .names import TableName
 from .rows import BadRowError, RowReader, append_rows
 from .types import Field, Type, columns, member, quoted
@@ -45,6 +46,7 @@ def list_(call: Call) -> dict[str, Any]:
     document = catalog.table(name)
     if "view" in document["resource"]:
         raise invalid(f"Cannot list a table of type VIEW: {name.text}")
+    require_key(catalog, name, document["resource"])
     answer = read_page(catalog, document, call.query, call.query.get("selectedFields"))
     return {"kind": "bigquery#tableDataList", "etag": document["resource"]["etag"], **answer}
 

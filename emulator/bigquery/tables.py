@@ -9,6 +9,7 @@ from ..paging import page
 from ..projects import project_number
 from ..routing import Routes
 from .catalog import Catalog, check_etag, reads
+from .encryption import settled
 from .names import TableName, already_exists, check_table_id, no_table, table_policy
 from .rows import reshape_table
 from .types import SchemaMismatchError, checked_schema, columns, union_schema
@@ -162,6 +163,7 @@ def create(
     with catalog.engine.locked(name.key):
         if not replace and catalog.find_table(name) is not None:
             raise already_exists("Table", name.text)
+        resource = settled(catalog, name, resource)
         physical = None
         if not view:
             physical = catalog.engine.write(lambda cursor: catalog.create_rows(cursor, columns(fields)))
@@ -287,6 +289,8 @@ def _change(call: Call, *, whole: bool) -> dict[str, Any]:
             labels = {**old.get("labels", {}), **body["labels"]}
             given["labels"] = {key: value for key, value in labels.items() if value is not None}
         new.update(given)
+        if given.get("encryptionConfiguration") not in (None, old.get("encryptionConfiguration")):
+            new = settled(catalog, name, new)
         kept = catalog.keep_table(name, new, physical)
         if physical != document["physical"]:
             catalog.engine.drop(document["physical"])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ApiError, invalid, not_found
 from ..paging import page
 from ..routing import Routes
+from .kms_service import key_location
 from .policies import serve_policies
 from .pubsub_service import PubSub
 
@@ -69,6 +70,7 @@ def create_topic(call: Call) -> dict[str, Any]:
         if name in pubsub.topics:
             raise ApiError(409, f"Resource already exists in the project (resource={call.path['topicsId']}).")
         topic = {**_sent(call.body, _TOPIC_FIELDS), "name": name}
+        _check_key(pubsub, topic)
         pubsub.topics[name] = topic
     return topic
 
@@ -90,7 +92,10 @@ def patch_topic(call: Call) -> dict[str, Any]:
     """Change the fields that the mask names."""
     topic = _topic(call, "pubsub.topics.update")
     changed = _masked(topic, call.body.get("topic") or {}, _mask(call), _TOPIC_FIELDS)
-    call.emulator.service(PubSub).topics[topic["name"]] = changed
+    pubsub = call.emulator.service(PubSub)
+    if changed.get("kmsKeyName") != topic.get("kmsKeyName"):
+        _check_key(pubsub, changed)
+    pubsub.topics[topic["name"]] = changed
     return changed
 
 
@@ -306,6 +311,18 @@ def _refuse_unserved(body: dict[str, Any]) -> None:
             raise ApiError(501, f"The emulator does not serve {name} of subscriptions.")
     if (body.get("pushConfig") or {}).get("pushEndpoint"):
         raise ApiError(501, "The emulator does not serve push subscriptions.")
+
+
+def _check_key(pubsub: PubSub, topic: Document) -> None:
+    """Refuse a key that is malformed, or that the service agent can't use.
+
+    Raises:
+        ApiError: 400.
+    """
+    key = topic.get("kmsKeyName")
+    if key and key_location(key) is None:
+        raise invalid(f"Invalid [kms_key_name] given (name={key}).")
+    pubsub.require_key(topic["name"], topic)
 
 
 def _topic(call: Call, permission: str) -> Document:

@@ -12,7 +12,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..clock import now, rfc3339
-from ..errors import not_found
+from ..errors import ApiError, not_found
+from ..projects import service_agent
+from . import kms_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,11 +53,12 @@ class PubSub:
         """Hand messages to all subscriptions of a topic; returns their ids.
 
         Raises:
-            ApiError: 404 if there is no such topic.
+            ApiError: 404 if there is no such topic; 400 if its key can't be used.
         """
         with self.lock, self._emulator.state.transaction():
             if topic not in self.topics:
                 raise not_found(f"Resource not found (resource={topic.rpartition('/')[2]}).")
+            self.require_key(topic, self.topics[topic])
             ids = []
             last = self._numbers.get("last", {"number": 0})["number"]
             for number, message in enumerate(messages, start=last + 1):
@@ -70,9 +73,40 @@ class PubSub:
             self._numbers["last"] = {"number": last + len(ids)}
             return ids
 
+    def require_key(self, name: str, topic: Document) -> None:
+        """Refuse to go on unless the Pub/Sub service agent of the topic's project can use the topic's key.
+
+        https://cloud.google.com/pubsub/docs/encryption. Keys may be in any location. That a disabled key is reported
+        as a missing role is, with Cloud KMS's own text, is an assumption.
+
+        Raises:
+            ApiError: 400 FAILED_PRECONDITION.
+        """
+        key = topic.get("kmsKeyName")
+        if not key:
+            return
+        agent = service_agent("pubsub", name.split("/")[1])
+        if kms_service.missing_permission(self._emulator, key, agent):
+            raise ApiError(
+                400,
+                "Cloud Pub/Sub did not have the necessary permissions configured to support this operation. Please "
+                f"verify that the service account {agent} was granted the Cloud KMS CryptoKey Encrypter/Decrypter role "
+                f"for the project containing the CryptoKey resource {key}.",
+                name="FAILED_PRECONDITION",
+            )
+        state = kms_service.key_state(self._emulator, key)
+        if state != "ENABLED":
+            raise ApiError(400, f"{key} is not enabled, current state is: {state}.", name="FAILED_PRECONDITION")
+
     def pull(self, subscription: str, most: int) -> list[dict[str, Any]]:
-        """Take up to ``most`` messages that nobody else has, oldest first, as ReceivedMessage."""
+        """Take up to ``most`` messages that nobody else has, oldest first, as ReceivedMessage.
+
+        Raises:
+            ApiError: 400 if the topic's key can't be used: messages are decrypted when they are delivered.
+        """
         with self.lock:
+            topic = self.subscriptions[subscription]["topic"]
+            self.require_key(topic, self.topics.get(topic, {}))
             moment = time.monotonic()
             leases = self._leases.setdefault(subscription, {})
             deadline = self.subscriptions[subscription].get("ackDeadlineSeconds", 10)

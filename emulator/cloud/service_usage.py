@@ -11,9 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid, not_found
-from ..iam import service_agent
 from ..paging import page
-from ..projects import project_number
+from ..projects import project_number, service_agent
 from ..routing import Routes
 
 if TYPE_CHECKING:
@@ -42,11 +41,6 @@ _SERVICES: dict[str, tuple[str, bool]] = {
     "storage-api.googleapis.com": ("Google Cloud Storage JSON API", True),
     "storage-component.googleapis.com": ("Cloud Storage", True),
     "storage.googleapis.com": ("Cloud Storage API", True),
-}
-#: Service agents whose e-mail is not ``service-NUMBER@gcp-sa-API.iam.gserviceaccount.com``.
-_AGENTS = {
-    "bigquery.googleapis.com": "bq-{number}@bigquery-encryption.iam.gserviceaccount.com",
-    "storage.googleapis.com": "service-{number}@gs-project-accounts.iam.gserviceaccount.com",
 }
 _HEALTHCARE = "healthcare.googleapis.com"
 _NAME = re.compile(r"[a-z][a-z0-9-]*(\.[a-z0-9-]+)+")
@@ -150,13 +144,11 @@ def generate_service_identity(call: Call) -> dict[str, Any]:
     """Create the service agent of an API; done at once."""
     service = _checked(call.path["servicesId"])
     project = _project(call, "serviceusage.services.enable", f"generate the service identity of [{service}]")
-    number = project_number(project)
     if service == _HEALTHCARE:
         # An agent that somebody asked for is granted nothing (https://cloud.google.com/iam/docs/create-service-agents).
         email = call.emulator.projects.provision_service_agent(project)
     else:
-        pattern = _AGENTS.get(service, "service-{number}@gcp-sa-{short}.iam.gserviceaccount.com")
-        email = pattern.format(number=number, short=service.partition(".")[0])
+        email = service_agent(service.partition(".")[0], project)
     return {
         "name": _DONE[1],
         "done": True,
@@ -190,7 +182,7 @@ def provision_healthcare_agent(emulator: Emulator, project: str) -> str:
     """
     with emulator.state.lock:
         if emulator.projects.has_service_agent(project):
-            return service_agent(project_number(project))
+            return service_agent("healthcare", project)
         email = emulator.projects.provision_service_agent(project)
         policy = emulator.iam.get(f"projects/{project}")
         binding = {"role": "roles/healthcare.serviceAgent", "members": [f"serviceAccount:{email}"]}

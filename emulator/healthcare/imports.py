@@ -69,6 +69,7 @@ class _Import:
 
     def run(self, operation: Operation) -> None:
         """Read and store the files."""
+        from ..storage.service import unreadable
         from .pool import ReaderPool
 
         failures = Failures(self._emulator, self._store, operation, "import")
@@ -78,7 +79,9 @@ class _Import:
             for index, answer in zip(portion, answers, strict=True):
                 found = self._objects[index]
                 uri = f"gs://{found.bucket}/{found.name}"
-                if len(answer) == 2:
+                if (problem := unreadable(self._emulator, found)) is not None:
+                    failures.add(uri, problem.rpc_code, problem.message)
+                elif len(answer) == 2:
                     failures.add(uri, answer[1], answer[0])
                 elif operation.take_planned_failure():
                     failures.add(uri, 13, "planned fault: this file was to fail")

@@ -49,13 +49,15 @@ def read_filter(emulator: Emulator, project: str, uri: str) -> list[Path]:
     Raises:
         ApiError: it can't be read, or has a line that is no path.
     """
-    from ..storage.service import get_object
+    from ..storage.service import get_object, unreadable
 
     bucket, name = parse_object(uri)
     require_bucket(emulator, project, bucket, READ[:1], "roles/storage.objectViewer")
     found = get_object(emulator, bucket, name)
     if found is None:
         raise ApiError(404, f"the filter file {uri} does not exist")
+    if (problem := unreadable(emulator, found)) is not None:
+        raise problem
     if found.size > _LARGEST:
         raise invalid(f"the filter file {uri} is larger than {_LARGEST >> 20} MiB")
     try:

@@ -51,11 +51,6 @@ _PUBLIC = ("allUsers", "allAuthenticatedUsers")
 _HEALTHCARE_AGENT = "@gcp-sa-healthcare.iam.gserviceaccount.com"
 
 
-def service_agent(project_number: str) -> str:
-    """E-mail of the Cloud Healthcare service agent of the project with this number."""
-    return f"service-{project_number}{_HEALTHCARE_AGENT}"
-
-
 class Iam:
     """All allow policies."""
 

@@ -15,10 +15,11 @@ from ..clock import now
 from ..cloud.policies import shown
 from ..errors import ApiError
 from ..paging import page
-from ..projects import project_number
+from ..projects import service_agent
 from ..routing import Routes
 from . import conditions
 from .access import bucket_for, holds, policy_key, project_for
+from .encryption import check_default_key
 from .errors import invalid_argument, precondition_failed, required
 from .resources import (
     BUCKET_FIXED,
@@ -75,6 +76,7 @@ def insert(call: Call) -> dict[str, Any]:
         location = (body.get("location") or "US").upper()
         moment = timestamp()
         fields = {key: body[key] for key in BUCKET_SETTABLE if body.get(key) is not None}
+        check_default_key(call.emulator, {"project": project, "location": location}, fields)
         bucket: Document = {
             "project": project,
             "location": location,
@@ -218,7 +220,7 @@ def get_service_account(call: Call) -> dict[str, Any]:
     project = project_for(call, "resourcemanager.projects.get", call.path["projectId"])
     return {
         "kind": "storage#serviceAccount",
-        "email_address": f"service-{project_number(project)}@gs-project-accounts.iam.gserviceaccount.com",
+        "email_address": service_agent("storage", project),
     }
 
 
@@ -250,6 +252,7 @@ def _change(call: Call, *, merge: bool) -> dict[str, Any]:
         sent = {key: value for key, value in body.items() if key in BUCKET_SETTABLE and key not in BUCKET_FIXED}
         fixed = {key: value for key, value in bucket["fields"].items() if key in BUCKET_FIXED}
         fields = merged(bucket["fields"], sent) if merge else {**fixed, **merged({}, sent)}
+        check_default_key(call.emulator, bucket, fields)
         changed = {
             **bucket,
             "metageneration": bucket["metageneration"] + 1,

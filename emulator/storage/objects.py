@@ -15,6 +15,7 @@ from . import conditions
 from .access import bucket_for, holds, require
 from .buckets import merged
 from .downloads import media
+from .encryption import default_key, require_readable, version_for
 from .errors import invalid_argument, no_access, no_object, required
 from .listing import Query, list_names
 from .resources import OBJECT_SETTABLE, STORAGE_CLASSES, known_fields, object_resource
@@ -39,6 +40,7 @@ async def get(call: Call) -> dict[str, Any] | Response:
     if conditions.not_modified(call.query, stored):
         return Response(status_code=304)
     if call.query.get("alt") == "media":
+        require_readable(call.emulator, bucket, stored)
         return media(call, stored)
     return object_resource(bucket_name, name, stored, call.base_url)
 
@@ -132,6 +134,7 @@ def move(call: Call) -> dict[str, Any]:
         source = find(call, bucket_name, old_name, bucket)
         conditions.check(call.query, source, "Source")
         check_not_held(bucket_name, old_name, source)
+        require_readable(call.emulator, bucket, source)
         with call.emulator.state.transaction():
             kept.retain(source["blob"])
             try:
@@ -164,8 +167,11 @@ def compose(call: Call) -> dict[str, Any]:
         found = []
         for source in sources:
             part = _component(call, bucket_name, source)
+            require_readable(call.emulator, bucket, part)
             kept.retain(part["blob"])
             found.append(part)
+        # Known before anything is written; checked again when it is kept.
+        version_for(call.emulator, bucket, _key(call, bucket))
     writer = blobs.create()
     try:
         for part in found:
@@ -229,7 +235,7 @@ def keep(
     """Keep a new object if the call's preconditions hold and what it replaces may be replaced.
 
     Raises:
-        ApiError: 403 or 412; the blob is then still the caller's.
+        ApiError: 403 or 412, or 400 about the key; the blob is then still the caller's.
     """
     kept = store(call.emulator)
     with kept.lock:
@@ -239,7 +245,13 @@ def keep(
         if old is not None:
             require(call, "storage.objects.delete", bucket_name, bucket, "object")
             check_not_held(bucket_name, name, old)
-        return kept.put(bucket_name, name, blob, fields, component_count=component_count)
+        version = version_for(call.emulator, bucket, _key(call, bucket))
+        return kept.put(bucket_name, name, blob, fields, component_count=component_count, kms_version=version)
+
+
+def _key(call: Call, bucket: Document) -> str:
+    """The key that encrypts the object which a call makes; empty without one."""
+    return call.query.get("kmsKeyName") or call.query.get("destinationKmsKeyName") or default_key(bucket)
 
 
 def settable(body: dict[str, Any]) -> dict[str, Any]:
@@ -320,6 +332,7 @@ def _copied(call: Call) -> dict[str, Any]:
         bucket = bucket_for(call, "storage.objects.create", bucket_name, "object")
         source = find(call, source_bucket, source_name, origin, "sourceGeneration")
         conditions.check(call.query, source, "Source")
+        require_readable(call.emulator, origin, source)
         check_name(name)
         fields = settable(known_fields("Object", call.body))
         if fields:

@@ -160,5 +160,7 @@ def object_resource(bucket: str, name: str, stored: dict[str, Any], base_url: st
         resource["componentCount"] = stored["componentCount"]
     else:
         resource["md5Hash"] = stored["md5"]
+    if "kmsKeyName" in stored:
+        resource["kmsKeyName"] = stored["kmsKeyName"]
     resource.update(stored["fields"])
     return resource

@@ -9,7 +9,9 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..errors import ApiError
 from ..state import BlobInfo
+from .encryption import default_key, require_readable, version_for
 from .store import store
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class StoredObject:
         updated: RFC 3339.
         crc32c: checksum in base64, as Cloud Storage writes it.
         md5: the same.
+        kms_key: the version of the key of Cloud KMS that encrypts it; empty without one.
     """
 
     bucket: str
@@ -38,6 +41,7 @@ class StoredObject:
     updated: str
     crc32c: str = ""
     md5: str = ""
+    kms_key: str = ""
 
     @property
     def blob(self) -> BlobInfo:
@@ -98,18 +102,19 @@ def put_object(
         content_type: media type.
 
     Raises:
-        ApiError: 404 if there is no such bucket.
+        ApiError: 404 if there is no such bucket; 400 or 403 if its default key can't be used.
     """
     kept = store(emulator)
-    kept.bucket(bucket)
+    document = kept.bucket(bucket)
+    version = version_for(emulator, document, default_key(document))
     with emulator.state.transaction():
         if isinstance(data, BlobInfo):
             kept.retain(data.id)
             blob = data
         else:
             blob = emulator.state.blobs.put(data)
-        document = kept.put(bucket, name, blob, {"contentType": content_type})
-    return _stored_object(bucket, name, document)
+        stored = kept.put(bucket, name, blob, {"contentType": content_type}, kms_version=version)
+    return _stored_object(bucket, name, stored)
 
 
 def delete_object(emulator: Emulator, bucket: str, name: str) -> bool:
@@ -123,9 +128,21 @@ def delete_object(emulator: Emulator, bucket: str, name: str) -> bool:
 
 
 def read_object(emulator: Emulator, bucket: str, name: str) -> bytes | None:
-    """The bytes of an object; None if it does not exist. For small objects, such as filter files."""
+    """The bytes of an object; None if it does not exist. For small objects, such as the previews of the console."""
     found = get_object(emulator, bucket, name)
     return None if found is None else emulator.state.blobs.read(found.blob_id)
+
+
+def unreadable(emulator: Emulator, found: StoredObject) -> ApiError | None:
+    """Why the bytes of an object can't be read: the key that encrypts them can't be used. None if they can be."""
+    bucket = store(emulator).buckets.get(found.bucket)
+    if not found.kms_key or bucket is None:
+        return None
+    try:
+        require_readable(emulator, bucket, {"kmsKeyName": found.kms_key})
+    except ApiError as error:
+        return error
+    return None
 
 
 def allowed(emulator: Emulator, principal: str, permission: str, bucket: str) -> bool:
@@ -164,4 +181,5 @@ def _stored_object(bucket: str, name: str, document: Document) -> StoredObject:
         updated=document["updated"],
         crc32c=document["crc32c"],
         md5=document["md5"],
+        kms_key=document.get("kmsKeyName", ""),
     )

@@ -25,8 +25,8 @@ class Store:
     """Buckets and objects of one emulator.
 
     Buckets are documents ``{project, location, metageneration, timeCreated, updated, fields}``; objects are documents
-    ``{generation, metageneration, size, blob, crc32c, md5, timeCreated, updated, fields}`` in one collection per
-    bucket. ``fields`` holds what clients set.
+    ``{generation, metageneration, size, blob, crc32c, md5, timeCreated, updated, fields}``, with ``kmsKeyName``
+    if a key of Cloud KMS encrypts them, in one collection per bucket. ``fields`` holds what clients set.
 
     Args:
         emulator: whose state this is.
@@ -81,6 +81,7 @@ class Store:
         fields: dict[str, Any],
         *,
         component_count: int | None = None,
+        kms_version: str = "",
     ) -> Document:
         """Keep an object in place of any that has the name; the reference to the blob becomes the object's."""
         with self.lock, self._emulator.state.transaction():
@@ -100,6 +101,8 @@ class Store:
             }
             if component_count is not None:
                 stored["componentCount"] = component_count
+            if kms_version:
+                stored["kmsKeyName"] = kms_version
             old = objects.get(name)
             objects[name] = stored
             if old is None:

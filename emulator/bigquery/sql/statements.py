@@ -14,6 +14,7 @@ from sqlglot import exp
 from ..catalog import Catalog
 from ..datasets import create as create_dataset
 from ..datasets import remove as remove_dataset
+from ..encryption import require_key, settled
 from ..names import TableName, already_exists, check_table_id, no_dataset, no_table
 from ..rows import reshape_table
 from ..session import Session, output_fields
@@ -202,6 +203,7 @@ class Statements:
         document = self.catalog.table(name, self.session.location)
         if "view" in document["resource"]:
             raise Compiler(self.session).error(f"Cannot change rows of {name.text}: it is a view", node)
+        require_key(self.catalog, name, document["resource"])
         if name not in self.session.referenced:
             self.session.referenced.append(name)
         return name, document, document["resource"].get("schema", {}).get("fields", [])
@@ -709,12 +711,12 @@ class Statements:
 
             keep = ("timePartitioning", "rangePartitioning", "clustering", "description", "labels")
             resource = {key: value for key, value in document["resource"].items() if key in keep}
-            resource = {**resource, **writable(body, schema), "schema": {"fields": schema}}
+            resource = settled(catalog, name, {**resource, **writable(body, schema), "schema": {"fields": schema}})
             catalog.keep_table(name, resource, catalog.engine.write(copied))
             return
         if query is None or fields is None:
             schema = checked_schema(declared)
-            resource = {**writable(body, schema), "schema": {"fields": schema}}
+            resource = settled(catalog, name, {**writable(body, schema), "schema": {"fields": schema}})
             made = catalog.engine.write(lambda cursor: catalog.create_rows(cursor, columns(schema)))
             catalog.keep_table(name, resource, made)
             return
@@ -729,8 +731,9 @@ class Statements:
                 )
             items.append(f"{made_item.sql} AS c{index}")
         fitted = Query(f"SELECT {', '.join(items)} FROM ({query.sql}) AS q", list(wanted))
+        resource = settled(catalog, name, {**writable(body, schema), "schema": {"fields": schema}})
         physical = catalog.engine.write(lambda cursor: store(catalog, cursor, fitted, list(wanted)))
-        catalog.keep_table(name, {**writable(body, schema), "schema": {"fields": schema}}, physical)
+        catalog.keep_table(name, resource, physical)
 
     def _table_properties(self, compiler: Compiler, properties: list[Any]) -> dict[str, Any]:
         body: dict[str, Any] = {}
@@ -1088,6 +1091,8 @@ _OPTION_FIELDS = {
     "default_table_expiration_days": "defaultTableExpirationMs",
     "location": "location",
     "expiration_timestamp": "expirationTime",
+    "kms_key_name": "encryptionConfiguration",
+    "default_kms_key_name": "defaultEncryptionConfiguration",
 }
 
 
@@ -1112,4 +1117,6 @@ def _option(compiler: Compiler, name: str, node: Any) -> dict[str, Any]:
         return {key: str(int(float(value.literal) * 86_400_000))}
     if not value.constant:
         raise compiler.unsupported(f"the option {name} with anything but a literal", node)
+    if name in ("kms_key_name", "default_kms_key_name"):
+        return {key: {"kmsKeyName": value.literal}}
     return {key: value.literal}
