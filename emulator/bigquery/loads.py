@@ -6,7 +6,6 @@ https://cloud.google.com/bigquery/docs/batch-loading-data
 from __future__ import annotations
 
 import csv
-import fnmatch
 import gzip
 import io
 import json
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid
+from ..patterns import wildcard
 from .copies import table_of
 from .names import TableName, check_table_id, no_dataset, no_table
 from .rows import BadRowError, RowReader, put_rows
@@ -94,8 +94,8 @@ def _fetch(work: Work, uris: list[str], folder: Path) -> list[Path]:
             )
         if "*" in pattern:
             prefix = pattern.partition("*")[0]
-            shape = re.compile(fnmatch.translate(re.sub(r"([\[?])", r"[\1]", pattern)))
-            objects = [one for one in service.list_objects(work.emulator, bucket, prefix) if shape.match(one.name)]
+            shape = wildcard(pattern)
+            objects = [one for one in service.list_objects(work.emulator, bucket, prefix) if shape.fullmatch(one.name)]
         else:
             one = service.get_object(work.emulator, bucket, pattern)
             objects = [] if one is None else [one]

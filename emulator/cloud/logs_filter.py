@@ -16,6 +16,7 @@ from typing import Any
 
 from .. import discovery
 from ..errors import ApiError, invalid
+from ..patterns import PatternError, compiled
 
 Entry = dict[str, Any]
 #: Whether an entry matches.
@@ -283,8 +284,8 @@ def _comparison(path: tuple[str, ...], operator: str, token: _Token) -> Predicat
 def _test(path: tuple[str, ...], operator: str, text: str) -> Callable[[Any], bool]:
     if operator in ("=~", "!~"):
         try:
-            pattern = re.compile(text)
-        except re.error as error:
+            pattern = compiled(text)
+        except PatternError as error:
             raise invalid(f"Unparseable filter: invalid regular expression {text!r}: {error}") from None
         wanted = operator == "=~"
         return lambda value: (pattern.search(_text(value)) is not None) is wanted

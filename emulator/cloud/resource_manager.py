@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid
 from ..paging import page
+from ..patterns import wildcard
 from ..projects import project_number
 from ..routing import Routes
 from .policies import held_permissions, policy_of, requested_version, shown
@@ -143,7 +144,7 @@ def _matches(project: str, terms: list[tuple[str, str]]) -> bool:
         elif key == "projectnumber":
             good = value == project_number(project)
         else:
-            good = re.fullmatch(re.escape(value.lower()).replace(r"\*", ".*"), project) is not None
+            good = wildcard(value.lower()).fullmatch(project) is not None
         if not good:
             return False
     return True

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import invalid
+from ..patterns import Pattern, compiled
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _EXTENSION = re.compile(r"(?:\.[^*?/]*)?")
@@ -27,7 +28,7 @@ class Source:
 
     bucket: str
     prefix: str
-    pattern: re.Pattern[str]
+    pattern: Pattern
 
 
 def parse_source(uri: str) -> Source:
@@ -50,7 +51,7 @@ def parse_source(uri: str) -> Source:
     parts = re.split(r"(\*\*|\*|\?)", name)
     wild = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
     pattern = "".join(wild.get(part) or re.escape(part) for part in parts)
-    return Source(bucket, name[:first], re.compile(pattern, re.DOTALL))
+    return Source(bucket, name[:first], compiled(pattern, dot_matches_newline=True))
 
 
 def parse_object(uri: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..patterns import Pattern, PatternError, compiled
 from .errors import invalid_argument
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def list_names(names: Sequence[str], query: Query) -> Page:
     return found
 
 
-def _glob(text: str) -> re.Pattern[str]:
+def _glob(text: str) -> Pattern:
     """``*`` and ``?`` stay within a folder, ``**`` does not; ``[abc]`` and ``{one,two}`` are choices."""
     parts: list[str] = []
     at = depth = 0
@@ -115,9 +116,9 @@ def _glob(text: str) -> re.Pattern[str]:
             parts.append(re.escape(char))
     try:
         if depth:
-            raise re.error("unbalanced")
-        return re.compile("".join(parts), re.DOTALL)
-    except re.error:
+            raise PatternError("unbalanced")
+        return compiled("".join(parts), dot_matches_newline=True)
+    except PatternError:
         raise invalid_argument(f"Invalid glob pattern: '{text}'") from None
 
 

@@ -96,6 +96,9 @@ MALFORMED = [
     "(" * 5000,
     "severity=" + "(" * 5000,
     "x" * 20_001,
+    # Cloud Logging's regular expressions are RE2's, which has no look-ahead and bounds repetitions.
+    'textPayload=~"(?=a)"',
+    'textPayload=~"a{100000}"',
 ]
 
 
