@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ApiError, invalid
 from ..state import BlobInfo
 from .agent_checks import WRITE, require_bucket
+from .dicom import syntaxes as ts
 from .failures import Failures
+from .forms import frames_in, instance_in, pictures_of
 from .instances import Instance, Instances
 from .names import StoreName
 from .selection import read_filter, selected_ids
@@ -23,17 +24,7 @@ if TYPE_CHECKING:
     from ..runtime import Emulator
     from .operations import Operation
 
-_ROOT = "1.2.840.10008.1.2"
-#: Transfer syntaxes that the API takes for ``application/dicom``.
-SYNTAXES = frozenset(
-    {
-        _ROOT,
-        *(f"{_ROOT}.{tail}" for tail in ("1", "1.99", "5", "8.1")),
-        *(f"{_ROOT}.4.{n}" for n in (50, 51, 57, 70, 80, 81, 90, 91, 110, 111, 112, 201, 202, 203)),
-    }
-)
-_EXPLICIT = f"{_ROOT}.1"
-_JPEG = f"{_ROOT}.4.50"
+_DELETED = "the instance was deleted while the export ran"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +65,12 @@ def parse_format(text: str) -> Format:
         given[name.strip().lower()] = value.strip().strip('"')
     syntax = given.pop("transfer-syntax", "")
     match kind.lower():
-        case "application/dicom" if syntax in ("", "*") or syntax in SYNTAXES:
-            found = Format("application/dicom", syntax or _EXPLICIT, ".dcm")
-        case "application/octet-stream" if syntax in ("", "*", _EXPLICIT):
-            found = Format("application/octet-stream", syntax or _EXPLICIT, "")
-        case "image/jpeg" if syntax in ("", _JPEG):
-            found = Format("image/jpeg", _JPEG, ".jpg")
+        case "application/dicom" if syntax in ("", "*") or syntax in ts.REQUESTABLE:
+            found = Format("application/dicom", syntax or ts.EXPLICIT, ".dcm")
+        case "application/octet-stream" if syntax in ("", "*", ts.EXPLICIT):
+            found = Format("application/octet-stream", syntax or ts.EXPLICIT, "")
+        case "image/jpeg" if syntax in ("", ts.JPEG):
+            found = Format("image/jpeg", ts.JPEG, ".jpg")
         case "image/png" if not syntax:
             found = Format("image/png", "", ".png")
         case _:
@@ -168,7 +159,7 @@ class StorageExport:
             except ApiError as error:
                 raise _InstanceError(error.rpc_code, error.message) from None
             except FileNotFoundError:
-                raise _InstanceError(5, "the instance was deleted while the export ran") from None
+                raise _InstanceError(5, _DELETED) from None
 
     def _contents(self, one: Instance) -> Iterator[tuple[int, bytes | BlobInfo]]:
         """The objects of an instance: number of the frame (0: no frame in the name) and contents."""
@@ -176,25 +167,23 @@ class StorageExport:
         if form.kind == "application/dicom" and form.syntax in ("*", one.transfer_syntax):
             yield 0, one.blob_info
             return
-        from .dicom import pixels
+        from .dicom.pixels import UnsupportedError
 
-        blobs = self._emulator.state.blobs
-        path = blobs.path(one.blob)
         try:
-            source: bytes | Path = blobs.read(one.blob) if path is None else path
-            if form.kind == "application/dicom":
-                yield 0, pixels.transcoded(source, form.syntax)
-                return
-            dataset = pixels.open_instance(source)
-            frames = pixels.frame_count(dataset)
-            for number in range(1, frames + 1):
-                if form.kind == "application/octet-stream":
-                    data = pixels.raw_frame(dataset, number, decoded=form.syntax != "*")
-                else:
-                    data = pixels.rendered(dataset, number, form.kind)
-                yield (number if frames > 1 else 0), data
-        except pixels.UnsupportedError as error:
-            raise _InstanceError(3, str(error)) from None
+            match form.kind:
+                case "application/dicom":
+                    yield 0, instance_in(self._emulator, one, form.syntax)
+                    return
+                case "application/octet-stream":
+                    frames = frames_in(self._emulator, one, None, form.syntax)
+                case _:
+                    frames = pictures_of(self._emulator, one, None, form.kind)
+        except UnsupportedError as error:
+            raise _InstanceError(3, error.message) from None
+        except FileNotFoundError:
+            raise _InstanceError(5, _DELETED) from None
+        for number, data in enumerate(frames, 1):
+            yield (number if len(frames) > 1 else 0), data
 
 
 class _InstanceError(Exception):

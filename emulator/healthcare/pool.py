@@ -1,7 +1,7 @@
-"""Reading many DICOM files on all cores.
+"""Processes that work on DICOM files: reading many on all cores, and decoding pixels out of harm's way.
 
-A few files are read in the calling thread. For many, worker processes are started, kept for the next import, and ended
-when there was none for a while.
+A few files are read in the calling thread. For many, and for every native decoder, worker processes are started, kept
+for the next time, and ended when there was none for a while.
 """
 
 from __future__ import annotations
@@ -25,19 +25,138 @@ _MANY = 1000
 _IDLE_SECONDS = 30.0
 _CHUNK_FILES = 48
 _CHUNK_BYTES = 4 * 1024 * 1024
+#: A task on pixels that takes longer is given up, with the process that does it.
+PIXEL_SECONDS = 60.0
 
 
-class ReaderPool:
-    """Worker processes of an emulator that read DICOM files."""
+class Workers:
+    """Processes of one kind, those that are idle being used again.
 
-    def __init__(self, emulator: Emulator) -> None:
-        self._blobs = emulator.state.blobs
+    Args:
+        emulator: they end with it.
+        kind: ``files`` or ``pixels``.
+    """
+
+    def __init__(self, emulator: Emulator, kind: str) -> None:
+        self._kind = kind
         self._lock = threading.Lock()
-        self._busy = 0
-        self._idle: list[_Worker] = []
+        self._idle: list[Worker] = []
         self._timer: threading.Timer | None = None
         self._closed = False
         emulator.on_close(self._close)
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[Worker]:
+        """A process for some requests; it is ended if they fail."""
+        with self._lock:
+            worker = self._idle.pop() if self._idle else None
+        worker = worker or Worker(self._kind)
+        try:
+            yield worker
+        except BaseException:
+            worker.end()
+            raise
+        with self._lock:
+            if not self._closed:
+                self._idle.append(worker)
+                self._end_later()
+                return
+        worker.end()
+
+    def _end_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = threading.Timer(_IDLE_SECONDS, self._end_idle)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _end_idle(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+            self._timer = None
+        for worker in idle:
+            worker.end()
+
+    def _close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+        self._end_idle()
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, kind: str) -> None:
+        root = Path(__file__).parents[2]
+        self._process = subprocess.Popen(  # noqa: S603 - this program
+            [sys.executable, "-m", "emulator.healthcare.dicom.worker", kind],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=root,
+            bufsize=1024 * 1024,
+        )
+
+    def ask(self, task: str, *arguments: Any, seconds: float | None = None) -> Any:
+        """Have a task done.
+
+        Args:
+            task: its name.
+            arguments: what it takes.
+            seconds: the process is killed if it takes longer.
+
+        Raises:
+            TimeoutError: it took longer.
+            BrokenPipeError: the process ended.
+        """
+        from .dicom.worker import receive, send
+
+        if self._process.stdin is None or self._process.stdout is None:
+            raise BrokenPipeError("the worker process has no pipes")
+        late = threading.Event()
+
+        def kill() -> None:
+            late.set()
+            self._process.kill()
+
+        timer = threading.Timer(seconds, kill) if seconds is not None else None
+        if timer is not None:
+            timer.daemon = True
+            timer.start()
+        try:
+            send(self._process.stdin, (task, arguments))  # type: ignore[arg-type]
+            found = receive(self._process.stdout)  # type: ignore[arg-type]
+        except OSError:
+            found = None
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if late.is_set():
+            raise TimeoutError
+        if found is None:
+            raise BrokenPipeError("the worker process ended")
+        return found
+
+    def end(self) -> None:
+        """End the process: its input ends, and so does it."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class ReaderPool:
+    """Reads DICOM files."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._blobs = emulator.state.blobs
+        self._workers = Workers(emulator, "files")
 
     def read(
         self, blobs: list[tuple[str, int]], check: Callable[[], None]
@@ -86,25 +205,18 @@ class ReaderPool:
                     continue
 
         def work() -> None:
-            worker = self._take()
             try:
-                while not stop.is_set():
-                    try:
-                        portion = todo.get_nowait()
-                    except queue.Empty:
-                        break
-                    put((portion, worker.ask(self._sources(blobs, portion))))
-                self._give(worker)
+                with self._workers.one() as worker:
+                    while not stop.is_set():
+                        try:
+                            portion = todo.get_nowait()
+                        except queue.Empty:
+                            break
+                        put((portion, worker.ask("read", self._sources(blobs, portion))))
             except BaseException as error:  # noqa: BLE001 - told to the thread that waits for the answers
-                worker.end()
                 put(error)
-            finally:
-                with self._lock:
-                    self._busy -= 1
 
         threads = [threading.Thread(target=work, daemon=True) for _ in range(os.cpu_count() or 1)]
-        with self._lock:
-            self._busy += len(threads)
         for thread in threads:
             thread.start()
         try:
@@ -118,78 +230,36 @@ class ReaderPool:
             stop.set()
             for thread in threads:
                 thread.join()
-            self._end_later()
-
-    def _take(self) -> _Worker:
-        with self._lock:
-            return self._idle.pop() if self._idle else _Worker()
-
-    def _give(self, worker: _Worker) -> None:
-        with self._lock:
-            if not self._closed:
-                self._idle.append(worker)
-                return
-        worker.end()
-
-    def _end_later(self) -> None:
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = threading.Timer(_IDLE_SECONDS, self._end_idle)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def _end_idle(self) -> None:
-        with self._lock:
-            idle, self._idle = self._idle, []
-            self._timer = None
-        for worker in idle:
-            worker.end()
-
-    def _close(self) -> None:
-        with self._lock:
-            self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        self._end_idle()
 
 
-class _Worker:
-    """One worker process."""
+class PixelPool:
+    """Decodes, encodes and renders, one task for each core at a time.
 
-    def __init__(self) -> None:
-        root = Path(__file__).parents[2]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "emulator.healthcare.dicom.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=root,
-            bufsize=1024 * 1024,
-        )
+    A decoder that crashes or does not come to an end takes its process with it, and nothing else.
+    """
 
-    def ask(self, sources: list[bytes | str]) -> list[Record | tuple[str, int]]:
-        """Have files read."""
-        from .dicom.worker import receive, send
+    def __init__(self, emulator: Emulator) -> None:
+        self._workers = Workers(emulator, "pixels")
+        self._cores = threading.BoundedSemaphore(os.cpu_count() or 1)
 
-        if self._process.stdin is None or self._process.stdout is None:
-            raise BrokenPipeError("the reading process has no pipes")
-        send(self._process.stdin, sources)  # type: ignore[arg-type]
-        found = receive(self._process.stdout)  # type: ignore[arg-type]
-        if found is None:
-            raise BrokenPipeError("the reading process ended")
-        return found  # type: ignore[return-value]
+    def do(self, task: str, *arguments: Any) -> Any:
+        """Have a task of :mod:`.dicom.worker` done.
 
-    def end(self) -> None:
-        """End the process: its input ends, and so does it."""
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        Raises:
+            UnsupportedError: it can't be done with this instance.
+        """
+        from .dicom.pixels import UnsupportedError
+
         try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            with self._cores, self._workers.one() as worker:
+                found = worker.ask(task, *arguments, seconds=PIXEL_SECONDS)
+        except TimeoutError:
+            raise UnsupportedError(f"the pixels could not be worked on within {PIXEL_SECONDS:g} s") from None
+        except BrokenPipeError:
+            raise UnsupportedError("its pixel data make the decoder crash") from None
+        if isinstance(found, UnsupportedError):
+            raise found
+        return found
 
 
 def _portions(blobs: list[tuple[str, int]]) -> Iterable[range]:

@@ -1,7 +1,7 @@
-"""Frames and renderings of instances, and other transfer syntaxes, as far as pydicom and Pillow can make them.
+"""Instances as they are opened for their pixels, and the frames in them as they are stored.
 
-What can't be made is refused with :class:`UnsupportedError`; the conformance statement of Google's service lists cases
-that it refuses too (colour images of more than 8 bits as JPEG, for instance).
+Everything here that can't be had is refused with :class:`UnsupportedError`. Nothing here runs native decoders; what
+does is in :mod:`.transcoding` and :mod:`.rendering`, and runs in worker processes (:mod:`emulator.healthcare.pool`).
 """
 
 from __future__ import annotations
@@ -11,25 +11,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .reader import BadInstanceError, end_of_header, hush, inflated
+from .syntaxes import BIG_ENDIAN, DEFLATED, IMPLICIT, NATIVE
 
 if TYPE_CHECKING:
-    from pydicom.dataset import FileDataset
+    from pydicom.dataset import Dataset, FileDataset
 
-IMPLICIT = "1.2.840.10008.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
-DEFLATED = "1.2.840.10008.1.2.1.99"
-BIG_ENDIAN = "1.2.840.10008.1.2.2"
-JPEG = "1.2.840.10008.1.2.4.50"
-RLE = "1.2.840.10008.1.2.5"
-_UNCOMPRESSED = (IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN)
-#: Transfer syntaxes that instances can be changed to here.
-TARGETS = (IMPLICIT, EXPLICIT, DEFLATED, RLE)
-#: Decoded pixels of one frame may take this many bytes.
-_LARGEST_FRAME = 512 * 1024 * 1024
+#: The decoded pixels of an instance may take this many bytes.
+LARGEST_PIXELS = 512 * 1024 * 1024
+#: Bytes of one value of the VRs whose byte order matters and that pydicom keeps as bytes.
+_WORDS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 
 class UnsupportedError(Exception):
-    """An instance that can't be had in the wanted form; the text says why."""
+    """An instance that can't be had in the wanted form.
+
+    Args:
+        message: why; it quotes no values of the instance.
+        status: the HTTP status it is answered with: 400 where the instance has nothing of the kind, 406 where it can't
+            be had in that form (conformance statement, status codes of the retrieve transaction).
+    """
+
+    def __init__(self, message: str, status: int = 406) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+    def __reduce__(self) -> tuple[type[UnsupportedError], tuple[str, int]]:
+        return UnsupportedError, (self.message, self.status)
 
 
 def open_instance(source: bytes | Path) -> FileDataset:
@@ -58,43 +66,7 @@ def syntax_of(dataset: FileDataset) -> str:
     return str(dataset.file_meta.get("TransferSyntaxUID", "") or IMPLICIT)
 
 
-def transcoded(source: bytes | Path, target: str) -> bytes:
-    """An instance in another transfer syntax.
-
-    Args:
-        source: its bytes or file.
-        target: transfer syntax UID.
-
-    Raises:
-        UnsupportedError: it can't be had in that form.
-    """
-    from pydicom.uid import UID
-
-    dataset = open_instance(source)
-    if target not in TARGETS:
-        raise UnsupportedError(f"instances can't be encoded in transfer syntax {target} here")
-    original = syntax_of(dataset)
-    try:
-        _check_size(dataset)
-        if original not in _UNCOMPRESSED and "PixelData" in dataset:
-            dataset.decompress(generate_instance_uid=False)
-        if original == BIG_ENDIAN:
-            raise UnsupportedError("instances in big endian can't be changed to another transfer syntax here")
-        if target == RLE and "PixelData" in dataset:
-            dataset.compress(RLE, generate_instance_uid=False)
-        dataset.file_meta.TransferSyntaxUID = UID(target)
-        out = BytesIO()
-        dataset.save_as(
-            out, implicit_vr=target == IMPLICIT, little_endian=True, enforce_file_format=True, overwrite=True
-        )
-    except UnsupportedError:
-        raise
-    except Exception as error:  # noqa: BLE001 - decoders and writers fail in any way
-        raise UnsupportedError(f"transfer syntax {original} can't be changed to {target}: {_reason(error)}") from None
-    return out.getvalue()
-
-
-def frame_count(dataset: FileDataset) -> int:
+def frame_count(dataset: Dataset) -> int:
     """How many frames an instance has."""
     try:
         return max(1, int(dataset.get("NumberOfFrames") or 1))
@@ -102,125 +74,100 @@ def frame_count(dataset: FileDataset) -> int:
         return 1
 
 
-def raw_frame(dataset: FileDataset, number: int, *, decoded: bool) -> bytes:
-    """The bytes of one frame.
-
-    Args:
-        dataset: the instance.
-        number: from 1.
-        decoded: uncompressed, little endian; else as stored.
+def require_pixels(dataset: Dataset) -> None:
+    """Refuse what has no frames, or frames that would take too much memory.
 
     Raises:
-        UnsupportedError: it can't be had.
+        UnsupportedError: saying so.
     """
     if "PixelData" not in dataset:
-        raise UnsupportedError("the instance has no pixel data")
-    syntax = syntax_of(dataset)
+        raise UnsupportedError("the instance has no pixel data", 400)
     try:
-        if syntax in _UNCOMPRESSED:
-            return _uncompressed_frame(dataset, number, swapped=syntax == BIG_ENDIAN)
-        if decoded:
-            return bytes(_pixels(dataset, number, raw=True).tobytes())
-        from pydicom.encaps import get_frame
-
-        return get_frame(dataset.PixelData, number - 1, number_of_frames=frame_count(dataset))
-    except UnsupportedError:
-        raise
-    except Exception as error:  # noqa: BLE001 - decoders fail in any way
-        raise UnsupportedError(f"frame {number} can't be had: {_reason(error)}") from None
-
-
-def _uncompressed_frame(dataset: FileDataset, number: int, *, swapped: bool) -> bytes:
-    from pydicom.pixels.utils import get_expected_length
-
-    frames = frame_count(dataset)
-    if int(dataset.get("BitsAllocated", 8)) == 1 or (swapped and int(dataset.get("BitsAllocated", 8)) > 8):
-        return bytes(_pixels(dataset, number, raw=True).tobytes())
-    size = get_expected_length(dataset) // frames
-    data: bytes = dataset.PixelData[(number - 1) * size : number * size]
-    if len(data) < size:
-        raise UnsupportedError(f"the pixel data end before the end of frame {number}")
-    return data
-
-
-def rendered(dataset: FileDataset, number: int, kind: str, viewport: tuple[int, int] | None = None) -> bytes:
-    """One frame as a picture for people.
-
-    Args:
-        dataset: the instance.
-        number: from 1.
-        kind: ``image/jpeg`` or ``image/png``.
-        viewport: width and height that the picture has to fit in.
-
-    Raises:
-        UnsupportedError: it can't be rendered.
-    """
-    if "PixelData" not in dataset:
-        raise UnsupportedError("the instance has no pixel data")
-    try:
-        image = _image(dataset, number)
-        if viewport is not None:
-            image.thumbnail(viewport)
-        out = BytesIO()
-        if kind == "image/png":
-            image.save(out, "PNG")
-        else:
-            image.save(out, "JPEG", quality=90)
-    except UnsupportedError:
-        raise
-    except Exception as error:  # noqa: BLE001 - decoders fail in any way
-        raise UnsupportedError(f"frame {number} can't be rendered: {_reason(error)}") from None
-    return out.getvalue()
-
-
-def _image(dataset: FileDataset, number: int) -> Any:
-    import numpy as np
-    from PIL import Image
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
-
-    photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
-    if int(dataset.get("SamplesPerPixel", 1)) == 3 and int(dataset.get("BitsAllocated", 8)) > 8:
-        raise UnsupportedError("colour images of more than 8 bits per sample can't be rendered")
-    pixels = _pixels(dataset, number, raw=False)
-    if photometric == "PALETTE COLOR":
-        pixels = apply_color_lut(pixels, dataset)
-        if pixels.dtype.itemsize > 1:
-            pixels = (pixels >> 8).astype(np.uint8)
-        return Image.fromarray(pixels[..., :3].astype(np.uint8))
-    if pixels.ndim == 3:
-        return Image.fromarray(pixels.astype(np.uint8))
-    if int(dataset.get("BitsAllocated", 8)) == 1:
-        return Image.fromarray((pixels > 0).astype(np.uint8) * 255)
-    values = np.nan_to_num(apply_voi_lut(apply_modality_lut(pixels, dataset), dataset).astype(np.float64))
-    low, high = float(values.min()), float(values.max())
-    scaled = (values - low) * (255.0 / (high - low)) if high > low else np.zeros_like(values)
-    if photometric == "MONOCHROME1":
-        scaled = 255.0 - scaled
-    return Image.fromarray(scaled.round().astype(np.uint8))
-
-
-def _pixels(dataset: FileDataset, number: int, *, raw: bool) -> Any:
-    from pydicom.pixels.utils import pixel_array
-
-    _check_size(dataset)
-    return pixel_array(dataset, index=number - 1, raw=raw)
-
-
-def _check_size(dataset: FileDataset) -> None:
-    try:
-        size = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0)
+        size = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0) * frame_count(dataset)
         size *= int(dataset.get("SamplesPerPixel") or 1) * max(1, int(dataset.get("BitsAllocated") or 8) // 8)
     except (TypeError, ValueError):
         raise UnsupportedError("the size of the frames can't be told") from None
-    if size > _LARGEST_FRAME:
-        raise UnsupportedError(f"the frames are larger than {_LARGEST_FRAME >> 20} MiB")
+    if size > LARGEST_PIXELS:
+        raise UnsupportedError(f"the pixels take more than {LARGEST_PIXELS >> 20} MiB")
 
 
-def _reason(error: Exception) -> str:
-    """Why a decoder refused, in a few words; its own text may quote values of the instance."""
-    text = str(error)
-    if "missing dependencies" in text or "plugins are missing" in text:
-        return "no decoder for its transfer syntax is installed"
-    if "Unable to decode" in text:
-        return "no decoder understands its pixel data"
-    return f"its pixel data or their description are not valid ({type(error).__name__})"
+def stored_frames(source: bytes | Path, numbers: list[int] | None) -> list[bytes]:
+    """The bytes of frames as they are stored: encoded, or little endian.
+
+    Args:
+        source: the instance.
+        numbers: which, from 1; None for all.
+
+    Raises:
+        UnsupportedError: they can't be had.
+    """
+    dataset = open_instance(source)
+    if "PixelData" not in dataset:
+        raise UnsupportedError("the instance has no pixel data", 400)
+    wanted = numbers if numbers is not None else range(1, frame_count(dataset) + 1)
+    try:
+        if syntax_of(dataset) == BIG_ENDIAN:
+            to_little_endian(dataset)
+        return [frame_of(dataset, number) for number in wanted]
+    except UnsupportedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - damaged pixel data make pydicom fail in any way
+        raise UnsupportedError(f"the frames can't be had: {type(error).__name__}") from None
+
+
+def frame_of(dataset: FileDataset, number: int) -> bytes:
+    """The bytes of one frame as it is stored.
+
+    Raises:
+        UnsupportedError: the pixel data end before it.
+    """
+    from pydicom.encaps import get_frame
+    from pydicom.pixels.utils import get_expected_length, pack_bits, unpack_bits
+
+    if syntax_of(dataset) not in NATIVE:
+        return get_frame(dataset.PixelData, number - 1, number_of_frames=frame_count(dataset))
+    frames, data = frame_count(dataset), dataset.PixelData
+    if int(dataset.get("BitsAllocated", 8)) == 1 and (bits := _bits_of_frame(dataset)) % 8:
+        # Frames of single bits follow each other without a gap (DICOM PS3.5 8.1.1).
+        start = (number - 1) * bits
+        unpacked: Any = unpack_bits(data[start // 8 : (start + bits + 7) // 8])
+        chosen = unpacked[start % 8 : start % 8 + bits]
+        if len(chosen) < bits:
+            raise UnsupportedError(f"the pixel data end before the end of frame {number}")
+        return pack_bits(chosen, pad=False)
+    size = get_expected_length(dataset) // frames
+    found: bytes = data[(number - 1) * size : number * size]
+    if len(found) < size:
+        raise UnsupportedError(f"the pixel data end before the end of frame {number}")
+    return found
+
+
+def _bits_of_frame(dataset: Dataset) -> int:
+    return int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("SamplesPerPixel") or 1)
+
+
+def to_little_endian(dataset: FileDataset) -> None:
+    """Change a big-endian instance, in place, so that it can be written in little endian."""
+    _swap(dataset)
+    from pydicom.uid import UID
+
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1")
+
+
+def _swap(dataset: Dataset) -> None:
+    for element in dataset:  # reading an element makes numbers of its bytes, which are written anew
+        if element.VR == "SQ":
+            for item in element.value or ():
+                _swap(item)
+        elif isinstance(element.value, bytes) and (size := _WORDS.get(element.VR)):
+            if element.tag == 0x7FE00010 and int(dataset.get("BitsAllocated") or 16) > 16:
+                size = int(dataset.BitsAllocated) // 8
+            element.value = _swapped(element.value, size)
+
+
+def _swapped(value: bytes, size: int) -> bytes:
+    swapped = bytearray(value)
+    whole = len(value) // size * size
+    for at in range(size):
+        swapped[at:whole:size] = value[size - 1 - at : whole : size]
+    return bytes(swapped)

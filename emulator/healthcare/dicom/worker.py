@@ -1,20 +1,28 @@
-"""A process that reads DICOM files for the emulator: requests on standard input, answers on standard output.
+"""A process that works on DICOM files for the emulator: requests on standard input, answers on standard output.
 
-Each is a pickled object behind its length. A request is a list of sources (bytes, or the path of a file as text), an
-answer a list of records, or of ``(message, code)`` for files that can't be stored.
+Each is a pickled object behind its length. A request is the name of a task and its arguments; an answer is what the
+task returns, or an :class:`~.pixels.UnsupportedError`.
+
+Native decoders may be led astray by a damaged file. That is why they run here: this process may crash, be killed after
+a time, or run out of the memory it is allowed, and the emulator goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
 import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .reader import BadInstanceError, Record, read_instance
+
+#: Address space of a process that works on pixels, in bytes.
+MEMORY = 4 * 1024**3
 
 
 def read_all(sources: list[bytes | str]) -> list[Record | tuple[str, int]]:
@@ -32,6 +40,15 @@ def read_all(sources: list[bytes | str]) -> list[Record | tuple[str, int]]:
     return found
 
 
+def _tasks(kind: str) -> dict[str, Callable[..., Any]]:
+    if kind != "pixels":
+        return {"read": read_all}
+    from .rendering import rendered
+    from .transcoding import transcoded, transcoded_frames
+
+    return {"transcode": transcoded, "frames": transcoded_frames, "render": rendered}
+
+
 def send(stream: BinaryIO, value: object) -> None:
     """Write one object."""
     data = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
@@ -46,20 +63,60 @@ def receive(stream: BinaryIO) -> object | None:
     if len(head) < 8:
         return None
     (size,) = struct.unpack("<Q", head)
+    data = stream.read(size)
+    if len(data) < size:
+        return None
     # Both ends are this program.
-    value: object = pickle.loads(stream.read(size))  # noqa: S301
+    value: object = pickle.loads(data)  # noqa: S301
     return value
 
 
-def main() -> None:
-    """Answer requests until standard input ends, which it does when the emulator is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the emulator, which then closes the pipe
+def _answer(tasks: dict[str, Callable[..., Any]], request: Any) -> object:
+    from .pixels import UnsupportedError
+
+    name, arguments = request
     try:
-        while (sources := receive(sys.stdin.buffer)) is not None:
-            send(sys.stdout.buffer, read_all(sources))  # type: ignore[arg-type]
+        return tasks[name](*arguments)
+    except UnsupportedError as error:
+        return error
+    except MemoryError:
+        return UnsupportedError("the instance takes too much memory")
+
+
+def _answers() -> BinaryIO:
+    """Standard output for answers alone: what a native library prints goes nowhere."""
+    stream = os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    return stream
+
+
+def _bound_memory() -> None:
+    with contextlib.suppress(ImportError, ValueError, OSError):  # not on every system
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def main(kind: str) -> None:
+    """Answer requests until standard input ends, which it does when the emulator is gone.
+
+    Args:
+        kind: ``files`` or ``pixels``: which tasks this process does.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the emulator, which then closes the pipe
+    answers = _answers()
+    if kind == "pixels":
+        os.dup2(1, 2)
+        _bound_memory()
+    try:
+        tasks = _tasks(kind)
+        while (request := receive(sys.stdin.buffer)) is not None:
+            send(answers, _answer(tasks, request))
     except BrokenPipeError:
         os._exit(0)  # the emulator was killed; flushing at the usual exit would fail again
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -24,7 +24,7 @@ class Accepted:
     """A media type that is accepted.
 
     Attributes:
-        kind: media type of the (parts of the) answer, lower case; ``*/*`` for any.
+        kind: media type of the (parts of the) answer, lower case; ``*/*`` for any, ``image/*`` for any image.
         multipart: each in a part of its own.
         parameters: such as ``transfer-syntax``.
         weight: ``q``.
@@ -58,7 +58,7 @@ def accepted(call: Call) -> list[Accepted]:
         if kind == "multipart/related":
             inner = parameters.pop("type", "*/*").lower()
             found.append(Accepted(inner, multipart=True, parameters=parameters, weight=weight))
-        elif kind in ("*/*", "multipart/*", "application/*"):
+        elif kind in ("*/*", "multipart/*"):
             found.append(Accepted("*/*", parameters=parameters, weight=weight))
         else:
             found.append(Accepted(kind, parameters=parameters, weight=weight))
@@ -75,8 +75,8 @@ def parse_media_type(text: str) -> tuple[str, dict[str, str]]:
     }
 
 
-def choose(call: Call, offered: Iterable[tuple[str, bool]], default: tuple[str, bool]) -> Accepted:
-    """The form of the answer.
+def choices(call: Call, offered: Iterable[tuple[str, bool]], default: tuple[str, bool]) -> list[Accepted]:
+    """The forms that the answer may have, most wanted first.
 
     Args:
         call: the call.
@@ -87,17 +87,32 @@ def choose(call: Call, offered: Iterable[tuple[str, bool]], default: tuple[str, 
         ApiError: 406 naming what can be had.
     """
     offers = list(offered)
+    found = []
     for one in accepted(call):
         if one.kind == "*/*" and not one.multipart:
-            return Accepted(default[0], default[1], one.parameters)
-        if one.kind == "*/*":
-            for kind, multipart in offers:
-                if multipart:
-                    return Accepted(kind, multipart=True, parameters=one.parameters)
-        if (one.kind, one.multipart) in offers:
-            return one
-    names = ", ".join(f'multipart/related; type="{kind}"' if multipart else kind for kind, multipart in offers)
-    raise ApiError(406, f"none of the accepted media types can be had; there are {names}")
+            found.append(Accepted(default[0], default[1], one.parameters))
+        elif one.kind.endswith("/*"):
+            start = one.kind.removesuffix("*").removeprefix("*/")
+            found += [
+                Accepted(kind, multipart, one.parameters)
+                for kind, multipart in offers
+                if multipart == one.multipart and kind.startswith(start)
+            ][:1]
+        elif (one.kind, one.multipart) in offers:
+            found.append(one)
+    if not found:
+        names = ", ".join(f'multipart/related; type="{kind}"' if multipart else kind for kind, multipart in offers)
+        raise ApiError(406, f"none of the accepted media types can be had; there are {names}")
+    return found
+
+
+def choose(call: Call, offered: Iterable[tuple[str, bool]], default: tuple[str, bool]) -> Accepted:
+    """The form of the answer: the first of :func:`choices`.
+
+    Raises:
+        ApiError: 406 naming what can be had.
+    """
+    return choices(call, offered, default)[0]
 
 
 def _split(text: str) -> Iterator[str]:

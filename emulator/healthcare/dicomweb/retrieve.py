@@ -1,43 +1,62 @@
-"""WADO: instances, frames, pictures, bulk data and metadata."""
+"""WADO: instances, frames, pictures, bulk data and metadata.
+
+Media types and transfer syntaxes: Google's DICOM conformance statement, "Retrieve transaction". What is accepted is
+tried in the order in which the client wants it; 406 says that nothing of it can be had.
+"""
 
 from __future__ import annotations
 
 import json
+import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
-from pathlib import Path as FilePath
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response, StreamingResponse
 
 from ...errors import ApiError, invalid, not_found
 from ...routing import Routes
+from ..dicom import syntaxes as ts
+from ..forms import frames_in, instance_in, pictures_of, source_of
 from ..instances import Instance, Instances
 from ..names import StoreName
-from .accept import BYTES, DICOM, JSON, XML, Accepted, Multipart, choose
+from .accept import BYTES, DICOM, JSON, XML, Accepted, Multipart, choices, choose
 from .common import READ, found_instances, is_number, root, store_and_path
 from .native_xml import native_xml
 
 if TYPE_CHECKING:
     from ...call import Call
+    from ..dicom.rendering import Viewport
 
 routes = Routes("healthcare")
 _STUDIES = "projects.locations.datasets.dicomStores.studies"
 _INSTANCES = f"{_STUDIES}.series.instances"
-_EXPLICIT = "1.2.840.10008.1.2.1"
 _PICTURES = ("image/jpeg", "image/png")
-#: Media types of frames as they are stored, by transfer syntax (DICOM PS3.18 8.7.3.3).
-_STORED_FRAMES = {
-    "1.2.840.10008.1.2.4.50": "image/jpeg",
-    "1.2.840.10008.1.2.4.51": "image/jpeg",
-    "1.2.840.10008.1.2.4.57": "image/jpeg",
-    "1.2.840.10008.1.2.4.70": "image/jpeg",
-    "1.2.840.10008.1.2.4.80": "image/jls",
-    "1.2.840.10008.1.2.4.81": "image/jls",
-    "1.2.840.10008.1.2.4.90": "image/jp2",
-    "1.2.840.10008.1.2.4.91": "image/jp2",
-    "1.2.840.10008.1.2.5": "image/dicom-rle",
-}
+_ENCODERS = (
+    "not made: JPEG Extended, JPEG XL and HTJ2K, for want of encoders; JPEG baseline of more than 8 bits, whose "
+)
+_ENCODERS += "scaling is not documented"
+#: Answers that are made before they begin stay in memory up to this size.
+_IN_MEMORY = 16 * 1024 * 1024
+
+
+def _first_possible(forms: list[Accepted], answer: Callable[[Accepted], Response]) -> Response:
+    """The answer in the first form in which it can be had.
+
+    Raises:
+        ApiError: 406, or 400 where the instances have nothing of the kind, if there is none.
+    """
+    from ..dicom.pixels import UnsupportedError
+
+    refused: UnsupportedError | None = None
+    for form in forms:
+        try:
+            return answer(form)
+        except UnsupportedError as error:
+            refused = refused or error
+    if refused is None:
+        raise ApiError(406, "none of the accepted media types can be had")
+    raise ApiError(refused.status, refused.message)
 
 
 @routes.method(
@@ -45,86 +64,145 @@ _STORED_FRAMES = {
     f"{_STUDIES}.series.retrieveSeries",
     f"{_INSTANCES}.retrieveInstance",
     blocking=True,
-    note="transfer syntaxes: the stored one, the uncompressed ones and RLE",
+    note=f"transfer syntaxes {_ENCODERS}",
 )
 def retrieve(call: Call) -> Response:
     """The instances of a study or series, or one instance."""
     store, number, path = store_and_path(call, READ)
     found = found_instances(call, store, number, path)
     offered = [(DICOM, True), *([(DICOM, False)] if path.instance else []), (BYTES, True)]
-    form = choose(call, offered, (DICOM, True))
-    if form.kind == BYTES:
-        return _all_frames(call, found, form)
-    syntax = form.syntax or _EXPLICIT
-    # What can't be had in the wanted form has to be known before the answer begins.
-    first = _contents(call, found[0], syntax)
-    if not form.multipart:
-        return Response(first, media_type=DICOM)
+
+    def answer(form: Accepted) -> Response:
+        if form.kind == BYTES:
+            return _all_frames(call, found, form.syntax)
+        syntax = form.syntax or ts.EXPLICIT
+        if not form.multipart:
+            kind = f"{DICOM}; transfer-syntax={_sent_syntax(found[0], syntax)}"
+            if syntax not in ("*", found[0].transfer_syntax):
+                return Response(instance_in(call.emulator, found[0], syntax), media_type=kind)
+            size = {"content-length": str(found[0].size)}
+            return StreamingResponse(call.emulator.state.blobs.chunks(found[0].blob), headers=size, media_type=kind)
+        return _instances(call, found, syntax)
+
+    return _first_possible(choices(call, offered, (DICOM, True)), answer)
+
+
+def _sent_syntax(one: Instance, syntax: str) -> str:
+    return one.transfer_syntax if syntax == "*" else syntax
+
+
+def _instances(call: Call, found: list[Instance], syntax: str) -> Response:
+    """Instances in parts."""
     parts = Multipart(DICOM)
 
     def stream() -> Iterator[bytes]:
-        for index, one in enumerate(found):
-            yield parts.part(f"{DICOM}; transfer-syntax={one.transfer_syntax if syntax == '*' else syntax}")
-            yield first if index == 0 else _contents(call, one, syntax)
+        for one in found:
+            yield parts.part(f"{DICOM}; transfer-syntax={_sent_syntax(one, syntax)}")
+            if syntax in ("*", one.transfer_syntax):
+                yield from call.emulator.state.blobs.chunks(one.blob)
+            else:
+                yield instance_in(call.emulator, one, syntax)
         yield parts.end()
 
-    if syntax != "*":
-        for one in found[1:]:
-            if one.transfer_syntax != syntax:
-                # Transcoding may fail: everything is made before anything is answered.
-                return Response(b"".join(stream()), media_type=parts.content_type)
-    return StreamingResponse(stream(), media_type=parts.content_type)
+    if all(syntax in ("*", one.transfer_syntax) for one in found):
+        return StreamingResponse(stream(), media_type=parts.content_type)
+    # Transcoding may fail: everything is made before anything is answered.
+    return _made(call, stream(), parts.content_type)
 
 
-def _source(call: Call, one: Instance) -> bytes | FilePath:
-    blobs = call.emulator.state.blobs
-    path = blobs.path(one.blob)
-    return blobs.read(one.blob) if path is None else path
+def _made(call: Call, chunks: Iterable[bytes], media_type: str) -> Response:
+    """An answer of chunks that are all made before the first is sent."""
+    directory = call.emulator.state.temporary
+    spool = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=None if directory is None else str(directory))  # noqa: SIM115 - closed below
+    try:
+        for chunk in chunks:
+            spool.write(chunk)
+    except BaseException:
+        spool.close()
+        raise
+    size = spool.tell()
+    spool.seek(0)
+
+    def stream() -> Iterator[bytes]:
+        with spool:
+            while chunk := spool.read(1024 * 1024):
+                yield chunk
+
+    return StreamingResponse(stream(), headers={"content-length": str(size)}, media_type=media_type)
 
 
-def _contents(call: Call, one: Instance, syntax: str) -> bytes:
-    """The bytes of an instance in a transfer syntax.
+def _all_frames(call: Call, found: list[Instance], syntax: str) -> Response:
+    """All frames of instances, uncompressed or as stored."""
+    parts = Multipart(BYTES)
+
+    def chunks() -> Iterator[bytes]:
+        for one in found:
+            wanted, kind = _frame_form(one, BYTES, syntax)
+            for data in frames_in(call.emulator, one, None, wanted):
+                yield parts.part(kind)
+                yield data
+        yield parts.end()
+
+    return _made(call, chunks(), parts.content_type)
+
+
+def _frame_form(one: Instance, kind: str, syntax: str) -> tuple[str, str]:
+    """The transfer syntax in which frames are wanted (``*``: as stored), and the Content-Type that says so.
+
+    Args:
+        one: the instance.
+        kind: the accepted media type.
+        syntax: the accepted transfer syntax; empty if none is named.
 
     Raises:
-        ApiError: 406 if it can't be had in that form.
+        UnsupportedError: they can't be had that way.
     """
-    if syntax in ("*", one.transfer_syntax):
-        return call.emulator.state.blobs.read(one.blob)
-    from ..dicom.pixels import UnsupportedError, transcoded
+    from ..dicom.pixels import UnsupportedError
 
-    try:
-        return transcoded(_source(call, one), syntax)
-    except UnsupportedError as error:
-        raise ApiError(406, f"instance {one.uid}: {error}") from None
+    stored = one.transfer_syntax or ts.IMPLICIT
+    if kind == BYTES:
+        if syntax not in ("", "*", ts.EXPLICIT, stored):
+            raise UnsupportedError(
+                f"frames can't be had in transfer syntax {syntax} as {BYTES}; there are * and {ts.EXPLICIT}"
+            )
+        if syntax in ("", ts.EXPLICIT) or (stored in ts.NATIVE and syntax != "*"):
+            return ts.EXPLICIT, f"{BYTES}; transfer-syntax={ts.EXPLICIT}"
+        return "*", f"{ts.FRAME_TYPES.get(stored, BYTES)}; transfer-syntax={stored}"
+    if syntax == "*" or (not syntax and ts.FRAME_TYPES.get(stored) == kind):
+        syntax = stored
+    syntax = syntax or ts.FRAME_DEFAULTS[kind]
+    if ts.FRAME_TYPES.get(syntax) != kind:
+        raise UnsupportedError(f"frames in transfer syntax {syntax} are not {kind}")
+    return syntax, f"{kind}; transfer-syntax={syntax}"
 
 
-def _all_frames(call: Call, found: list[Instance], form: Accepted) -> Response:
-    parts = Multipart(BYTES)
-    body = b""
-    for one in found:
-        for data, kind in _frames(call, one, None, form.syntax):
-            body += parts.part(kind) + data
-    return Response(body + parts.end(), media_type=parts.content_type)
-
-
-@routes.method(f"{_INSTANCES}.frames.retrieveFrames", blocking=True)
+@routes.method(
+    f"{_INSTANCES}.frames.retrieveFrames",
+    blocking=True,
+    note=f"frames {_ENCODERS}; and frames as image/png, whose values are not documented either",
+)
 def retrieve_frames(call: Call) -> Response:
-    """Frames of an instance, uncompressed or as stored."""
+    """Frames of an instance: uncompressed, as stored, or in another transfer syntax."""
     store, number, path = store_and_path(call, READ)
     (one,) = found_instances(call, store, number, path)
     numbers = _frame_numbers(call, one)
-    stored = _STORED_FRAMES.get(one.transfer_syntax)
-    offered = [(BYTES, True), (BYTES, False), *([(stored, True), (stored, False)] if stored else [])]
-    form = choose(call, offered, (BYTES, True))
-    syntax = "*" if form.kind == stored else form.syntax
-    frames = _frames(call, one, numbers, syntax)
-    if not form.multipart:
-        if len(frames) != 1:
-            raise ApiError(406, "several frames can only be had in parts: Accept: multipart/related")
-        return Response(frames[0][0], media_type=form.kind)
-    parts = Multipart(form.kind)
-    body = b"".join(parts.part(kind) + data for data, kind in frames)
-    return Response(body + parts.end(), media_type=parts.content_type)
+    kinds = [BYTES, *dict.fromkeys(ts.FRAME_TYPES.values())]
+
+    def answer(form: Accepted) -> Response:
+        from ..dicom.pixels import UnsupportedError
+
+        if not form.multipart and len(numbers) != 1:
+            raise UnsupportedError("several frames can only be had in parts: Accept: multipart/related")
+        syntax, kind = _frame_form(one, form.kind, form.syntax)
+        frames = frames_in(call.emulator, one, numbers, syntax)
+        if not form.multipart:
+            return Response(frames[0], media_type=kind)
+        parts = Multipart(kind.partition(";")[0])
+        body = b"".join(parts.part(kind) + data for data in frames)
+        return Response(body + parts.end(), media_type=parts.content_type)
+
+    offered = [(kind, multipart) for kind in kinds for multipart in (True, False)]
+    return _first_possible(choices(call, offered, (BYTES, True)), answer)
 
 
 def _frame_numbers(call: Call, one: Instance) -> list[int]:
@@ -142,63 +220,54 @@ def _frame_numbers(call: Call, one: Instance) -> list[int]:
     return numbers
 
 
-def _frames(call: Call, one: Instance, numbers: list[int] | None, syntax: str) -> list[tuple[bytes, str]]:
-    """The bytes and media types of frames (None: of all).
-
-    Raises:
-        ApiError: 406 if they can't be had in the wanted transfer syntax.
-    """
-    from ..dicom.pixels import UnsupportedError, frame_count, open_instance, raw_frame
-
-    if syntax not in ("", "*", _EXPLICIT, one.transfer_syntax):
-        raise ApiError(406, f"frames can't be had in transfer syntax {syntax}; there are * and {_EXPLICIT}")
-    as_stored = syntax in ("*", one.transfer_syntax) and syntax != ""
-    stored = _STORED_FRAMES.get(one.transfer_syntax, BYTES)
-    kind = f"{stored}; transfer-syntax={one.transfer_syntax}" if as_stored else f"{BYTES}; transfer-syntax={_EXPLICIT}"
-    try:
-        dataset = open_instance(_source(call, one))
-        wanted = numbers or range(1, frame_count(dataset) + 1)
-        return [(raw_frame(dataset, number, decoded=not as_stored), kind) for number in wanted]
-    except UnsupportedError as error:
-        raise ApiError(406, f"instance {one.uid}: {error}") from None
-
-
 @routes.method(
     f"{_INSTANCES}.retrieveRendered",
     f"{_INSTANCES}.frames.retrieveRendered",
     blocking=True,
-    note="JPEG and PNG; of an instance with several frames one frame at a time",
+    note="of an instance with several frames one frame at a time: what all of them would become is not documented",
 )
 def retrieve_rendered(call: Call) -> Response:
     """A picture of an instance or frame."""
-    from ..dicom.pixels import UnsupportedError, open_instance, rendered
-
     store, number, path = store_and_path(call, READ)
     (one,) = found_instances(call, store, number, path)
-    form = choose(call, [(kind, False) for kind in _PICTURES], (_PICTURES[0], False))
-    frame = 1
-    if "framesId" in call.path:
-        numbers = _frame_numbers(call, one)
-        if len(numbers) != 1:
-            raise invalid("one frame at a time can be rendered")
-        frame = numbers[0]
-    elif one.frames > 1:
+    viewport = _viewport(call)
+    numbers = _frame_numbers(call, one) if "framesId" in call.path else [1]
+    if len(numbers) != 1:
+        raise invalid("one frame at a time can be rendered")
+    if "framesId" not in call.path and one.frames > 1:
         raise ApiError(406, f"instance {one.uid} has {one.frames} frames; ask for .../frames/N/rendered")
-    try:
-        picture = rendered(open_instance(_source(call, one)), frame, form.kind, _viewport(call))
-    except UnsupportedError as error:
-        raise ApiError(406, f"instance {one.uid}: {error}") from None
-    return Response(picture, media_type=form.kind)
+
+    def answer(form: Accepted) -> Response:
+        (picture,) = pictures_of(call.emulator, one, numbers, form.kind, viewport)
+        return Response(picture, media_type=form.kind)
+
+    return _first_possible(choices(call, [(kind, False) for kind in _PICTURES], (_PICTURES[0], False)), answer)
 
 
-def _viewport(call: Call) -> tuple[int, int] | None:
+def _viewport(call: Call) -> Viewport | None:
+    """The viewport of a query (DICOM PS3.18 8.3.5.1.3), the only parameter of pictures that the service supports.
+
+    Raises:
+        ApiError: 400 if it is malformed, or if there are other parameters.
+    """
+    from ..dicom.rendering import Viewport
+
+    for name in ("annotation", "quality", "window", "iccprofile"):
+        if name in call.query:
+            raise invalid(f"the parameter {name} is not supported; viewport is")
     text = call.query.get("viewport")
     if not text:
         return None
-    parts = text.split(",")
-    if len(parts) != 2 or not all(is_number(part) and 0 < int(part) <= 10_000 for part in parts):
-        raise invalid(f"viewport={text!r}: WIDTH,HEIGHT in pixels is expected")
-    return int(parts[0]), int(parts[1])
+    width, height, *region = text.split(",") if "," in text else (text, "")
+    try:
+        if not (is_number(width) and is_number(height) and 0 < int(width) <= 10_000 and 0 < int(height) <= 10_000):
+            raise ValueError
+        numbers = [float(part) if part else 0.0 for part in region]
+        if len(numbers) > 4 or any(abs(number) > 1e9 or number != number for number in numbers):
+            raise ValueError
+    except ValueError:
+        raise invalid(f"viewport={text[:100]!r}: WIDTH,HEIGHT[,LEFT,TOP,WIDTH,HEIGHT] in pixels is expected") from None
+    return Viewport(int(width), int(height), *(abs(number) for number in numbers[:2]), *numbers[2:])
 
 
 @routes.method(
@@ -254,7 +323,7 @@ def retrieve_bulkdata(call: Call) -> Response:
     (one,) = found_instances(call, store, number, path)
     form = choose(call, [(BYTES, True), (BYTES, False)], (BYTES, True))
     try:
-        dataset = open_instance(_source(call, one))
+        dataset = open_instance(source_of(call.emulator, one))
         values = _bulk_values(dataset, call.path["bulkdataId"], call.path["bulkdataId1"])
     except UnsupportedError as error:
         raise ApiError(406, f"instance {one.uid}: {error}") from None

@@ -153,8 +153,8 @@ def _file_of(dataset: dict[str, Any], bulk: dict[str, Part]) -> bytes:
     from pydicom.encaps import encapsulate
     from pydicom.uid import UID
 
-    from ..dicom.pixels import EXPLICIT
     from ..dicom.reader import hush
+    from ..dicom.syntaxes import EXPLICIT
 
     hush()
     syntax = EXPLICIT

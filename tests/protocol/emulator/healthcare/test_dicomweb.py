@@ -354,7 +354,8 @@ def test_pictures_are_rendered_to_fit_the_viewport(filled: Client) -> None:
     assert (image.format, image.size) == ("PNG", (32, 32))
     assert filled.refused("GET", f"{address}?viewport=x")[0] == 400
     assert filled.raw("GET", address, None, {"Accept": "video/mp4"})[0] == 406
-    assert filled.refused("GET", f"{filled.store}/{path(read('waveform_ecg.dcm'))}/rendered")[0] == 406
+    assert filled.refused("GET", f"{filled.store}/{path(read('waveform_ecg.dcm'))}/rendered")[0] == 400
+    assert filled.refused("GET", f"{address}?window=40,400,linear")[0] == 400
     several = f"{filled.store}/{path(read('SC_rgb_rle_2frame.dcm'))}"
     assert filled.refused("GET", f"{several}/rendered")[0] == 406
     assert filled.raw("GET", f"{several}/frames/2/rendered")[0] == 200

@@ -1,0 +1,354 @@
+"""Instances and frames in another transfer syntax.
+
+What can't be made is refused: the conformance statement of Google's service lists cases that it refuses too (images of
+one bit, of floating-point numbers, and colour of more than 8 bits as JPEG). Lossy compression is recorded in the
+instance as DICOM PS3.3 C.7.6.1.1.5 has it; the UIDs stay.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import syntaxes as ts
+from .pixels import (
+    UnsupportedError,
+    frame_count,
+    frame_of,
+    open_instance,
+    require_pixels,
+    syntax_of,
+    to_little_endian,
+)
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset, FileDataset
+
+#: JPEG quality, and the largest error of a pixel value in near-lossless JPEG-LS. The service's own are not documented.
+_QUALITY = 90
+_NEAR = 2
+
+
+def transcoded(source: bytes | Path, target: str) -> bytes:
+    """An instance in another transfer syntax.
+
+    Args:
+        source: its bytes or file.
+        target: transfer syntax UID.
+
+    Raises:
+        UnsupportedError: it can't be had in that form.
+    """
+    from pydicom import dcmwrite
+
+    dataset = open_instance(source)
+    before = dataset.original_encoding
+    _change(dataset, target)
+    after = target == ts.IMPLICIT, True
+    out = BytesIO()
+    try:
+        _read_all(dataset, needed=before != after)
+        # Forced, because pydicom does not know all of the transfer syntaxes.
+        dcmwrite(out, dataset, force_encoding=True, implicit_vr=after[0], little_endian=after[1])
+    except Exception as error:  # noqa: BLE001 - values that are not valid make pydicom fail in any way
+        raise UnsupportedError(f"the instance can't be written in {target}: {type(error).__name__}") from None
+    return out.getvalue()
+
+
+def _read_all(dataset: Dataset, *, needed: bool) -> None:
+    """Make values of all bytes, so that they are written anew; ``needed``: where the bytes would not do as they are."""
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+        except Exception:
+            if needed:
+                raise
+            continue
+        if element.VR == "SQ":
+            for item in element.value or ():
+                _read_all(item, needed=needed)
+
+
+def transcoded_frames(source: bytes | Path, numbers: list[int] | None, target: str) -> list[bytes]:
+    """Frames of an instance in another transfer syntax.
+
+    Args:
+        source: the instance.
+        numbers: which, from 1; None for all.
+        target: transfer syntax UID.
+
+    Raises:
+        UnsupportedError: they can't be had in that form.
+    """
+    dataset = open_instance(source)
+    if numbers is not None:
+        _keep_frames(dataset, numbers)
+    require_pixels(dataset)
+    _change(dataset, target)
+    return [frame_of(dataset, number) for number in range(1, frame_count(dataset) + 1)]
+
+
+def _keep_frames(dataset: FileDataset, numbers: list[int]) -> None:
+    """Leave these frames only, so that no other has to be decoded."""
+    if "PixelData" not in dataset:
+        raise UnsupportedError("the instance has no pixel data", 400)
+    from pydicom.encaps import encapsulate
+
+    if int(dataset.get("BitsAllocated") or 8) == 1:
+        raise UnsupportedError("images of one bit can't be encoded in another form")
+    try:
+        frames = [frame_of(dataset, number) for number in numbers]
+        compressed = syntax_of(dataset) not in ts.NATIVE
+        dataset.PixelData = encapsulate(frames) if compressed else b"".join(frames)
+        dataset.NumberOfFrames = len(frames)
+    except UnsupportedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - damaged pixel data make pydicom fail in any way
+        raise UnsupportedError(f"the frames can't be had: {type(error).__name__}") from None
+
+
+def _change(dataset: FileDataset, target: str) -> None:
+    """Change a data set, in place, so that it can be written in the transfer syntax."""
+    from pydicom.uid import UID
+
+    original = syntax_of(dataset)
+    encode = _ENCODERS.get(target)
+    if encode is None and target not in ts.NATIVE:
+        raise UnsupportedError(f"nothing here encodes transfer syntax {target}")
+    if original not in ts.NATIVE and original not in ts.DECODERS and original != ts.DEFLATED_FRAMES:
+        raise UnsupportedError(f"nothing here decodes transfer syntax {original}")
+    _check_kind(dataset, original, target)
+    try:
+        if original == ts.BIG_ENDIAN:
+            to_little_endian(dataset)
+        if "PixelData" in dataset:
+            require_pixels(dataset)
+            if original == ts.DEFLATED_FRAMES:
+                _inflate(dataset)
+            elif original in ts.DECODERS:
+                dataset.decompress(decoding_plugin=ts.DECODERS[original], generate_instance_uid=False)
+            if encode is not None:
+                _tidy(dataset)
+                encode(dataset)
+        dataset.file_meta.TransferSyntaxUID = UID(target)
+    except UnsupportedError:
+        raise
+    except MemoryError:
+        raise UnsupportedError("the instance takes too much memory to be changed") from None
+    except Exception as error:  # noqa: BLE001 - decoders and encoders fail in any way
+        raise UnsupportedError(f"transfer syntax {original} can't be changed to {target}: {_reason(error)}") from None
+
+
+def _tidy(dataset: FileDataset) -> None:
+    """Leave nothing behind the last frame, and put the samples of each pixel beside each other."""
+    from pydicom.pixels.utils import get_expected_length, pixel_array
+
+    size = get_expected_length(dataset)
+    if len(dataset.PixelData) < size:
+        raise UnsupportedError("the pixel data end before the end of the last frame")
+    dataset.PixelData = dataset.PixelData[: size + size % 2]
+    if int(dataset.get("SamplesPerPixel") or 1) > 1 and int(dataset.get("PlanarConfiguration") or 0):
+        dataset.PixelData = pixel_array(dataset, raw=True).tobytes() + b"\0" * (size % 2)
+        dataset.PlanarConfiguration = 0
+
+
+def _check_kind(dataset: FileDataset, original: str, target: str) -> None:
+    if original in ts.NATIVE and target in ts.NATIVE:
+        return
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        raise UnsupportedError("images of floating-point numbers can only be had uncompressed")
+    if "PixelData" in dataset and str(dataset.get("BitsAllocated")) == "1":
+        raise UnsupportedError("images of one bit can only be had uncompressed")
+
+
+def _reason(error: Exception) -> str:
+    """Why a decoder or encoder refused, in a few words; its own text may quote values of the instance."""
+    text = str(error)
+    if "Unable to decode" in text:
+        return "the decoder does not understand its pixel data"
+    if "Unable to encode" in text or "is not valid for pixel data encoded with" in text:
+        return "images of its kind or size can't be encoded that way"
+    return f"its pixel data or their description are not valid ({type(error).__name__})"
+
+
+# -- encoders: each takes a data set with native pixel data in little endian, and gives it encapsulated ones --
+
+
+def _with_pydicom(syntax: str, plugin: str, **options: Any) -> Callable[[FileDataset], None]:
+    def encode(dataset: FileDataset) -> None:
+        if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
+            _as_rgb(dataset)
+        dataset.compress(syntax, encoding_plugin=plugin, generate_instance_uid=False, **options)
+
+    return encode
+
+
+def _near_lossless(dataset: FileDataset) -> None:
+    before = len(dataset.PixelData)
+    _with_pydicom(ts.JPEG_LS_NEAR_LOSSLESS, "pyjpegls", jls_error=_NEAR)(dataset)
+    _note_loss(dataset, before, "ISO_14495_1")
+
+
+def _as_rgb(dataset: FileDataset) -> None:
+    """Make RGB of colours that were stored uncompressed in another form."""
+    from pydicom.pixels.utils import pixel_array, set_pixel_data
+
+    pixels = pixel_array(dataset, raw=False)
+    set_pixel_data(dataset, pixels, "RGB", int(dataset.BitsStored), generate_instance_uid=False)
+
+
+def _jpeg(dataset: FileDataset) -> None:
+    """JPEG baseline, which holds 8 bits a sample."""
+    import numpy as np
+    from PIL import Image
+    from pydicom.encaps import encapsulate
+    from pydicom.pixels.utils import pixel_array
+
+    photometric, samples = str(dataset.PhotometricInterpretation), int(dataset.SamplesPerPixel)
+    if samples > 1 and int(dataset.BitsStored) > 8:
+        raise UnsupportedError("colour images of more than 8 bits a sample can't be had as JPEG")
+    if int(dataset.BitsAllocated) != 8 or int(dataset.PixelRepresentation):
+        raise UnsupportedError(
+            "JPEG baseline holds unsigned values of 8 bits; how the service scales others into them is not documented"
+        )
+    if photometric not in ("MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422"):
+        raise UnsupportedError(f"images of the kind {photometric} can't be had as JPEG baseline")
+    before = len(dataset.PixelData)
+    pixels = pixel_array(dataset, raw=False).reshape(
+        frame_count(dataset), dataset.Rows, dataset.Columns, *([3] if samples == 3 else [])
+    )
+    frames = []
+    for pixel in pixels:
+        out = BytesIO()
+        Image.fromarray(pixel.astype(np.uint8)).save(out, "JPEG", quality=_QUALITY, subsampling="4:2:2")
+        frames.append(out.getvalue())
+    _put_frames(dataset, encapsulate(frames))
+    if samples == 3:
+        dataset.PhotometricInterpretation, dataset.PlanarConfiguration = "YBR_FULL_422", 0
+    _note_loss(dataset, before, "ISO_10918_1")
+
+
+def _put_frames(dataset: FileDataset, encapsulated: bytes) -> None:
+    dataset.PixelData = encapsulated
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+
+
+def _note_loss(dataset: FileDataset, before: int, method: str) -> None:
+    ratio = f"{before / max(1, len(dataset.PixelData)):.2f}"
+    dataset.LossyImageCompression = "01"
+    for keyword, value in (("LossyImageCompressionRatio", ratio), ("LossyImageCompressionMethod", method)):
+        known = dataset.get(keyword)
+        several = [] if known in (None, "") else [known] if isinstance(known, (str, float)) else list(known)
+        setattr(dataset, keyword, [*map(str, several), value])
+
+
+def _jpeg_lossless(dataset: FileDataset) -> None:
+    """JPEG lossless with first-order prediction."""
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import UID
+
+    if int(dataset.BitsAllocated) > 16:
+        raise UnsupportedError("JPEG lossless holds values of at most 16 bits")
+    if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
+        _as_rgb(dataset)
+    dataset.file_meta.TransferSyntaxUID = UID(ts.EXPLICIT)
+    frames = [_lossless_frame(dataset, frame_of(dataset, n)) for n in range(1, frame_count(dataset) + 1)]
+    _put_frames(dataset, encapsulate(frames))
+
+
+def _lossless_frame(dataset: FileDataset, frame: bytes) -> bytes:
+    """One frame encoded by GDCM, which reads and writes files."""
+    import gdcm  # type: ignore[import-untyped]
+    from pydicom import dcmread
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.encaps import get_frame
+    from pydicom.uid import UID
+
+    # Only what describes the pixels: GDCM is to see nothing else.
+    image = Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = UID(ts.EXPLICIT)
+    image.SOPClassUID = UID("1.2.840.10008.5.1.4.1.1.7")
+    image.SOPInstanceUID = UID("2.25.1")
+    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"):
+        setattr(image, keyword, dataset[keyword].value)
+    image.SamplesPerPixel = int(dataset.SamplesPerPixel)
+    image.PhotometricInterpretation = "RGB" if image.SamplesPerPixel == 3 else "MONOCHROME2"
+    if image.SamplesPerPixel == 3:
+        image.PlanarConfiguration = 0
+    image.add_new(0x7FE00010, "OW" if image.BitsAllocated > 8 else "OB", frame + b"\0" * (len(frame) % 2))
+    with tempfile.TemporaryDirectory() as directory:
+        plain, encoded = f"{directory}/plain", f"{directory}/encoded"
+        image.save_as(plain, implicit_vr=False, little_endian=True, enforce_file_format=True)
+        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+        reader.SetFileName(plain)
+        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+        if not reader.Read():
+            raise ValueError("not readable")
+        change.SetInput(reader.GetImage())
+        if not change.Change():
+            raise ValueError("not encodable")
+        writer.SetFileName(encoded)
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        if not writer.Write():
+            raise ValueError("not writable")
+        made = dcmread(encoded)
+    return get_frame(made.PixelData, 0, number_of_frames=1)
+
+
+# -- Deflated Image Frame Compression (DICOM PS3.5 8.2): each frame is a raw deflate stream of its native form --
+
+
+def _deflate(dataset: FileDataset) -> None:
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import UID
+
+    dataset.file_meta.TransferSyntaxUID = UID(ts.EXPLICIT)
+    frames = []
+    for number in range(1, frame_count(dataset) + 1):
+        squeeze = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+        frames.append(squeeze.compress(frame_of(dataset, number)) + squeeze.flush())
+    _put_frames(dataset, encapsulate(frames))
+
+
+def _inflate(dataset: FileDataset) -> None:
+    from pydicom.pixels.utils import get_expected_length
+    from pydicom.uid import UID
+
+    size = get_expected_length(dataset) // frame_count(dataset)
+    frames = list(_inflated_frames(dataset, size))
+    dataset.PixelData = b"".join(frames) + b"\0" * (sum(map(len, frames)) % 2)
+    dataset["PixelData"].VR = "OB" if int(dataset.BitsAllocated) <= 8 else "OW"
+    dataset["PixelData"].is_undefined_length = False
+    dataset.file_meta.TransferSyntaxUID = UID(ts.EXPLICIT)
+
+
+def _inflated_frames(dataset: FileDataset, size: int) -> Iterator[bytes]:
+    for number in range(1, frame_count(dataset) + 1):
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(frame_of(dataset, number), size)
+        if len(data) != size:
+            raise UnsupportedError(f"the pixel data end before the end of frame {number}")
+        yield data
+
+
+_ENCODERS: dict[str, Callable[[FileDataset], None]] = {
+    ts.JPEG: _jpeg,
+    # A stream with first-order prediction is one of process 14 too.
+    ts.JPEG_LOSSLESS: _jpeg_lossless,
+    ts.JPEG_LOSSLESS_FIRST_ORDER: _jpeg_lossless,
+    ts.JPEG_LS: _with_pydicom(ts.JPEG_LS, "pyjpegls"),
+    ts.JPEG_LS_NEAR_LOSSLESS: _near_lossless,
+    ts.JPEG_2000_LOSSLESS: _with_pydicom(ts.JPEG_2000_LOSSLESS, "pylibjpeg"),
+    # This transfer syntax may hold lossless streams too (DICOM PS3.5 A.4.4): nothing is lost without need.
+    ts.JPEG_2000: _with_pydicom(ts.JPEG_2000_LOSSLESS, "pylibjpeg"),
+    ts.RLE: _with_pydicom(ts.RLE, "pydicom"),
+    ts.DEFLATED_FRAMES: _deflate,
+}
+#: Transfer syntaxes that instances can be changed to here.
+TARGETS = frozenset({ts.IMPLICIT, ts.EXPLICIT, ts.DEFLATED, *_ENCODERS})
