@@ -6,8 +6,8 @@ from typing import Any
 import pulumi
 
 from components.grant_resources import declare_grant
-from components.grants import Agent, Grant, On, Use, grants_for, users_of_the_agent
-from components.project_access import ProjectAccess, ProjectAccessArgs, agent_email, project_number
+from components.grants import Agent, Grant, On, Use, agents_of, grants_for
+from components.project_access import ProjectAccess, ProjectAccessArgs, agent_email
 from components.providers import Providers
 from components.secrets import conceal
 from components.settings import Settings
@@ -79,13 +79,16 @@ class Access:
 
     def _project(self, project: str, apis: Iterable[str]) -> ProjectAccess:
         settings = self._settings
+        # Where others grant, the agents exist already: nothing can be granted to one that doesn't.
+        used = agents_of(self._grants) if settings.grants == "managed" else ()
+        services = [agent.service for agent in used if agent.project == project]
         return ProjectAccess(
             project,
             ProjectAccessArgs(
                 project=project,
                 apis=list(apis) if settings.enable_apis else [],
-                service_agent=project == settings.project and bool(users_of_the_agent(settings)),
-                grant_agent_role=settings.grants == "managed",
+                service_agent="healthcare" in services,
+                encryption_agents=[service for service in services if service != "healthcare"],
             ),
             pulumi.ResourceOptions(provider=self._providers.for_project(project)),
         )
@@ -94,12 +97,13 @@ class Access:
         return Use.ACT_AS_AGENT in grant.uses
 
     def _email(self, agent: Agent) -> pulumi.Output[str]:
-        if agent == Agent("healthcare", self._settings.project) and users_of_the_agent(self._settings):
-            return self._projects[agent.project].service_agent
         if agent not in self._emails:
-            provider = self._providers.for_project(agent.project)
-            number = project_number(agent.project, pulumi.InvokeOutputOptions(provider=provider))
-            self._emails[agent] = agent_email(agent.service, number)
+            holder = self._projects[agent.project]
+            if agent.service in holder.agents:
+                self._emails[agent] = holder.agents[agent.service]
+            else:
+                provider = self._providers.for_project(agent.project)
+                self._emails[agent] = agent_email(agent, pulumi.InvokeOutputOptions(provider=provider))
         return self._emails[agent]
 
     def _member(self, grant: Grant) -> pulumi.Output[str]:

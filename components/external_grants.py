@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from components.google_rest import GoogleRest, RestError
-from components.grants import Agent, Grant, On, Target, grants_for
+from components.grants import Agent, Grant, On, Target, agents_of, grants_for
 from components.settings import Settings
 
 
@@ -62,12 +62,31 @@ def render(missing: list[Missing]) -> str:
     """Lay out what is missing for a terminal, each as a command that can be run as it stands."""
     count = f"{len(missing)} grants are" if len(missing) > 1 else "1 grant is"
     lines = [f"{count} missing, and imaging:grants is external, so the stack makes none"]
+    for agent in agents_of(each.grant for each in missing):
+        lines.append(f"  # the {agent.service} service agent of {agent.project}, made if it does not exist yet")
+        lines.append(f"  {command_for_agent(agent)}")
     for each in missing:
         lines.append(f"  # {'; '.join(each.grant.reasons)}")
         if each.unknown:
             lines.append(f"  # not known whether it exists: {each.unknown}")
         lines.append(f"  {each.command}")
     return "\n".join(lines)
+
+
+# Google makes an agent when it is first asked for; before that, nothing can be granted to it.
+# https://cloud.google.com/iam/docs/create-service-agents, https://cloud.google.com/storage/docs/getting-service-agent,
+# https://cloud.google.com/bigquery/docs/customer-managed-encryption
+AGENT_COMMANDS: Mapping[str, str] = {
+    "healthcare": "gcloud beta services identity create --service=healthcare.googleapis.com --project={project}",
+    "pubsub": "gcloud beta services identity create --service=pubsub.googleapis.com --project={project}",
+    "storage": "gcloud storage service-agent --project={project}",
+    "bigquery": "bq show --encryption_service_account --project_id={project}",
+}
+
+
+def command_for_agent(agent: Agent) -> str:
+    """Return the command that makes a service agent, or shows it if it exists."""
+    return AGENT_COMMANDS[agent.service].format(project=shlex.quote(agent.project))
 
 
 def command_for(grant: Grant, member: str) -> str:

@@ -1,17 +1,17 @@
-"""What a project needs before anything can be declared in it: APIs, and the Cloud Healthcare service agent.
+"""What a project needs before anything can be declared in it: APIs, and the service agents that act in it.
 
-Owns the enabling of APIs (never disables one: others may use it) and the existence of the service agent. Does not
-own what the agent may do elsewhere: that is `grants`.
+Owns the enabling of APIs (never disables one: others may use it) and the existence of the agents. Does not own what
+the agents may do elsewhere: that is `grants`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_gcp as gcp
 
 from components.arguments import arguments, child
-from components.grants import AGENT_EMAILS, RULES, Use
+from components.grants import RULES, Agent, Use
 
 API_DOMAIN = "googleapis.com"
 
@@ -29,6 +29,9 @@ class ProjectAccessArgs:
     grant_agent_role: bool | None = None
     """Grant the agent `roles/healthcare.serviceAgent` on this project. Google does so only when the agent comes to be
     by enabling the API in a console. Defaults to `service_agent`."""
+    encryption_agents: list[str] | None = None
+    """Services whose agents use keys for this project's data: `bigquery`, `storage`, `pubsub`. Google makes an agent
+    when it is first asked for; until then nothing can be granted to it."""
 
 
 class ProjectAccess(pulumi.ComponentResource):
@@ -41,6 +44,8 @@ class ProjectAccess(pulumi.ComponentResource):
     """Id of the project."""
     service_agent: pulumi.Output[str]
     """E-mail address of the Cloud Healthcare service agent for the stores in this project; empty unless asked for."""
+    encryption_agents: pulumi.Output[Mapping[str, str]]
+    """E-mail addresses of the agents that use keys, by service: those that were asked for."""
 
     def __init__(
         self,
@@ -56,14 +61,48 @@ class ProjectAccess(pulumi.ComponentResource):
         self.ready += enabled.values()
         self.project = pulumi.Output.from_input(args.project)
         self.service_agent = pulumi.Output.from_input("")
+        self.agents: dict[str, pulumi.Output[str]] = {}
+        """E-mail addresses of the agents that were asked for, by service."""
         if args.service_agent:
-            self.ready.append(self._identity(name, args.project, list(enabled.values()), opts))
+            self.ready.append(self._identity(name, args.project, "healthcare", list(enabled.values()), opts))
             # Computed, not read from the identity: so a preview knows the address before the agent exists.
-            number = project_number(args.project, pulumi.InvokeOutputOptions(parent=self))
-            self.service_agent = agent_email("healthcare", number)
+            agent = Agent("healthcare", args.project)
+            self.service_agent = agent_email(agent, pulumi.InvokeOutputOptions(parent=self))
+            self.agents[agent.service] = self.service_agent
             if args.grant_agent_role is not False:
                 self.ready.append(self._agent_role(args.project, self.service_agent, opts))
-        self.register_outputs({"project": self.project, "serviceAgent": self.service_agent})
+        for service in args.encryption_agents or []:
+            self.agents[service] = self._encryption_agent(name, args.project, service, list(enabled.values()), opts)
+        self.encryption_agents = pulumi.Output.all(
+            **{service: self.agents[service] for service in args.encryption_agents or []}
+        )
+        self.register_outputs(
+            {
+                "project": self.project,
+                "serviceAgent": self.service_agent,
+                "encryptionAgents": self.encryption_agents,
+            }
+        )
+
+    def _encryption_agent(
+        self,
+        name: str,
+        project: str,
+        service: str,
+        after: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None,
+    ) -> pulumi.Output[str]:
+        """Make sure that an agent exists, and return its address: asking for it makes it.
+
+        https://cloud.google.com/storage/docs/projects#service-agents,
+        https://cloud.google.com/bigquery/docs/reference/rest/v2/projects/getServiceAccount
+        """
+        asking = pulumi.InvokeOutputOptions(parent=self, depends_on=after)
+        if service == "storage":
+            return gcp.storage.get_project_service_account_output(project=project, opts=asking).email_address
+        if service == "bigquery":
+            return gcp.bigquery.get_default_service_account_output(project=project, opts=asking).email
+        return self._identity(name, project, service, after, opts).email
 
     def _agent_role(
         self, project: str, agent: pulumi.Output[str], opts: pulumi.ResourceOptions | None
@@ -90,27 +129,24 @@ class ProjectAccess(pulumi.ComponentResource):
         self,
         name: str,
         project: str,
+        service: str,
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None,
     ) -> gcp.projects.ServiceIdentity:
         return gcp.projects.ServiceIdentity(
-            f"{name}-healthcare-agent",
+            f"{name}-{service}-agent",
             project=project,
-            service=f"healthcare.{API_DOMAIN}",
+            service=f"{service}.{API_DOMAIN}",
             opts=child(self, opts, depends_on=after),
         )
 
 
-def project_number(project: str, opts: pulumi.InvokeOutputOptions) -> pulumi.Output[str]:
-    """Look a project's number up.
+def agent_email(agent: Agent, opts: pulumi.InvokeOutputOptions) -> pulumi.Output[str]:
+    """Return the e-mail address of a service agent, whether it exists yet or not.
 
     Args:
-        project: the project's id.
-        opts: the provider to ask, or a parent that has it.
+        agent: the agent.
+        opts: the provider to ask for the project's number, or a parent that has it.
     """
-    return gcp.organizations.get_project_output(project_id=project, opts=opts).number
-
-
-def agent_email(service: str, number: pulumi.Input[str]) -> pulumi.Output[str]:
-    """Return the e-mail address of a Google service's agent for the project of this number."""
-    return pulumi.Output.from_input(number).apply(lambda known: AGENT_EMAILS[service].format(number=known))
+    project = gcp.organizations.get_project_output(project_id=agent.project, opts=opts)
+    return project.number.apply(agent.email)

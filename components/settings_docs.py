@@ -211,6 +211,9 @@ comes from. Keys are used by the agent of the service that encrypts, in the proj
 
 {agents}
 
+Google makes an agent when it is first asked for, and refuses grants to one that it has not made. The stack asks for
+those that it grants something to; with `imaging:grants: external` the commands that it shows do.
+
 Google asks for `roles/bigquery.jobUser` in the project of the table; which project is billed for the load job when the
 store is in another one, its pages leave open. So the agent may run it in both.
 

@@ -47,12 +47,19 @@ class _Mocks(pulumi_mocks.Mocks):
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
     def new_resource(self, args: pulumi_mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        return _id_of(args.typ, args.name, args.inputs), dict(args.inputs)
+        outputs = dict(args.inputs)
+        if args.typ == "gcp:projects/serviceIdentity:ServiceIdentity":
+            outputs["email"] = f"{outputs['service'].partition('.')[0]}-agent-of-{outputs['project']}"
+        return _id_of(args.typ, args.name, args.inputs), outputs
 
     def call(self, args: pulumi_mocks.MockCallArgs) -> Any:
         self.calls.append((args.token, dict(args.args)))
         if args.token == "gcp:organizations/getProject:getProject":
             return {"number": PROJECT_NUMBERS.get(args.args["projectId"], "99")}
+        if args.token == "gcp:storage/getProjectServiceAccount:getProjectServiceAccount":
+            return {"emailAddress": f"storage-agent-of-{args.args['project']}"}
+        if args.token == "gcp:bigquery/getDefaultServiceAccount:getDefaultServiceAccount":
+            return {"email": f"bigquery-agent-of-{args.args['project']}"}
         if args.token == "gcp:bigquery/getTables:getTables":
             return {"tables": [{"tableId": "instances", "labels": {}}]}
         if args.token == "gcp:bigquery/getTable:getTable":

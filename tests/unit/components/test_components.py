@@ -234,6 +234,18 @@ class TestProjectAccess:
         assert "hospital-imaging-healthcare-agent" in role.after
         assert program.result == "service-4711@gcp-sa-healthcare.iam.gserviceaccount.com"
 
+    def test_agents_that_use_keys_are_made_by_asking_for_them(self, run: Run) -> None:
+        args = ProjectAccessArgs(
+            project="hospital-imaging", apis=["pubsub"], encryption_agents=["bigquery", "storage", "pubsub"]
+        )
+        program = run(lambda: ProjectAccess("hospital-imaging", args).encryption_agents)
+        assert program.result == {
+            service: f"{service}-agent-of-hospital-imaging" for service in ("bigquery", "storage", "pubsub")
+        }
+        identity = program.one("gcp:projects/serviceIdentity:ServiceIdentity")
+        assert identity.inputs["service"] == "pubsub.googleapis.com"
+        assert "hospital-imaging-pubsub" in identity.after
+
     def test_the_role_can_be_left_to_others(self, run: Run) -> None:
         program = run(self.declare(service_agent=True, grant_agent_role=False))
         assert program.all("gcp:projects/iAMMember:IAMMember") == []

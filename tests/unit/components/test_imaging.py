@@ -202,9 +202,29 @@ def test_another_account_for_another_project(run: Run) -> None:
 
 
 def test_external_grants_declare_none_and_list_all(run: Run) -> None:
-    program = run(declare(exports=[METADATA], grants="external"))
+    tables = {**TABLES, "kmsKey": KEY}
+    program = run(declare(exports=[METADATA], bigquery=[tables], grants="external"))
     assert [each.name for kind in IAM_TYPES for each in program.all(kind)] == []
-    assert len(program.result) == 4
+    assert program.all("gcp:projects/serviceIdentity:ServiceIdentity") == []
+    assert {each["member"] for each in program.result} == {
+        "serviceAccount:service-4711@gcp-sa-healthcare.iam.gserviceaccount.com",
+        "serviceAccount:bq-815@bigquery-encryption.iam.gserviceaccount.com",
+    }
+    assert len(program.result) == 5
+
+
+def test_a_key_is_granted_to_the_agent_that_its_service_has_made(run: Run) -> None:
+    buckets = [{"name": "out-bucket", "project": "buckets-project", "kmsKey": KEY}]
+    topics = [{"name": "dicom", "project": "messages", "kmsKey": KEY}]
+    program = run(declare(bigquery=[{**TABLES, "kmsKey": KEY}], buckets=buckets, topics=topics))
+    granted = program.all("gcp:kms/cryptoKeyIAMMember:CryptoKeyIAMMember")
+    assert {each.inputs["member"] for each in granted} == {
+        "serviceAccount:bigquery-agent-of-research-analytics",
+        "serviceAccount:storage-agent-of-buckets-project",
+        "serviceAccount:pubsub-agent-of-messages",
+    }
+    for kind in ("gcp:bigquery/dataset:Dataset", "gcp:storage/bucket:Bucket", "gcp:pubsub/topic:Topic"):
+        assert any("agent-of" in name for name in program.one(kind).after), kind
 
 
 def test_apis_may_be_left_alone(run: Run) -> None:
