@@ -15,7 +15,6 @@ import json
 import os
 import shutil
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Callable, Container, Iterator, MutableMapping
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import google_crc32c
+
+from .scratch import Scratch, sweep
 
 Document = dict[str, Any]
 
@@ -198,14 +199,15 @@ class Blobs:
     """Immutable byte strings by id: objects of Cloud Storage and DICOM instances.
 
     Args:
-        directory: where files go; None for memory, with a temporary directory for the large ones.
+        directory: where files go; None for memory, and for the large ones a place among the temporary files.
+        scratch: the temporary files.
     """
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path | None, scratch: Scratch) -> None:
         self.durable = directory is not None
         self.memory: dict[str, bytes] = {}
         self._directory = directory
-        self._temporary: str | None = None
+        self._scratch = scratch
         self._numbers = itertools.count(1)
         self._run = os.urandom(6).hex()
 
@@ -219,8 +221,8 @@ class Blobs:
 
     def _place(self) -> Path:
         if self._directory is None:
-            self._temporary = self._temporary or tempfile.mkdtemp(prefix="emulator-blobs-")
-            self._directory = Path(self._temporary)
+            self._directory = self._scratch.directory / "blobs"
+            self._directory.mkdir(exist_ok=True)
         return self._directory
 
     def sweep(self, wanted: Container[str]) -> None:
@@ -300,11 +302,6 @@ class Blobs:
             for child in self._directory.iterdir():
                 shutil.rmtree(child, ignore_errors=True)
 
-    def close(self) -> None:
-        """Remove the temporary directory, if there is one."""
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
-
 
 class State:
     """All documents and blobs.
@@ -320,9 +317,10 @@ class State:
         self._database: sqlite3.Connection | None = None
         self._depth = 0
         self._after_commit: list[Callable[[], None]] = []
-        #: Where temporary files go; None: where the system has them. What a killed process left there is removed.
-        self.temporary = None if data is None else data / "temporary"
-        if data is not None:
+        self._scratch = Scratch()
+        if data is None:
+            sweep()
+        else:
             data.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(data / "temporary", ignore_errors=True)
             (data / "temporary").mkdir()
@@ -333,9 +331,16 @@ class State:
                 "CREATE TABLE IF NOT EXISTS documents"
                 " (collection TEXT, key TEXT, document TEXT, PRIMARY KEY (collection, key)) WITHOUT ROWID"
             )
-        self.blobs = Blobs(None if data is None else data / "blobs")
+        self.blobs = Blobs(None if data is None else data / "blobs", self._scratch)
         if data is not None:
             (data / "blobs").mkdir(exist_ok=True)
+
+    @property
+    def temporary(self) -> Path:
+        """Where temporary files go: into the data directory, or one of the system's. Nothing stays there for long:
+        what a killed process left is removed when an emulator starts.
+        """
+        return self._scratch.directory if self.data is None else self.data / "temporary"
 
     def collection(self, name: str) -> Collection:
         """The documents of one kind; always the same object for one name."""
@@ -392,7 +397,7 @@ class State:
             if self._database is not None:
                 self._database.close()
                 self._database = None
-            self.blobs.close()
+            self._scratch.close()
 
     def _load(self, name: str) -> dict[str, Document]:
         if self._database is None:

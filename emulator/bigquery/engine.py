@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
-import tempfile
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,14 +38,13 @@ class Engine:
     def __init__(self, emulator: Emulator) -> None:
         data = emulator.state.data
         self._file: Path | None = None if data is None else data / "bigquery.duckdb"
-        self._temporary = emulator.state.temporary
+        self._state = emulator.state
         self._lock = threading.RLock()
         self._locks: dict[str, threading.RLock] = {}
         self._readers: set[object] = set()
         # Tables of rows that are to be dropped, and whom they still wait for.
         self._dropped: dict[str, set[object]] = {}
         self._connection: DuckDBPyConnection | None = None
-        self._overflow: str | None = None
         self._active: dict[int, list[DuckDBPyConnection]] = {}
         emulator.on_reset(self.clear)
         emulator.on_close(self.close)
@@ -176,22 +173,18 @@ class Engine:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
-            if self._overflow is not None:
-                shutil.rmtree(self._overflow, ignore_errors=True)
-                self._overflow = None
 
     def _database(self) -> DuckDBPyConnection:
         with self._lock:
             if self._connection is None:
                 import duckdb
 
-                self._overflow = self._overflow or tempfile.mkdtemp(prefix="emulator-bigquery-", dir=self._temporary)
                 memory = min(_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
                 self._connection = duckdb.connect(
                     str(self._file or ":memory:"),
                     config={
                         "memory_limit": f"{memory // 1024**2}MiB",
-                        "temp_directory": self._overflow,
+                        "temp_directory": str(self._state.temporary / "bigquery"),
                         "autoinstall_known_extensions": "false",
                         "autoload_known_extensions": "false",
                     },

@@ -46,7 +46,7 @@ def run_load(work: Work) -> None:
     name = table_of(options.get("destinationTable") or {}, work.project, "destinationTable")
     check_table_id(name.table)
     document = _may_write(work, name, options)
-    with tempfile.TemporaryDirectory(prefix="emulator-load-", dir=work.catalog.emulator.state.temporary) as folder:
+    with tempfile.TemporaryDirectory(prefix="load-", dir=work.catalog.emulator.state.temporary) as folder:
         files = [work.media] if work.media is not None else _fetch(work, options.get("sourceUris") or [], Path(folder))
         _load(work, options, form, name, document, files, Path(folder))
 

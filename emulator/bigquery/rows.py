@@ -517,7 +517,7 @@ READERS: dict[str, Any] = {
 
 def append_rows(catalog: Catalog, name: TableName, schema: list[dict[str, Any]], rows: list[dict[str, Any]]) -> int:
     """Append a few canonical rows; columns that the table lacks are added. See :func:`put_rows`."""
-    with tempfile.TemporaryDirectory(prefix="emulator-rows-", dir=catalog.emulator.state.temporary) as folder:
+    with tempfile.TemporaryDirectory(prefix="rows-", dir=catalog.emulator.state.temporary) as folder:
         file = Path(folder) / "rows.ndjson"
         with file.open("w", encoding="utf-8") as out:
             for row in rows:

@@ -53,7 +53,7 @@ class _Uploads:
 
 
 def _new_file(call: Call) -> Path:
-    handle, name = tempfile.mkstemp(prefix="emulator-upload-", dir=call.emulator.state.temporary)
+    handle, name = tempfile.mkstemp(prefix="upload-", dir=call.emulator.state.temporary)
     import os
 
     os.close(handle)
