@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
+POLICY := policy/.venv
 KEEP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test live lint format bench env emulator lock docs clean
+.PHONY: help setup demo down policy test live lint format bench env emulator lock docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/; s/\$$\$$/$$/g' | expand -t 18
@@ -19,6 +20,14 @@ $(STAMP): requirements.txt requirements-dev.txt requirements.lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --requirement requirements-dev.txt
 	@touch $@
 
+$(POLICY)/.installed: policy/requirements.txt policy/requirements.lock
+	@test -x $(POLICY)/bin/python || $(PYTHON) -m venv $(POLICY)
+	@echo "Installing the policy pack's Python packages into $(POLICY) ..." >&2
+	@$(POLICY)/bin/python -m pip install --quiet --disable-pip-version-check --constraint policy/requirements.lock --requirement policy/requirements.txt
+	@touch $@
+
+policy: setup $(POLICY)/.installed  ## what the policy pack needs: pulumi preview --policy-pack policy
+
 setup: $(STAMP)  ## virtual environment and Pulumi engine
 	@$(PY) -m engine ensure >&2
 
@@ -28,7 +37,7 @@ demo: setup  ## the whole job on the emulator; KEEP=1 leaves emulator and stack 
 down: $(STAMP)  ## end what `make demo KEEP=1` left running
 	@$(PY) -m examples.demo --down
 
-test: setup  ## all tests; ARGS="-k name" selects
+test: setup policy  ## all tests; ARGS="-k name" selects
 	@$(PY) -m pytest $(ARGS)
 
 live: setup  ## the same scenarios on Google Cloud: IMAGING_LIVE_PROJECT=... (docs/emulator.md)
@@ -58,9 +67,11 @@ docs: $(STAMP)  ## write the generated reference pages anew
 	@$(PY) -m components.settings_docs
 	@$(PY) -m emulator.support_table
 
-lock: $(STAMP)  ## write the installed versions to requirements.lock
+lock: $(STAMP) policy  ## write the installed versions to the lock files
 	@{ head -n 1 requirements.lock; $(PY) -m pip freeze --exclude-editable --disable-pip-version-check; } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
+	@{ head -n 1 policy/requirements.lock; $(POLICY)/bin/python -m pip freeze --disable-pip-version-check; } > policy/requirements.lock.new
+	@mv policy/requirements.lock.new policy/requirements.lock
 
 clean:  ## remove the virtual environment and all local state
-	rm -rf $(VENV) .local
+	rm -rf $(VENV) $(POLICY) .local
