@@ -58,7 +58,7 @@ bench: setup  ## benchmarks, each beside a peer or a limit
 
 env: setup  ## shell exports for pulumi, gcloud and the Google clients: eval "$$(make -s env)"
 	@$(PY) -m engine env
-	@$(PY) -m emulator env
+	@$(PY) -m emulator env --project hospital-imaging --location europe-west4 --dataset radiology  # Pulumi.dev.yaml
 
 emulator: $(STAMP)  ## the emulator in the foreground, on port 8085
 	@$(PY) -m emulator serve

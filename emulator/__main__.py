@@ -10,6 +10,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from .environment import DEFAULTS, environment
+
 DEFAULT_PORT = 8085
 
 
@@ -17,9 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     if options.command == "env":
-        from .environment import environment
-
-        for name, value in environment(f"http://127.0.0.1:{options.port}").items():
+        defaults = {name: getattr(options, name) for name in DEFAULTS}
+        for name, value in environment(f"http://127.0.0.1:{options.port}", **defaults).items():
             print(f"export {name}={shlex.quote(value)}")
         return 0
     return _serve(options)
@@ -69,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     env = commands.add_parser("env", help="print the shell exports that point Google's clients at the emulator")
     env.add_argument("--port", type=int, default=DEFAULT_PORT, help="the emulator's port (default: %(default)s)")
+    for name in DEFAULTS:
+        env.add_argument(f"--{name}", metavar="ID", help=f"the {name} of commands that name none")
     return parser
 
 

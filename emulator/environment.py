@@ -44,8 +44,16 @@ VARIABLES: dict[str, str] = {
     "DICOMWEB_ROOT": "{url}/v1",
 }
 
+#: What commands need not name any more → gcloud's property, which ``python -m operations`` reads too.
+DEFAULTS: dict[str, str] = {
+    "project": "CLOUDSDK_CORE_PROJECT",
+    "location": "CLOUDSDK_HEALTHCARE_LOCATION",
+    "dataset": "CLOUDSDK_HEALTHCARE_DATASET",
+}
 
-def environment(url: str) -> dict[str, str]:
-    """The variables for an emulator at ``url``."""
+
+def environment(url: str, **defaults: str | None) -> dict[str, str]:
+    """The variables for an emulator at ``url``, and for the ``DEFAULTS`` that are given."""
     url = url.rstrip("/")
-    return {name: value.format(url=url) for name, value in VARIABLES.items()}
+    variables = {name: value.format(url=url) for name, value in VARIABLES.items()}
+    return variables | {DEFAULTS[name]: value for name, value in defaults.items() if value}

@@ -39,7 +39,6 @@ STACK = "dev"
 
 #: Where the demo's images are put before the stack exists; Pulumi.dev.yaml imports from this bucket.
 PROJECT = "hospital-imaging"
-DATASET = "projects/hospital-imaging/locations/europe-west4/datasets/radiology"
 INBOX = "hospital-dicom-inbox"
 INBOX_LOCATION = "EU"
 
@@ -378,19 +377,20 @@ def _shown(column: str, value: Any) -> str:
 
 def look_around() -> None:
     """How to go on with what was left up."""
-    console.print(
-        f"""
-The emulator and the stack are still up. To look around:
-
-  {URL}/                        stores, operations, tables and a query box in the browser
-  eval "$(make -s env)"                         pulumi, gcloud and the Google clients on the emulator, in this shell
-  pulumi stack output --stack {STACK}              what the stack knows of every run
-  pulumi up --stack {STACK}                        nothing to do; change Pulumi.{STACK}.yaml and run it again
-  .venv/bin/python -m operations list {DATASET}
-                                                the operations of the dataset
-  make down                                     end it all""",
-        markup=False,
+    ways = (
+        (f"{URL}/", "stores, operations, tables and a query box in the browser"),
+        ('eval "$(make -s env)"', "pulumi, gcloud and the Google clients on the emulator, in this shell"),
+        (f"pulumi stack output --stack {STACK}", "what the stack knows of every run"),
+        (f"pulumi up --stack {STACK}", f"nothing to do; change Pulumi.{STACK}.yaml and run it again"),
+        (
+            ".venv/bin/python -m operations list",
+            "the operations of the dataset; also: gcloud healthcare operations list --dataset=radiology",
+        ),
+        ("make down", "end it all"),
     )
+    console.print("\nThe emulator and the stack are still up. To look around:\n")
+    for what, meaning in ways:
+        console.print(f"  {what:<36}  {meaning}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
