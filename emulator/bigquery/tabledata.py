@@ -11,13 +11,14 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid
+from ..errors import invalid
 from ..routing import Routes
 from .catalog import Catalog, reads
 from .encode import TimestampFormat, row_encoder
 from .encryption import require_key
-from .names import TableName
+from .names import TableName, check_table_id
 from .rows import BadRowError, RowReader, append_rows
+from .tables import create
 from .types import Field, Type, columns, member, quoted
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ routes = Routes("bigquery")
 _PAGE = 10_000
 _PAGE_BYTES = 10 * 1024 * 1024
 _MOST_ROWS_PER_INSERT = 50_000
+#: What a table that insertAll makes takes from its template, beside the schema.
+_FROM_TEMPLATE = ("clustering", "description", "encryptionConfiguration", "labels", "timePartitioning")
 #: How long an insertId is remembered, in seconds, and how many are remembered.
 _INSERT_ID_SECONDS = 60.0
 _MOST_INSERT_IDS = 100_000
@@ -213,17 +216,17 @@ class InsertIds:
             return before is None or moment - before >= _INSERT_ID_SECONDS
 
 
-@routes.method("tabledata.insertAll", blocking=True, note="templateSuffix is refused with 501")
+@routes.method("tabledata.insertAll", blocking=True)
 def insert_all(call: Call) -> dict[str, Any]:
     """Streaming insert: every row is in the table once this is answered."""
     catalog = call.emulator.service(Catalog)
     name = TableName(catalog.project(call.path["projectId"]), call.path["datasetId"], call.path["tableId"])
     catalog.require_table(call.principal, "bigquery.tables.updateData", name)
-    if call.body.get("templateSuffix"):
-        raise ApiError(501, "The emulator does not serve templateSuffix.")
     document = catalog.table(name)
     if "view" in document["resource"]:
         raise invalid(f"Cannot add rows to a table of type VIEW: {name.text}")
+    if suffix := call.body.get("templateSuffix"):
+        name, document = _from_template(catalog, call.principal, name, document, suffix)
     schema = document["resource"].get("schema", {}).get("fields", [])
     if not schema:
         raise invalid("The destination table has no schema.")
@@ -256,6 +259,25 @@ def insert_all(call: Call) -> dict[str, Any]:
     if errors:
         answer["insertErrors"] = sorted(errors, key=lambda entry: entry["index"])
     return answer
+
+
+def _from_template(
+    catalog: Catalog, principal: str, template: TableName, document: dict[str, Any], suffix: str
+) -> tuple[TableName, dict[str, Any]]:
+    """The table that is named like the template with a suffix; made like the template if it does not exist.
+
+    https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery#template-tables
+
+    Raises:
+        ApiError: 400 if the suffix makes no name, 403 if the caller may not create tables there.
+    """
+    name = TableName(template.project, template.dataset, check_table_id(template.table + suffix))
+    with catalog.engine.locked(name.key):
+        if catalog.find_table(name) is None:
+            own = {key: value for key, value in document["resource"].items() if key in ("schema", *_FROM_TEMPLATE)}
+            catalog.require_dataset(principal, "bigquery.tables.create", name.project, name.dataset)
+            create(catalog, principal, name, own)
+    return name, catalog.table(name)
 
 
 def _insert_error(index: int, reason: str, message: str, location: str) -> dict[str, Any]:

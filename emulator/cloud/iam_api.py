@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid, not_found
 from ..iam import same_etag
-from ..iam.roles import ROLES
+from ..iam.roles import PERMISSIONS, ROLES, permissions_of
 from ..paging import page
 from ..routing import Routes
 from .policies import serve_policies
@@ -114,20 +114,20 @@ def undelete_role(call: Call) -> dict[str, Any]:
     return _roles(call.emulator)[role["name"]]
 
 
-@routes.method("roles.get", note="permissions as far as the emulator checks them, some as patterns")
+@routes.method("roles.get", note="of a role's permissions those that the emulator checks")
 def get_predefined_role(call: Call) -> dict[str, Any]:
     """A predefined role."""
     name = f"roles/{call.path['rolesId']}"
     if name not in ROLES:
         raise not_found(f"The role named {name} was not found.")
-    return {**_predefined(name), "includedPermissions": list(ROLES[name])}
+    return _predefined(name)
 
 
 @routes.method("roles.list", note="the predefined roles that the emulator knows")
 def list_predefined_roles(call: Call) -> dict[str, Any]:
     """The predefined roles."""
     names = sorted(ROLES)
-    return _role_page(call, names, [{**_predefined(name), "includedPermissions": list(ROLES[name])} for name in names])
+    return _role_page(call, names, [_predefined(name) for name in names])
 
 
 @routes.method("permissions.queryTestablePermissions", note="the permissions that the emulator checks")
@@ -135,7 +135,7 @@ def query_testable_permissions(call: Call) -> dict[str, Any]:
     """Permissions that a custom role can include; ``gcloud iam roles create`` asks."""
     if not call.body.get("fullResourceName"):
         raise invalid("fullResourceName is missing: //cloudresourcemanager.googleapis.com/projects/PROJECT is expected")
-    names = sorted({name for held in ROLES.values() for name in held if "*" not in name})
+    names = sorted(PERMISSIONS)
     size = min(int(call.body.get("pageSize") or 100), 1000)
     shown, token = page(names, size, call.body.get("pageToken"))
     answer: dict[str, Any] = {"permissions": [{"name": name, "stage": "GA"} for name in shown]}
@@ -267,7 +267,13 @@ def _role_page(call: Call, names: list[str], roles: list[Document]) -> dict[str,
 
 def _predefined(name: str) -> Document:
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.removeprefix("roles/").replace(".", " "))
-    return {"name": name, "title": words[:1].upper() + words[1:], "stage": "GA", "etag": "AA=="}
+    return {
+        "name": name,
+        "title": words[:1].upper() + words[1:],
+        "includedPermissions": permissions_of(name),
+        "stage": "GA",
+        "etag": "AA==",
+    }
 
 
 def _check_permissions(role: Document) -> None:

@@ -109,13 +109,17 @@ def get_iam_policy(call: Call) -> dict[str, Any]:
     return shown(call.emulator.iam.get(key), requested_version(call))
 
 
-@routes.method("projects.setIamPolicy", note="auditConfigs are not kept")
+@routes.method("projects.setIamPolicy")
 def set_iam_policy(call: Call) -> dict[str, Any]:
-    """Replace the project's allow policy."""
+    """Replace the project's allow policy; its auditConfigs only if the mask names them. They change nothing here."""
     key = f"projects/{_project(call)}"
     if not call.emulator.iam.allowed(call.principal, "resourcemanager.projects.setIamPolicy", key):
         raise _denied("Policy update access denied.")
-    return call.emulator.iam.set(key, policy_of(call))
+    policy = policy_of(call)
+    if "auditConfigs" not in re.split(r"\s*,\s*", call.body.get("updateMask") or ""):
+        # Without a mask it is "bindings, etag" (discovery document, SetIamPolicyRequest).
+        policy["auditConfigs"] = call.emulator.iam.get(key).get("auditConfigs")
+    return call.emulator.iam.set(key, policy)
 
 
 @routes.method("projects.testIamPermissions")

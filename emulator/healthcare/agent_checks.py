@@ -40,9 +40,7 @@ def require_agent_role(emulator: Emulator, project: str) -> str:
         ApiError: 403 naming agent, role and project.
     """
     agent = agent_of(emulator, project)
-    if emulator.settings.require_agent_role and not emulator.iam.allowed(
-        agent, "healthcare.serviceAgent.act", f"projects/{project}"
-    ):
+    if emulator.settings.require_agent_role and not emulator.iam.has_role(agent, _ROLE, f"projects/{project}"):
         raise ApiError(
             403,
             f"The Cloud Healthcare Service Agent {agent.partition(':')[2]} lacks the role {_ROLE} on its own project "
@@ -85,9 +83,10 @@ def require_table(emulator: Emulator, project: str, table: TableName) -> None:
     """
     from ..bigquery import service
 
-    require_enabled(emulator, table.project, "bigquery.googleapis.com")
-    agent = require_agent_role(emulator, project)
     payer = project if emulator.settings.bigquery_jobs_project == "source" else table.project
+    for each in (table.project, payer):
+        require_enabled(emulator, each, "bigquery.googleapis.com")
+    agent = require_agent_role(emulator, project)
     if not emulator.iam.allowed(agent, "bigquery.jobs.create", f"projects/{payer}"):
         raise ApiError(
             403,

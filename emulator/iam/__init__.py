@@ -25,6 +25,8 @@ from . import conditions
 from .roles import ROLES, holds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from ..projects import Projects
     from ..settings import Settings
     from ..state import Collection, State
@@ -69,6 +71,20 @@ class Iam:
             permission: for instance ``healthcare.datasets.get``.
             resources: policy keys, from the resource itself up to its project.
         """
+        return self._granted(principal, resources, lambda role: self._role_holds(role, permission))
+
+    def has_role(self, principal: str, role: str, resource: str) -> bool:
+        """Whether the principal was granted this very role on this very resource.
+
+        Args:
+            principal: an IAM member or ``owner``.
+            role: name of a role.
+            resource: policy key.
+        """
+        return self._granted(principal, (resource,), lambda granted: granted == role)
+
+    def _granted(self, principal: str, resources: Iterable[str], fits: Callable[[str], bool]) -> bool:
+        """Whether the principal was granted a fitting role on any of the resources, and that is in effect."""
         if principal == OWNER or not self._settings.enforce_iam:
             return True
         moment = time.time()
@@ -80,7 +96,7 @@ class Iam:
             since = policy.get("since", {})
             for binding in policy.get("bindings", ()):
                 role = binding["role"]
-                if not self._role_holds(role, permission):
+                if not fits(role):
                     continue
                 if "condition" in binding and not conditions.parse(binding["condition"]["expression"])(moment):
                     continue
@@ -118,8 +134,8 @@ class Iam:
 
         Args:
             resource: policy key.
-            policy: ``bindings`` with ``role``, ``members`` and perhaps a ``condition``; with an ``etag`` the policy is
-                only replaced if it is still the one that was read.
+            policy: ``bindings`` with ``role``, ``members`` and perhaps a ``condition``, ``auditConfigs``; with an
+                ``etag`` the policy is only replaced if it is still the one that was read.
 
         Returns:
             The policy as kept, with its new etag.
@@ -149,6 +165,8 @@ class Iam:
                     since[key] = before.get(key, moment)
             version = 3 if any("condition" in binding for binding in bindings) else 1
             kept: dict[str, Any] = {"version": version, "bindings": bindings}
+            if policy.get("auditConfigs"):
+                kept["auditConfigs"] = policy["auditConfigs"]
             digest = hashlib.sha256(json.dumps([kept, moment]).encode()).digest()
             # Eight bytes in base64, so that clients that decode it send the same text back.
             kept["etag"] = base64.b64encode(b"\x07" + digest[:7]).decode()

@@ -160,8 +160,9 @@ ROLES: dict[str, tuple[str, ...]] = {
         *_PROJECT_READ,
     ),
     # Alone it gives no access to buckets or BigQuery datasets ("Managing permissions between the Cloud Healthcare API
-    # and other Google Cloud products").
-    "roles/healthcare.serviceAgent": ("healthcare.serviceAgent.act",),
+    # and other Google Cloud products"). Google's role holds pubsub.topics.publish too, on the agent's own project; that
+    # page asks for roles/pubsub.publisher all the same, and a stack that does without should not pass here unnoticed.
+    "roles/healthcare.serviceAgent": (*_PROJECT_READ, "pubsub.topics.attachSubscription"),
     "roles/bigquery.admin": ("bigquery.*", *_PROJECT_READ),
     "roles/bigquery.dataOwner": ("bigquery.datasets.*", *_BIGQUERY_EDIT, "bigquery.tables.*"),
     "roles/bigquery.dataEditor": _BIGQUERY_EDIT,
@@ -258,6 +259,48 @@ ROLES: dict[str, tuple[str, ...]] = {
         "resourcemanager.projects.getIamPolicy",
     ),
 }
+
+
+#: Permissions that calls are checked for, and that the roles above name by pattern only.
+_BY_PATTERN = (
+    "bigquery.datasets.delete",
+    "bigquery.datasets.update",
+    "bigquery.jobs.delete",
+    "bigquery.tables.getIamPolicy",
+    "bigquery.tables.setIamPolicy",
+    "cloudkms.cryptoKeyVersions.create",
+    "cloudkms.cryptoKeyVersions.destroy",
+    "cloudkms.cryptoKeyVersions.restore",
+    "cloudkms.cryptoKeyVersions.update",
+    "cloudkms.cryptoKeys.getIamPolicy",
+    "cloudkms.cryptoKeys.setIamPolicy",
+    "cloudkms.keyRings.getIamPolicy",
+    "cloudkms.keyRings.setIamPolicy",
+    "healthcare.datasets.setIamPolicy",
+    "healthcare.locations.get",
+    "healthcare.locations.list",
+    "iam.roles.create",
+    "iam.roles.delete",
+    "iam.roles.undelete",
+    "iam.roles.update",
+    "iam.serviceAccounts.getIamPolicy",
+    "iam.serviceAccounts.setIamPolicy",
+    "pubsub.subscriptions.create",
+    "pubsub.subscriptions.delete",
+    "pubsub.subscriptions.getIamPolicy",
+    "pubsub.subscriptions.setIamPolicy",
+    "pubsub.subscriptions.update",
+    "pubsub.topics.getIamPolicy",
+    "pubsub.topics.setIamPolicy",
+    "storage.objects.move",
+)
+#: Every permission that is known here.
+PERMISSIONS = frozenset({*_BY_PATTERN, *(name for held in ROLES.values() for name in held if "*" not in name)})
+
+
+def permissions_of(role: str) -> list[str]:
+    """The known permissions of a predefined role, sorted; none for a role that is not listed here."""
+    return sorted(permission for permission in PERMISSIONS if holds(role, permission))
 
 
 def holds(role: str, permission: str) -> bool:

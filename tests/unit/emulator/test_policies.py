@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import emulator
 from emulator.errors import ApiError
 from emulator.iam import OWNER
+from emulator.iam.roles import PERMISSIONS
 from emulator.projects import project_number
 from emulator.runtime import Emulator
 
@@ -120,3 +124,13 @@ def test_policies_of_a_deleted_resource_and_below_are_forgotten(local: Emulator)
     assert "bindings" not in local.iam.get(DATASET)
     assert "bindings" not in local.iam.get(f"{DATASET}/dicomStores/pacs")
     assert local.iam.get(PROJECT)["bindings"]
+
+
+def test_every_permission_that_calls_are_checked_for_is_known() -> None:
+    apis = "healthcare|bigquery|storage|pubsub|cloudkms|iam|logging|resourcemanager|serviceusage"
+    shape = re.compile(rf'"((?:{apis})\.[a-zA-Z]+\.(?!com")[a-zA-Z]+)"')
+    package = Path(emulator.__file__).parent
+    used = {found[1] for path in package.rglob("*.py") for found in shape.finditer(path.read_text("utf-8"))}
+    assert len(used) > 100
+    # bigquery.jobs.insert is the name of a method.
+    assert used - PERMISSIONS - {"bigquery.jobs.insert"} == set()

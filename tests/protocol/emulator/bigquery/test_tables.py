@@ -50,6 +50,20 @@ SCHEMA = [
 ]
 
 
+def test_rows_with_a_template_suffix_go_to_a_table_like_the_template(client: bigquery.Client) -> None:
+    client.create_dataset("dicom")
+    template = bigquery.Table(f"{PROJECT}.dicom.events", [bigquery.SchemaField("x", "INTEGER")])
+    template.clustering_fields = ["x"]
+    client.create_table(template)
+    for x in (1, 2):
+        assert client.insert_rows_json(template, [{"x": x}], template_suffix="_2024") == []
+    made = client.get_table(f"{PROJECT}.dicom.events_2024")
+    assert (made.num_rows, made.schema, made.clustering_fields) == (2, template.schema, ["x"])
+    assert client.get_table(template).num_rows == 0
+    with pytest.raises(BadRequest, match="Invalid table ID"):
+        client.insert_rows_json(template, [{"x": 3}], template_suffix="/")
+
+
 def test_a_dataset_that_exists_is_not_made_again(client: bigquery.Client) -> None:
     client.create_dataset("dicom")
     with pytest.raises(Conflict, match="Already Exists: Dataset research-analytics:dicom") as caught:

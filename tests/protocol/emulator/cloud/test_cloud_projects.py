@@ -229,6 +229,29 @@ def test_a_compressed_request_body_is_read(rest: Rest) -> None:
         assert answer.status == 400
 
 
+def test_audit_configs_are_kept_unless_the_mask_names_them(rest: Rest) -> None:
+    audit = [{"service": "healthcare.googleapis.com", "auditLogConfigs": [{"logType": "DATA_READ"}]}]
+    address = f"/v1/projects/{PROJECT}:setIamPolicy"
+    kept = rest("POST", address, {"policy": {"auditConfigs": audit}, "updateMask": "bindings, etag,auditConfigs"}).json
+    assert kept["auditConfigs"] == audit
+    bindings = [{"role": "roles/viewer", "members": [ALICE]}]
+    assert rest("POST", address, {"policy": {"bindings": bindings}}).json["auditConfigs"] == audit
+    read = rest("POST", f"/v1/projects/{PROJECT}:getIamPolicy", {}).json
+    assert (read["auditConfigs"], read["bindings"]) == (audit, bindings)
+    assert "auditConfigs" not in rest("POST", address, {"policy": {}, "updateMask": "auditConfigs"}).json
+
+
+def test_predefined_roles_list_permissions_by_their_names(rest: Rest) -> None:
+    held = rest("GET", "/v1/roles/healthcare.datasetAdmin").json["includedPermissions"]
+    # https://cloud.google.com/healthcare-api/docs/access-control
+    assert {"healthcare.datasets.setIamPolicy", "healthcare.operations.cancel"} <= set(held)
+    assert not [name for name in held if "*" in name or name.startswith("healthcare.dicomStores")]
+    owner = rest("GET", "/v1/roles/owner").json["includedPermissions"]
+    asked = {"fullResourceName": f"//cloudresourcemanager.googleapis.com/projects/{PROJECT}", "pageSize": 1000}
+    testable = rest("POST", "/v1/permissions:queryTestablePermissions", asked).json["permissions"]
+    assert owner == [one["name"] for one in testable]
+
+
 def test_a_changed_role_needs_its_etag(rest: Rest) -> None:
     roles = f"/v1/projects/{PROJECT}/roles"
     role = {"title": "Lister", "includedPermissions": ["storage.objects.list"]}
