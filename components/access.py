@@ -115,12 +115,13 @@ class Access:
 def apis_by_project(settings: Settings) -> dict[str, list[str]]:
     """Return the APIs that each project needs, by short name, the project of the stores first.
 
-    Projects of buckets that aren't declared are not known, and not needed: Cloud Storage is on in every project that
-    has a bucket.
+    Resource Manager and Service Usage are those of whoever deploys: numbers and grants of all projects are asked of the
+    one, the others are enabled by the other. Projects of buckets that aren't declared are not known, and not needed:
+    Cloud Storage is on in every project that has a bucket.
     """
     runs = bool(settings.imports or settings.exports)
     needed: dict[str, list[str]] = {
-        settings.project: ["cloudresourcemanager", "healthcare", *(["logging"] if runs else [])]
+        settings.project: ["cloudresourcemanager", "serviceusage", "healthcare", *(["logging"] if runs else [])]
     }
 
     def need(project: str | None, api: str) -> None:

@@ -52,6 +52,7 @@ def test_the_least_stack_is_a_dataset_and_its_api(run: Run) -> None:
     assert program.result == "projects/hospital-imaging/locations/europe-west4/datasets/radiology"
     assert {each.inputs["service"] for each in program.all("gcp:projects/service:Service")} == {
         "cloudresourcemanager.googleapis.com",
+        "serviceusage.googleapis.com",
         "healthcare.googleapis.com",
     }
     assert [each.name for kind in IAM_TYPES for each in program.all(kind)] == []
@@ -250,7 +251,7 @@ def test_each_project_gets_the_apis_that_it_needs() -> None:
         buckets=[{"name": "out-bucket", "project": "buckets-project", "kmsKey": KEY}],
     )
     assert apis_by_project(everything) == {
-        "hospital-imaging": ["cloudresourcemanager", "healthcare", "logging", "bigquery"],
+        "hospital-imaging": ["cloudresourcemanager", "serviceusage", "healthcare", "logging", "bigquery"],
         "research-analytics": ["bigquery"],
         "streams-project": ["bigquery"],
         "buckets-project": ["storage"],
