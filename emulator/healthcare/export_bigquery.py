@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid
+from ..errors import ApiError, invalid, unimplemented
 from .agent_checks import require_table
 from .bigquery_uri import TableName
 from .failures import Failures
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from .operations import Operation
 
 _PORTION = 500
+#: Why change data capture is refused where a table has rows already, or gets them one by one.
+NO_CHANGE_DATA_CAPTURE = (
+    "change_data_capture_config is not served for rows that are appended: the emulator's BigQuery has no change data "
+    "capture, so older rows of an instance would stay"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ class BigQueryExport:
         where = f"{table.project}:{table.dataset}.{table.table}"
         if state.view:
             raise invalid(f"{where} is a view; rows can't be written to it")
+        if self._layout.latest and self._disposition == "WRITE_APPEND":
+            raise unimplemented(f"bigquery_destination: {NO_CHANGE_DATA_CAPTURE}")
         if not self._disposition or (self._disposition == "WRITE_EMPTY" and state.rows):
             raise ApiError(409, f"Already Exists: Table {where}")
 

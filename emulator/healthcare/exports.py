@@ -17,7 +17,11 @@ from .selection import filter_uri
 routes = Routes("healthcare")
 
 
-@routes.method("projects.locations.datasets.dicomStores.export", blocking=True)
+@routes.method(
+    "projects.locations.datasets.dicomStores.export",
+    blocking=True,
+    note="v1beta1: change data capture fails where rows are appended; BigQuery here does not have it",
+)
 def export_dicom(call: Call) -> dict[str, Any]:
     """Start an export."""
     name, store = find_store(call, "healthcare.dicomStores.export")

@@ -26,14 +26,14 @@ routes = Routes("healthcare")
 @routes.method("projects.locations.datasets.dicomStores.import", blocking=True)
 def import_dicom(call: Call) -> dict[str, Any]:
     """Start an import."""
-    name, _ = find_store(call, "healthcare.dicomStores.import")
+    name, store = find_store(call, "healthcare.dicomStores.import")
     uri = (call.body.get("gcsSource") or {}).get("uri")
     if not uri:
         raise invalid("gcs_source.uri is required: the Cloud Storage URI of the files to import")
     storage_class = (call.body.get("blobStorageSettings") or {}).get("blobStorageClass", "STANDARD")
     if storage_class == "BLOB_STORAGE_CLASS_UNSPECIFIED":
         storage_class = "STANDARD"
-    work = _Import(call.emulator, name, parse_source(uri), uri, storage_class)
+    work = _Import(call.emulator, name, store["number"], parse_source(uri), uri, storage_class)
     return call.emulator.service(Operations).start(
         call,
         name.parent,
@@ -45,9 +45,12 @@ def import_dicom(call: Call) -> dict[str, Any]:
 
 
 class _Import:
-    def __init__(self, emulator: Emulator, store: StoreName, source: Source, uri: str, storage_class: str) -> None:
+    def __init__(
+        self, emulator: Emulator, store: StoreName, number: int, source: Source, uri: str, storage_class: str
+    ) -> None:
         self._emulator = emulator
         self._store = store
+        self._number = number
         self._source = source
         self._uri = uri
         self._class = storage_class
@@ -73,6 +76,7 @@ class _Import:
         from .pool import ReaderPool
 
         failures = Failures(self._emulator, self._store, operation, "import")
+        instances, number = self._emulator.service(Instances), self._number
         blobs = [(found.blob_id, found.size) for found in self._objects]
         for portion, answers in self._emulator.service(ReaderPool).read(blobs, operation.check):
             new: list[New] = []
@@ -85,6 +89,8 @@ class _Import:
                     failures.add(uri, answer[1], answer[0])
                 elif operation.take_planned_failure():
                     failures.add(uri, 13, "planned fault: this file was to fail")
+                elif instances.is_being_deleted(number, answer):
+                    failures.add(uri, 9, "the study or series is being deleted")
                 else:
                     new.append(New(answer, found.blob, self._class))
             self._keep(new)
@@ -95,7 +101,7 @@ class _Import:
         from ..storage.service import release_blob, retain_blob
 
         document = stores(self._emulator).get(str(self._store))
-        if document is None:
+        if document is None or document["number"] != self._number:
             raise not_found(f"DICOM store {self._store} was deleted while the import ran")
         if not new:
             return
@@ -104,7 +110,7 @@ class _Import:
             for one in new:
                 retain_blob(self._emulator, one.blob.id)
         instances = self._emulator.service(Instances)
-        ids = instances.add(document["number"], new)
+        ids = instances.add(self._number, new)
         with state.transaction():
             for one, number in zip(new, ids, strict=True):
                 if not number:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..clock import now, rfc3339
 from ..state import BlobInfo
+from .person_names import name_matches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ..runtime import Emulator
     from .dicom.reader import Record
@@ -46,6 +47,10 @@ CREATE TABLE IF NOT EXISTS instances (
 CREATE INDEX IF NOT EXISTS instances_store ON instances (store);
 CREATE INDEX IF NOT EXISTS instances_uid ON instances (store, uid);
 """
+
+
+#: Storage classes of instances ("DICOM storage classes" page).
+STORAGE_CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 
 
 class Instance(NamedTuple):
@@ -169,10 +174,13 @@ class Instances:
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(_TABLES)
+        self._database.create_function("name_matches", 2, name_matches, deterministic=True)
         self._shapes = {key for (key,) in self._database.execute("SELECT key FROM shapes")}
         # Ids of studies and series that were used lately: (store, UID) and (study, UID).
         self._studies: dict[tuple[int, str], int] = {}
         self._series: dict[tuple[int, str], int] = {}
+        # Parts of stores that operations delete: nothing may be put into them.
+        self._leaving: dict[object, tuple[int, Path]] = {}
         emulator.on_reset(self._clear)
         emulator.on_close(self._close)
 
@@ -311,6 +319,23 @@ class Instances:
         self._release([one.blob for one in gone])
         return gone
 
+    def announce_deletion(self, store: int, path: Path) -> Callable[[], object]:
+        """Let nothing be put into a part of a store that is being deleted.
+
+        Returns:
+            To be called when the deletion is over; it may be called again.
+        """
+        key = object()
+        self._leaving[key] = store, path
+        return lambda: self._leaving.pop(key, None)
+
+    def is_being_deleted(self, store: int, record: Record) -> bool:
+        """Whether an instance would come into a study or series that is being deleted."""
+        return any(
+            number == store and path.study == record.study and path.series in ("", record.series)
+            for number, path in list(self._leaving.values())
+        )
+
     def delete_store(self, store: int) -> None:
         """Delete everything in a store."""
         with self.lock:
@@ -348,6 +373,7 @@ class Instances:
             for table in ("instances", "series", "studies", "shapes"):
                 self._database.execute(f"DELETE FROM {table}")  # noqa: S608 - constants only
             self._shapes.clear()
+            self._leaving.clear()
             self._forget_ids()
 
     def _close(self) -> None:

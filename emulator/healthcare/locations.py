@@ -12,6 +12,7 @@ from .. import paging
 from ..call import Call
 from ..errors import not_found
 from ..routing import Routes
+from .filters import compile_filter
 
 routes = Routes("healthcare")
 
@@ -70,13 +71,17 @@ def get(call: Call) -> dict[str, Any]:
     return _location(project, call.path["locationsId"])
 
 
-@routes.method("projects.locations.list", note="the filter is ignored")
+@routes.method("projects.locations.list")
 def list_locations(call: Call) -> dict[str, Any]:
-    """All locations."""
+    """All locations, perhaps those that a filter selects only."""
     project = call.emulator.projects.use(call.path["projectsId"])
     call.require("healthcare.locations.list", f"projects/{project}")
-    shown, token = paging.page(LOCATIONS, call.page_size("pageSize", 500, 500), call.query.get("pageToken"))
-    answer: dict[str, Any] = {"locations": [_location(project, name) for name in shown]}
+    wanted = compile_filter(call.query.get("filter", ""), ("locationId", "name", "displayName", "labels"))
+    names = [name for name in LOCATIONS if wanted(_location(project, name))]
+    shown, token = paging.page(names, call.page_size("pageSize", 500, 500), call.query.get("pageToken"))
+    answer: dict[str, Any] = {}
+    if shown:
+        answer["locations"] = [_location(project, name) for name in shown]
     if token:
         answer["nextPageToken"] = token
     return answer

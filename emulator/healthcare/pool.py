@@ -39,6 +39,7 @@ class Workers:
 
     def __init__(self, emulator: Emulator, kind: str) -> None:
         self._kind = kind
+        self._temporary = emulator.state.temporary
         self._lock = threading.Lock()
         self._idle: list[Worker] = []
         self._timer: threading.Timer | None = None
@@ -50,7 +51,7 @@ class Workers:
         """A process for some requests; it is ended if they fail."""
         with self._lock:
             worker = self._idle.pop() if self._idle else None
-        worker = worker or Worker(self._kind)
+        worker = worker or Worker(self._kind, self._temporary)
         try:
             yield worker
         except BaseException:
@@ -88,13 +89,14 @@ class Workers:
 class Worker:
     """One worker process."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, temporary: Path) -> None:
         root = Path(__file__).parents[2]
         self._process = subprocess.Popen(  # noqa: S603 - this program
             [sys.executable, "-m", "emulator.healthcare.dicom.worker", kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=root,
+            env={**os.environ, "TMPDIR": str(temporary)},
             bufsize=1024 * 1024,
         )
 

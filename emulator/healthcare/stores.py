@@ -21,9 +21,10 @@ _FIELDS = ("labels", "notificationConfig", "notificationConfigs", "streamConfigs
 #: "Each DICOM store can have at most 64 labels", "up to 5 streaming destinations" (discovery document).
 _LABELS = 64
 _STREAMS = 5
+_NOTE = "v1beta1: streams with change data capture are refused with 501, which BigQuery here does not have"
 
 
-@routes.method(f"{_PREFIX}.create", blocking=True)
+@routes.method(f"{_PREFIX}.create", blocking=True, note=_NOTE)
 def create(call: Call) -> dict[str, Any]:
     """Create a store."""
     dataset, _ = find_dataset(call, "healthcare.dicomStores.create")
@@ -65,7 +66,7 @@ def list_stores(call: Call) -> dict[str, Any]:
     return answer
 
 
-@routes.method(f"{_PREFIX}.patch", blocking=True)
+@routes.method(f"{_PREFIX}.patch", blocking=True, note=_NOTE)
 def patch(call: Call) -> dict[str, Any]:
     """Change the fields that the mask names."""
     name, document = find_store(call, "healthcare.dicomStores.update")

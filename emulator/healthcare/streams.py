@@ -7,10 +7,10 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from ..cloud.enablement import require_enabled
-from ..errors import ApiError, invalid
+from ..errors import ApiError, invalid, unimplemented
 from .agent_checks import require_agent_role
 from .bigquery_uri import TableName, parse_table_uri
-from .export_bigquery import Layout, json_row
+from .export_bigquery import NO_CHANGE_DATA_CAPTURE, Layout, json_row
 from .instances import Instance, Instances
 from .names import StoreName
 from .schemas import flattened, json_layout, whole_row
@@ -40,6 +40,8 @@ def check_destinations(
     named: dict[TableName, bool] = {}
     for index, config in enumerate(configs):
         destination = config.get("bigqueryDestination") or {}
+        if destination.get("changeDataCaptureConfig") is not None:
+            raise unimplemented(f"stream_configs[{index}]: {NO_CHANGE_DATA_CAPTURE}")
         table = parse_table_uri(destination.get("tableUri", ""))
         if table in named:
             raise invalid(f"stream_configs[{index}]: the destination bq://{table} is named twice")

@@ -39,20 +39,25 @@ _INSTANCE = {**_SERIES, "SOPInstanceUID": ("00080018", "i.uid")}
 _DEFAULT_LIMIT = {"study": 100, "series": 100, "instance": 1000}
 _MOST = {"study": 5000, "series": 5000, "instance": 50_000}
 _LARGEST_OFFSET = 1_000_000
-#: Attributes that are counted rather than stored, of studies and of series.
-_COUNTED = {
-    "study": {
-        "00201206": "SELECT COUNT(*) FROM series WHERE study = ?",
-        "00201208": "SELECT COUNT(*) FROM instances i JOIN series s ON s.id = i.series WHERE s.study = ?",
-    },
-    "series": {"00201209": "SELECT COUNT(*) FROM instances WHERE series = ?"},
-    "instance": {},
+#: What can be asked for beyond the default attributes of studies and series; of instances, anything.
+_MORE_KEYWORDS = {
+    "study": """
+        PersonIdentificationCodeSequence PersonAddress PersonTelephoneNumbers PersonTelecomInformation InstitutionName
+        InstitutionAddress InstitutionCodeSequence ReferringPhysicianIdentificationSequence ConsultingPhysicianName
+        ConsultingPhysicianIdentificationSequence IssuerOfAccessionNumberSequence LocalNamespaceEntityID
+        UniversalEntityID UniversalEntityIDType StudyDescription PhysiciansOfRecord
+        PhysiciansOfRecordIdentificationSequence NameOfPhysiciansReadingStudy
+        PhysiciansReadingStudyIdentificationSequence RequestingServiceCodeSequence ReferencedStudySequence
+        ProcedureCodeSequence ReasonForPerformedProcedureCodeSequence
+    """,
+    "series": "SeriesNumber Laterality SeriesDate SeriesTime",
 }
 
 
 @dataclass(slots=True)
 class _Search:
     level: str
+    store: int
     conditions: list[str] = field(default_factory=list)
     arguments: list[Any] = field(default_factory=list)
     include: set[str] = field(default_factory=set)
@@ -109,7 +114,7 @@ def _parsed(call: Call, level: str, number: int, path: Path) -> _Search:
     known = {"study": _STUDY, "series": _SERIES, "instance": _INSTANCE}[level]
     by_tag = {tag: name for name, (tag, _) in known.items()}
     alias = {"study": "t", "series": "s", "instance": "i"}[level]
-    search = _Search(level, limit=_DEFAULT_LIMIT[level])
+    search = _Search(level, number, limit=_DEFAULT_LIMIT[level])
     for value, column in ((path.study, "t.uid"), (path.series, "s.uid")):
         if value:
             search.conditions.append(f"{column} = ?")
@@ -167,10 +172,8 @@ def _add_filter(search: _Search, keyword: str, column: str, value: str, *, fuzzy
         search.conditions.append(f"{column} != ''")
         return
     if keyword == "PatientName" and fuzzy:
-        for token in value.replace("^", " ").split():
-            escaped = token.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-            search.conditions.append(f"(' ' || lower(replace({column}, '^', ' '))) LIKE ? ESCAPE '\\'")
-            search.arguments.append(f"% {escaped}%")
+        search.conditions.append("t.id IN (SELECT id FROM studies WHERE store = ? AND name_matches(patient_name, ?))")
+        search.arguments += [search.store, value]
         return
     search.conditions.append(f"{column} = ?")
     search.arguments.append(value)
@@ -230,28 +233,37 @@ def _members(text: str) -> dict[str, str]:
     return {tag: f'"{tag}":{json.dumps(one, ensure_ascii=False, separators=(",", ":"))}' for tag, one in parsed.items()}
 
 
+@lru_cache
+def _available(level: str) -> frozenset[str]:
+    """What can be asked for of studies and series: tags as eight hexadecimal digits."""
+    from pydicom.datadict import tag_for_keyword
+
+    from ..dicom.reader import SERIES_TAGS, STUDY_TAGS
+
+    tags = {*STUDY_TAGS, *(tag_for_keyword(keyword) or 0 for keyword in _MORE_KEYWORDS["study"].split())}
+    if level == "series":
+        tags |= {*SERIES_TAGS, *(tag_for_keyword(keyword) or 0 for keyword in _MORE_KEYWORDS["series"].split())}
+    return frozenset(f"{tag:08X}" for tag in tags)
+
+
 def _further(instances: Instances, search: _Search, ids: list[int]) -> dict[int, dict[str, str]]:
-    """Members that were asked for beyond the default ones, by id."""
+    """Members that were asked for beyond the default ones, by id. Those of a study are read from its first instance."""
     if not search.include and not search.everything:
         return {}
-    counted = _COUNTED[search.level]
     first = {
         "study": "SELECT MIN(i.id) FROM series s JOIN instances i ON i.series = s.id WHERE s.study = ?",
         "series": "SELECT id FROM instances WHERE series = ? ORDER BY id LIMIT 1",
         "instance": "SELECT id FROM instances WHERE id = ?",
     }[search.level]
+    available = None if search.level == "instance" else _available(search.level)
     more: dict[int, dict[str, str]] = {}
     for number in ids:
         members: dict[str, str] = {}
-        for tag, sql in counted.items():
-            if search.everything or tag in search.include:
-                ((count,),) = instances.query(sql, (number,))
-                members[tag] = f'"{tag}":{{"vr":"IS","Value":[{count}]}}'
         for (one,) in instances.query(first, (number,)):
             for metadata in instances.metadata([one]).values():
                 for tag, element in json.loads(zlib.decompress(metadata)).items():
-                    if search.everything or tag in search.include:
+                    if (search.everything or tag in search.include) and (available is None or tag in available):
                         text = json.dumps(element, ensure_ascii=False, separators=(",", ":"))
-                        members.setdefault(tag, f'"{tag}":{text}')
+                        members[tag] = f'"{tag}":{text}'
         more[number] = members
     return more

@@ -32,10 +32,10 @@ routes = Routes("healthcare")
 _STUDIES = "projects.locations.datasets.dicomStores.studies"
 _INSTANCES = f"{_STUDIES}.series.instances"
 _PICTURES = ("image/jpeg", "image/png")
-_ENCODERS = (
-    "not made: JPEG Extended, JPEG XL and HTJ2K, for want of encoders; JPEG baseline of more than 8 bits, whose "
+_LIMITS = (
+    "no library for JPEG XL, for encoding JPEG Extended and HTJ2K, for decoding JPEG Extended of 12 bits; more than 8"
+    " bits as JPEG baseline: the scaling is not documented"
 )
-_ENCODERS += "scaling is not documented"
 #: Answers that are made before they begin stay in memory up to this size.
 _IN_MEMORY = 16 * 1024 * 1024
 
@@ -64,7 +64,7 @@ def _first_possible(forms: list[Accepted], answer: Callable[[Accepted], Response
     f"{_STUDIES}.series.retrieveSeries",
     f"{_INSTANCES}.retrieveInstance",
     blocking=True,
-    note=f"transfer syntaxes {_ENCODERS}",
+    note=_LIMITS,
 )
 def retrieve(call: Call) -> Response:
     """The instances of a study or series, or one instance."""
@@ -112,8 +112,7 @@ def _instances(call: Call, found: list[Instance], syntax: str) -> Response:
 
 def _made(call: Call, chunks: Iterable[bytes], media_type: str) -> Response:
     """An answer of chunks that are all made before the first is sent."""
-    directory = call.emulator.state.temporary
-    spool = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=None if directory is None else str(directory))  # noqa: SIM115 - closed below
+    spool = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(call.emulator.state.temporary))  # noqa: SIM115 - closed below
     try:
         for chunk in chunks:
             spool.write(chunk)
@@ -179,7 +178,7 @@ def _frame_form(one: Instance, kind: str, syntax: str) -> tuple[str, str]:
 @routes.method(
     f"{_INSTANCES}.frames.retrieveFrames",
     blocking=True,
-    note=f"frames {_ENCODERS}; and frames as image/png, whose values are not documented either",
+    note=f"{_LIMITS}, nor are the values of frames as PNG",
 )
 def retrieve_frames(call: Call) -> Response:
     """Frames of an instance: uncompressed, as stored, or in another transfer syntax."""
@@ -224,7 +223,7 @@ def _frame_numbers(call: Call, one: Instance) -> list[int]:
     f"{_INSTANCES}.retrieveRendered",
     f"{_INSTANCES}.frames.retrieveRendered",
     blocking=True,
-    note="of an instance with several frames one frame at a time: what all of them would become is not documented",
+    note="one frame at a time: what the service makes of several is not documented",
 )
 def retrieve_rendered(call: Call) -> Response:
     """A picture of an instance or frame."""

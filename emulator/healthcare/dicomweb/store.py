@@ -2,17 +2,16 @@
 
 The answer is the Store Instances Response of DICOM PS3.18 10.5.3, in the Native DICOM Model by default and in JSON for
 clients that accept it. An instance that is there already is a failure, and any failure makes the status 409
-(Google's conformance statement).
+(Google's conformance statement). What is large goes to disk while it arrives.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -21,15 +20,17 @@ from ...errors import ApiError, invalid
 from ...routing import Routes
 from ..access import stores
 from ..arrivals import somebody_listens, tell
-from ..instances import Instances, New
+from ..instances import STORAGE_CLASSES, Instances, New
 from ..names import StoreName
 from .accept import DICOM, JSON, XML, accepted, parse_media_type
 from .common import UPDATE, WRITE, root, store_and_path
-from .multipart import Part, parts
+from .from_json import instances_from_json
+from .multipart import Growing, parts
 from .native_xml import native_xml
 
 if TYPE_CHECKING:
     from ...call import Call
+    from ...state import BlobInfo, BlobWriter
     from ..dicom.reader import Record
 
 routes = Routes("healthcare")
@@ -68,24 +69,41 @@ async def update_instances(call: Call) -> Response:
 async def _store(call: Call, permission: str, *, replace: bool) -> Response:
     name, number, path = store_and_path(call, permission)
     kind = _answer_kind(call)
-    outcome = _Outcome()
-    work = _Storing(call, name, number, path.study, outcome, replace=replace)
-    batch: list[bytes] = []
+    work = _Storing(call, name, number, path.study, _storage_class(call), replace=replace)
+    batch: list[bytes | BlobWriter] = []
     size = 0
-    async for data in _files(call):
-        batch.append(data)
-        size += len(data)
-        if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
-            await asyncio.to_thread(work.keep, batch)
-            batch, size = [], 0
-    if batch:
-        await asyncio.to_thread(work.keep, batch)
+    try:
+        async for data, length in _files(call):
+            batch.append(data)
+            size += length
+            if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
+                files, batch, size = batch, [], 0
+                await asyncio.to_thread(work.keep, files)
+        files, batch = batch, []
+        await asyncio.to_thread(work.keep, files)
+    finally:
+        for one in batch:
+            if not isinstance(one, bytes):
+                one.abort()
+    outcome = work.outcome
     if not outcome.stored and not outcome.failed:
         raise invalid("the request has no DICOM instance")
     status = 409 if outcome.failed else 200
     answer = _response(outcome, root(call, name))
     body = native_xml(answer) if kind == XML else json.dumps(answer, ensure_ascii=False).encode()
     return Response(body, status, media_type=kind)
+
+
+def _storage_class(call: Call) -> str:
+    """The storage class that the header ``Storage-Class`` names ("DICOM storage classes" page).
+
+    Raises:
+        ApiError: 400 if there is none of that name.
+    """
+    wanted = call.headers.get("storage-class", "STANDARD")
+    if wanted.upper() not in STORAGE_CLASSES:
+        raise invalid(f"invalid Storage-Class {wanted[:100]!r}: {', '.join(STORAGE_CLASSES)} are expected")
+    return wanted.upper()
 
 
 def _answer_kind(call: Call) -> str:
@@ -97,15 +115,23 @@ def _answer_kind(call: Call) -> str:
     raise ApiError(406, f"the answer can be had as {XML} or {JSON}")
 
 
-async def _files(call: Call) -> AsyncIterator[bytes]:
-    """The DICOM files of a request.
+async def _files(call: Call) -> AsyncIterator[tuple[bytes | BlobWriter, int]]:
+    """The DICOM files of a request with their sizes: bytes, or where large ones are.
 
     Raises:
         ApiError: 400 or 415 for a body of another kind.
     """
+    blobs = call.emulator.state.blobs
     kind, parameters = parse_media_type(call.headers.get("content-type", ""))
     if kind == DICOM:
-        yield await call.read(limit=2 * 1024**3)
+        growing = Growing(blobs.create)
+        try:
+            async for chunk in call.stream():
+                await growing.take(chunk)
+            part = growing.whole()
+        finally:
+            growing.abort()
+        yield part.data, part.size
         return
     if kind != "multipart/related":
         raise ApiError(
@@ -115,125 +141,85 @@ async def _files(call: Call) -> AsyncIterator[bytes]:
     if not boundary:
         raise invalid("the Content-Type has no boundary")
     inner = parameters.get("type", DICOM).lower()
-    if inner == DICOM:
-        async for part in parts(call.stream(), boundary):
-            yield part.data
-    elif inner == JSON:
-        async for data in _from_json(parts(call.stream(), boundary)):
-            yield data
-    else:
-        raise ApiError(415, f'multipart/related; type="{inner}" can\'t be stored; {DICOM} and {JSON} can')
-
-
-async def _from_json(found: AsyncIterator[Part]) -> AsyncIterator[bytes]:
-    """DICOM files made of metadata in JSON and bulk data in further parts."""
-    datasets: list[dict[str, Any]] = []
-    bulk: dict[str, Part] = {}
-    async for part in found:
-        if parse_media_type(part.headers.get("content-type", ""))[0] == JSON:
-            try:
-                parsed = json.loads(part.data)
-            except (ValueError, RecursionError):
-                raise invalid("the metadata are not JSON") from None
-            datasets += parsed if isinstance(parsed, list) else [parsed]
+    found = parts(call.stream(), boundary, blobs.create)
+    async with contextlib.aclosing(found):
+        if inner == DICOM:
+            async for part in found:
+                yield part.data, part.size
+        elif inner == JSON:
+            async for data in instances_from_json(found, blobs):
+                yield data, len(data)
         else:
-            bulk[part.headers.get("content-location", "")] = part
-    for dataset in datasets:
-        yield await asyncio.to_thread(_file_of, dataset, bulk)
+            raise ApiError(415, f'multipart/related; type="{inner}" can\'t be stored; {DICOM} and {JSON} can')
 
 
-def _file_of(dataset: dict[str, Any], bulk: dict[str, Part]) -> bytes:
-    """A DICOM file from its JSON form.
-
-    Raises:
-        ApiError: 400 if it is not a data set, or refers to bulk data that is not in the request.
-    """
-    import pydicom
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.encaps import encapsulate
-    from pydicom.uid import UID
-
-    from ..dicom.reader import hush
-    from ..dicom.syntaxes import EXPLICIT
-
-    hush()
-    syntax = EXPLICIT
-
-    def fill(elements: dict[str, Any]) -> None:
-        nonlocal syntax
-        for tag, element in elements.items():
-            if not isinstance(element, dict):
-                raise invalid(f"attribute {tag} of the metadata is not an object")
-            if "BulkDataURI" in element:
-                part = bulk.get(element.pop("BulkDataURI"))
-                if part is None:
-                    raise invalid(f"the bulk data of attribute {tag} is not in the request")
-                named = parse_media_type(part.headers.get("content-type", ""))[1].get("transfer-syntax", "")
-                data = part.data
-                if named and named != EXPLICIT and tag == "7FE00010":
-                    syntax, data = named, encapsulate([data])
-                element["InlineBinary"] = base64.b64encode(data).decode()
-            elif element.get("vr") == "SQ":
-                for item in element.get("Value") or []:
-                    fill(item)
-
-    try:
-        fill(dataset)
-        made = pydicom.Dataset.from_json(dataset)
-        made.file_meta = FileMetaDataset()
-        made.file_meta.TransferSyntaxUID = UID(syntax)
-        if "PixelData" in made and syntax != EXPLICIT:
-            made["PixelData"].is_undefined_length = True
-        out = BytesIO()
-        made.save_as(out, implicit_vr=False, little_endian=True, enforce_file_format=True)
-    except ApiError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever the metadata are, they are the client's
-        raise invalid(f"the metadata are not a DICOM data set: {type(error).__name__}") from None
-    return out.getvalue()
+class _RefusedError(Exception):
+    def __init__(self, reason: int, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
 
 
 class _Storing:
     """Stores the instances of one request."""
 
     def __init__(
-        self, call: Call, store: StoreName, number: int, study: str, outcome: _Outcome, *, replace: bool
+        self, call: Call, store: StoreName, number: int, study: str, storage_class: str, *, replace: bool
     ) -> None:
         self._call = call
         self._store = store
         self._number = number
         self._study = study
-        self._outcome = outcome
+        self._class = storage_class
         self._replace = replace
+        self.outcome = _Outcome()
 
-    def keep(self, files: list[bytes]) -> None:
+    def keep(self, files: list[bytes | BlobWriter]) -> None:
         """Read and store some files."""
         from ..dicom.reader import BadInstanceError, read_instance
 
-        records: list[tuple[Record, bytes]] = []
+        blobs = self._call.emulator.state.blobs
+        good: list[tuple[Record, bytes | BlobInfo]] = []
         for data in files:
+            source: bytes | BlobInfo = data if isinstance(data, bytes) else data.commit()
             try:
-                record = read_instance(data)
+                record = read_instance(source if isinstance(source, bytes) else blobs.path(source.id) or b"")
+                self._check(record)
             except BadInstanceError as error:
                 self._fail(None, _NOT_UNDERSTOOD, error.message)
+            except _RefusedError as error:
+                self._fail(record, error.reason, error.message)
+            else:
+                good.append((record, source))
                 continue
-            if self._study and record.study != self._study:
-                self._fail(record, _MISMATCH, f"the instance belongs to study {record.study}, not to {self._study}")
-                continue
-            records.append((record, data))
-        self._add(records)
+            if not isinstance(source, bytes):
+                blobs.delete(source.id)
+        self._add(good)
 
-    def _add(self, records: list[tuple[Record, bytes]]) -> None:
+    def _check(self, record: Record) -> None:
+        """Refuse an instance that must not be stored here, now.
+
+        Raises:
+            _RefusedError: saying why.
+        """
         emulator = self._call.emulator
+        if self._study and record.study != self._study:
+            raise _RefusedError(_MISMATCH, f"the instance belongs to study {record.study}, not to {self._study}")
         document = stores(emulator).get(str(self._store))
         if document is None or document["number"] != self._number:
-            for record, _ in records:
-                self._fail(record, _PROCESSING, f"DICOM store {self._store} was deleted")
-            return
+            raise _RefusedError(_PROCESSING, f"DICOM store {self._store} was deleted")
+        if emulator.service(Instances).is_being_deleted(self._number, record):
+            raise _RefusedError(_PROCESSING, "the study or series is being deleted")
+
+    def _add(self, good: list[tuple[Record, bytes | BlobInfo]]) -> None:
         from ...storage.service import release_blob
 
-        instances = emulator.service(Instances)
-        new = [New(record, emulator.state.blobs.put(data)) for record, data in records]
+        emulator = self._call.emulator
+        blobs, instances = emulator.state.blobs, emulator.service(Instances)
+        new = [
+            New(record, blobs.put(source) if isinstance(source, bytes) else source, self._class)
+            for record, source in good
+        ]
         ids = instances.add(self._number, new, replace=self._replace)
         for one, number in zip(new, ids, strict=True):
             if number:
@@ -247,15 +233,15 @@ class _Storing:
     def _succeed(self, record: Record) -> None:
         base = root(self._call, self._store)
         url = f"{base}/studies/{record.study}/series/{record.series}/instances/{record.instance}"
-        self._outcome.studies[record.study] = None
-        self._outcome.stored.append({**_reference(record), "00081190": {"vr": "UR", "Value": [url]}})
+        self.outcome.studies[record.study] = None
+        self.outcome.stored.append({**_reference(record), "00081190": {"vr": "UR", "Value": [url]}})
 
     def _fail(self, record: Record | None, reason: int, message: str) -> None:
         item = _reference(record) if record is not None else {}
         item["00081197"] = {"vr": "US", "Value": [reason]}
         item["00090010"] = {"vr": "LO", "Value": [_CREATOR]}
         item["00091097"] = {"vr": "UT", "Value": [message]}
-        self._outcome.failed.append(item)
+        self.outcome.failed.append(item)
 
 
 def _reference(record: Record) -> dict[str, Any]:

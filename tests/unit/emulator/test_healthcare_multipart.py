@@ -10,6 +10,7 @@ import pytest
 
 from emulator.errors import ApiError
 from emulator.healthcare.dicomweb import multipart
+from emulator.state import State
 
 
 def read(body: bytes, size: int) -> list[bytes]:
@@ -18,9 +19,19 @@ def read(body: bytes, size: int) -> list[bytes]:
             yield body[at : at + size]
 
     async def go() -> list[bytes]:
-        return [part.data async for part in multipart.parts(pieces(), "b")]
+        found = []
+        async for part in multipart.parts(pieces(), "b", blobs.create):
+            data = part.data if isinstance(part.data, bytes) else blobs.read(part.data.commit().id)
+            assert part.size == len(data)
+            found.append(data)
+        return found
 
-    return asyncio.run(go())
+    state = State()
+    blobs = state.blobs
+    try:
+        return asyncio.run(go())
+    finally:
+        state.close()
 
 
 BODIES = [
@@ -37,6 +48,35 @@ BODIES = [
 @pytest.mark.parametrize(("body", "parts"), BODIES)
 def test_the_parts_come_out_as_they_were_sent(body: bytes, parts: list[bytes], size: int) -> None:
     assert read(body, size) == parts
+
+
+@pytest.mark.parametrize("size", [997, 65_536, 10_000_000])
+def test_large_parts_come_out_as_they_were_sent(size: int) -> None:
+    large = bytes(range(256)) * 10_000 + b"\r\n--" + b"-\r" * 700_000 + b"\r\n"
+    body = b"--b\r\nA: b\r\n\r\n" + large + b"\r\n--b\r\n\r\nx\r\n--b\r\nA: b\r\n\r\n" + large + b"\r\n--b--"
+    assert read(body, size) == [large, b"x", large]
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n--b", b"\r\n--b\r\nno end of headers\r\n--b--"])
+def test_what_is_on_disk_of_a_body_that_is_refused_is_removed(end: bytes) -> None:
+    state = State()
+    blobs = state.blobs
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"--b\r\n\r\n" + b"x" * 3_000_000 + b"\r\n--b\r\n\r\n"
+        for _ in range(30):
+            yield b"y" * 100_000
+        yield end
+
+    async def go() -> None:
+        async for part in multipart.parts(pieces(), "b", blobs.create):
+            assert not isinstance(part.data, bytes)
+            part.data.abort()
+
+    with pytest.raises(ApiError):
+        asyncio.run(go())
+    assert [path for path in blobs.file("x").parents[1].rglob("*") if path.is_file()] == []
+    state.close()
 
 
 BROKEN = [

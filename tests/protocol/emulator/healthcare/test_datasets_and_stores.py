@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -255,6 +256,24 @@ def test_an_operation_may_end_with_a_planned_error(call: Client, emulator: Any) 
     operation = call.ok("POST", f"{PLACE}/datasets?datasetId=radiology", {})
     assert call.ok("GET", operation["name"])["error"] == error
     assert call.refused("GET", call.dataset)[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("locationId=us-east5", ["us-east5"]),
+        ("locationId = us-east5 OR locationId = eu", ["eu", "us-east5"]),
+        ('name="projects/hospital-imaging/locations/europe-west4"', ["europe-west4"]),
+        ("displayName=tokyo", []),
+    ],
+)
+def test_locations_are_filtered(call: Client, text: str, wanted: list[str]) -> None:
+    found = call.ok("GET", f"projects/hospital-imaging/locations?filter={quote(text)}").get("locations", [])
+    assert [one["locationId"] for one in found] == wanted
+
+
+def test_a_filter_by_what_locations_do_not_have_is_refused(call: Client) -> None:
+    assert call.refused("GET", "projects/hospital-imaging/locations?filter=colour=red")[0] == 400
 
 
 def test_locations_are_listed(call: Client) -> None:

@@ -124,23 +124,6 @@ def test_one_instance_can_be_stored_without_parts(ready: Client) -> None:
     assert ready.ok("GET", f"{ready.store}:getDICOMStoreMetrics")["instanceCount"] == "1"
 
 
-def test_metadata_in_json_and_bulk_data_make_an_instance(ready: Client) -> None:
-    dataset = read("CT_small.dcm")
-    pixels = dataset.PixelData
-    model = dataset.to_json_dict(10**9)
-    model["7FE00010"] = {"vr": "OW", "BulkDataURI": "pixels"}
-    body = (
-        b"--B\r\nContent-Type: application/dicom+json\r\n\r\n" + json.dumps([model]).encode() + b"\r\n"
-        b"--B\r\nContent-Type: application/octet-stream\r\nContent-Location: pixels\r\n\r\n" + pixels + b"\r\n--B--\r\n"
-    )
-    headers = {"Content-Type": 'multipart/related; type="application/dicom+json"; boundary=B'}
-    status, _, answer = ready.raw("POST", f"{ready.store}/dicomWeb/studies", body, headers)
-    assert status == 200, answer
-    where = f"studies/{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}/instances/{dataset.SOPInstanceUID}"
-    _, _, stored = ready.raw("GET", f"{ready.store}/dicomWeb/{where}", None, {"Accept": "application/dicom"})
-    assert pydicom.dcmread(io.BytesIO(stored)).PixelData == pixels
-
-
 def test_an_update_replaces_an_instance_in_v1beta1(filled: Client) -> None:
     dataset = read("CT_small.dcm")
     dataset.PatientID = "changed"
@@ -246,6 +229,8 @@ def test_searches_match_dates_ranges_and_beginnings_of_names(filled: Client) -> 
     assert found(f"PatientName={name.replace('^', '%5E')}")
     assert not found(f"PatientName={name[:4]}")
     assert found(f"PatientName={name[:4].lower()}&fuzzymatching=true")
+    assert found(f"PatientName={name[:4].lower()}%20nobody&fuzzymatching=true")
+    assert not found(f"PatientName={name[1:4].lower()}&fuzzymatching=true")
     assert found(f"00100020={dataset.PatientID}")
 
 
@@ -262,8 +247,15 @@ def test_searches_come_in_portions_and_with_more_attributes_when_asked(filled: C
     (whole,) = filled.ok("GET", f"{address}?{query}&includefield=all")
     assert len(whole) > len(one)
     study = f"{filled.store}/dicomWeb/studies?StudyInstanceUID={dataset.StudyInstanceUID}"
-    (counted,) = filled.ok("GET", f"{study}&includefield=00201208")
-    assert counted["00201208"]["Value"] == [1]
+    (named,) = filled.ok("GET", f"{study}&includefield=StudyDescription&includefield=Manufacturer")
+    assert named["00081030"]["Value"] == [dataset.StudyDescription]
+    assert "00080070" not in named  # an attribute of instances, which studies do not offer
+    (whole,) = filled.ok("GET", f"{study}&includefield=all")
+    assert whole.keys() - named.keys() == {"00080080"}  # InstitutionName
+    series = f"{filled.store}/dicomWeb/series?SeriesInstanceUID={dataset.SeriesInstanceUID}&includefield=all"
+    (whole,) = filled.ok("GET", series)
+    assert whole["00200011"]["Value"] == [dataset.SeriesNumber]
+    assert "00180050" not in whole
 
 
 def test_results_come_in_xml_when_accepted(filled: Client) -> None:

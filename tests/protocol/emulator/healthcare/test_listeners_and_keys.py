@@ -69,6 +69,17 @@ def test_one_destination_can_not_be_named_twice(streaming: Client) -> None:
     assert "named twice" in streaming.refused("PATCH", f"{streaming.store}?updateMask=streamConfigs", body)[2]
 
 
+def test_streams_that_would_have_to_drop_older_rows_are_refused(streaming: Client) -> None:
+    streaming.grant("projects/hospital-imaging", "roles/bigquery.dataEditor")
+    body = stream_config(schemaJson={}, changeDataCaptureConfig={})
+    status, name, message = streaming.in_version("v1beta1").refused(
+        "PATCH", f"{streaming.store}?updateMask=streamConfigs", body
+    )
+    assert (status, name) == (501, "UNIMPLEMENTED")
+    assert "change_data_capture_config" in message
+    assert "streamConfigs" not in streaming.ok("GET", streaming.store)
+
+
 @pytest.mark.parametrize("layout", ["schemaFlattened", "schemaJson"])
 def test_instances_are_streamed_as_they_come_and_go(streaming: Client, layout: str) -> None:
     streaming.grant("projects/hospital-imaging", "roles/bigquery.dataEditor")
