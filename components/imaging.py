@@ -19,7 +19,7 @@ from components.grants import On, own_filter_bucket
 from components.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
 from components.providers import Providers
 from components.reference_views import ReferenceViews, ReferenceViewsArgs
-from components.secrets import conceal
+from components.secrets import conceal, conceal_parts
 from components.settings import (
     BigQueryDatasetSettings,
     BucketSettings,
@@ -74,8 +74,8 @@ class Imaging:
             "serviceAgent": self._access.service_agent,
             "dataset": self._dataset.dataset_id,
             "stores": {name: store.store_id for name, store in self._stores.items()},
-            "imports": {name: run.outcome for name, run in self._imports.items()},
-            "exports": {name: run.outcome for name, run in self._exports.items()},
+            "imports": {name: conceal_parts(run.outcome) for name, run in self._imports.items()},
+            "exports": {name: conceal_parts(run.outcome) for name, run in self._exports.items()},
             "access": conceal(self._access.entries),
         }
 

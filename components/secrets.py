@@ -1,7 +1,8 @@
 """Encrypted settings stay secret: what they say is marked as secret wherever it goes into a resource or an output.
 
 Pulumi decrypts a setting for the program and tells only its top-level key, so every text below an encrypted key counts.
-Names in URNs stay readable: a name is how a resource is known.
+What a resource is known by stays readable, because Pulumi keeps URNs and ids in clear: the names of datasets, stores,
+buckets and topics, and the members of grants.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +12,9 @@ import pulumi
 
 # Shorter texts (EU, a label) would mark half the stack.
 _LEAST_LENGTH = 4
+
+# Resources whose outputs repeat inputs under other names; Pulumi marks only those of the same name by itself.
+_REPEATING = {"pulumi-python:dynamic/imaging:AwaitedOperation": ["outcome"]}
 
 _concealed: set[str] = set()
 
@@ -38,8 +42,18 @@ def conceal(value: Any) -> Any:
     return value
 
 
+def conceal_parts(value: pulumi.Output[Any]) -> pulumi.Output[Any]:
+    """Return an output that is secret as a whole with only those texts secret that are to be kept so."""
+    return pulumi.Output.unsecret(value).apply(conceal)
+
+
 def _transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
-    return pulumi.ResourceTransformationResult(props=conceal(dict(args.props)), opts=args.opts)
+    props = dict(args.props)
+    opts = args.opts
+    repeated = _REPEATING.get(args.type_)
+    if repeated and not _concealed.isdisjoint(_texts(props)):
+        opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(additional_secret_outputs=repeated))
+    return pulumi.ResourceTransformationResult(props=conceal(props), opts=opts)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -48,6 +62,6 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping):
         for each in value.values():
             yield from _texts(each)
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         for each in value:
             yield from _texts(each)

@@ -120,7 +120,11 @@ SETTINGS_HEAD = f"""\
 
 The keys of `Pulumi.<stack>.yaml`. Everything is checked before anything is created, and all mistakes are shown at
 once. Editors that know JSON Schema complete and check the file with
-`# yaml-language-server: $schema=docs/settings.schema.json` in its first line."""
+`# yaml-language-server: $schema=docs/settings.schema.json` in its first line.
+
+Any text may be encrypted, as `pulumi config set --secret --path 'imaging:exports[0].to' gs://…` does; it is then
+encrypted in the state and hidden in the outputs too. Only what a resource is known by can be read there, because Pulumi
+keeps names and ids in clear: names of datasets, stores, buckets and topics, and the members of grants."""
 
 
 def settings_page() -> str:

@@ -1,8 +1,11 @@
 """How a wrong configuration looks to a person who runs `pulumi preview`."""
 
+import json
 import socket
 from pathlib import Path
 
+import pydicom
+import pydicom.data
 import pytest
 
 from emulator.server import LocalEmulator
@@ -95,5 +98,61 @@ def test_an_encrypted_setting_is_used_and_stays_secret(tmp_path: Path, emulator:
     assert members
     assert all(isinstance(each, dict) for each in members), "in clear"
     assert "somebody.special" not in stack.run("stack", "output")
+    assert stack.preview() == {}
+    stack.destroy()
+
+
+def test_encrypted_texts_are_nowhere_in_the_state_in_clear(tmp_path: Path, emulator: LocalEmulator) -> None:
+    for bucket in ("hospital-dicom-inbox", "hospital-dicom-out"):
+        rest(emulator, "POST", "storage/v1/b?project=hospital-imaging", {"name": bucket})
+    file = Path(str(pydicom.data.get_testdata_file("CT_small.dcm")))
+    study = str(pydicom.dcmread(file).StudyInstanceUID)
+    rest(
+        emulator,
+        "POST",
+        "upload/storage/v1/b/hospital-dicom-inbox/o?uploadType=media&name=doe/CT.dcm",
+        file.read_bytes(),
+    )
+    metadata = {
+        "name": "metadata",
+        "store": "pacs",
+        "writeDisposition": "WRITE_TRUNCATE",
+        "rerun": "when-store-changes",
+    }
+    stack = Stack(
+        tmp_path,
+        {
+            "gcp:project": "hospital-imaging",
+            "imaging:location": "europe-west4",
+            "imaging:dataset": {"name": "radiology"},
+            "imaging:stores": [{"name": "pacs"}],
+            "imaging:bigquery": [{"name": "dicom"}],
+            "imaging:imports": [{"name": "archive", "store": "pacs"}],
+            "imaging:exports": [
+                {**metadata, "to": "bq://hospital-imaging.dicom.instances", "filter": {"lines": [""]}},
+                {"name": "images", "store": "pacs"},
+            ],
+            "imaging:deletionProtection": False,
+            "imaging:endpoint": emulator.url,
+        },
+    )
+    secrets = {
+        "imaging:stores[0].labels.customer": "doe-clinics",
+        "imaging:bigquery[0].description": "All about Mrs Doe",
+        "imaging:imports[0].from": "gs://hospital-dicom-inbox/doe/**",
+        "imaging:exports[0].trigger": "because of Mrs Doe",
+        "imaging:exports[0].filter.lines[0]": f"/studies/{study}",
+        "imaging:exports[1].to": "gs://hospital-dicom-out/doe/",
+    }
+    for path, text in secrets.items():
+        stack.set_secret(path, text)
+    stack.up()
+    state = stack.run("stack", "export")
+    assert [text for text in secrets.values() if text in state] == []
+    shown = stack.run("stack", "output", "--json")
+    assert [text for text in secrets.values() if text in shown] == []
+    # All but the destination is there to be read.
+    images = json.loads(shown)["exports"]["images"]
+    assert (images["destination"], images["success"]) == ("[secret]", 1)
     assert stack.preview() == {}
     stack.destroy()
