@@ -1,9 +1,13 @@
 """The component package: its schema, and a component of it in a program that doesn't import it."""
 
+import importlib
 import json
 import os
+import re
 import subprocess
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +15,7 @@ import engine
 from emulator.server import LocalEmulator
 
 pytestmark = pytest.mark.engine
+yaml: Any = importlib.import_module("yaml")  # it has no type stubs
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "components" / "package"
 
@@ -44,8 +49,14 @@ def pulumi(folder: Path, *arguments: str, **more: str) -> str:
     return done.stdout
 
 
-def test_the_schema_has_the_components_without_dynamic_resources(tmp_path: Path) -> None:
-    schema = json.loads(pulumi(tmp_path, "package", "get-schema", str(PACKAGE)))
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The package as other languages see it."""
+    found: dict[str, Any] = json.loads(pulumi(tmp_path_factory.mktemp("schema"), "package", "get-schema", str(PACKAGE)))
+    return found
+
+
+def test_the_schema_has_the_components_without_dynamic_resources(schema: dict[str, Any]) -> None:
     assert set(schema["resources"]) == {
         f"imaging:index:{name}"
         for name in (
@@ -61,7 +72,83 @@ def test_the_schema_has_the_components_without_dynamic_resources(tmp_path: Path)
     }
     store = schema["resources"]["imaging:index:DicomStore"]
     assert store["requiredInputs"] == ["dataset", "name"]
-    assert all(each.get("description") for each in store["inputProperties"].values())
+    for name, component in schema["resources"].items():
+        assert all(each.get("description") for each in component["inputProperties"].values()), name
+        assert all(each.get("description") for each in component.get("properties", {}).values()), name
+
+
+def test_the_package_has_the_version_of_the_project(schema: dict[str, Any]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert schema["version"] == project["version"]
+
+
+# No YAML language host runs here, so the example is held to the schema, as that host would.
+KINDS: dict[str, Any] = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "array": list, "object": dict}
+
+
+def yaml_problems(program: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+    """What is wrong with a YAML program: https://www.pulumi.com/docs/iac/languages-sdks/yaml/yaml-language-reference/"""
+    problems: list[str] = []
+    declared = program["resources"]
+
+    def component(name: str) -> dict[str, Any]:
+        package, _, kind = declared[name]["type"].partition(":")
+        found: dict[str, Any] = schema["resources"].get(f"{package}:index:{kind}", {})
+        return found
+
+    def reference(where: str, text: str) -> None:
+        for name, _, output in (each.partition(".") for each in re.findall(r"\$\{([^}]+)\}", text)):
+            if name not in declared:
+                problems.append(f"{where}: there is no resource {name}")
+            elif output and output not in component(name).get("properties", {}):
+                problems.append(f"{where}: {name} has no output {output}")
+
+    for name, resource in declared.items():
+        known = component(name)
+        if not known:
+            problems.append(f"{name}: no type {resource['type']}")
+            continue
+        given = resource.get("properties", {})
+        problems += [f"{name}: {each} is missing" for each in known.get("requiredInputs", []) if each not in given]
+        for key, value in given.items():
+            wanted = known["inputProperties"].get(key)
+            if wanted is None:
+                problems.append(f"{name}: no property {key}")
+            elif isinstance(value, str) and "${" in value:
+                reference(f"{name}.{key}", value)
+            elif "type" in wanted and not isinstance(value, KINDS[wanted["type"]]):
+                problems.append(f"{name}.{key}: {value!r} is no {wanted['type']}")
+        for each in resource.get("options", {}).get("dependsOn", []):
+            reference(f"{name}.dependsOn", each)
+    for key, value in program.get("outputs", {}).items():
+        reference(f"outputs.{key}", value)
+    return problems
+
+
+def test_the_example_in_yaml_fits_the_schema(schema: dict[str, Any]) -> None:
+    text = (ROOT / "examples" / "yaml_program" / "Pulumi.yaml").read_text(encoding="utf-8")
+    program = yaml.safe_load(text)
+    assert (ROOT / "examples" / "yaml_program" / program["packages"]["imaging"]).resolve() == PACKAGE
+    assert yaml_problems(program, schema) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("imaging:DicomStore", "imaging:DicomShop", "store: no type imaging:DicomShop"),
+        ("location: europe-west4", "place: europe-west4", "dataset: no property place"),
+        ("location: europe-west4", "location: [europe-west4]", "dataset.location: ['europe-west4'] is no string"),
+        ("serviceAgent: true", 'serviceAgent: "yes"', "access.serviceAgent: 'yes' is no boolean"),
+        ("name: pacs", "labels: {a: b}", "store: name is missing"),
+        ("${dataset.datasetId}", "${dataset.id}", "store.dataset: dataset has no output id"),
+        ("${access}", "${project}", "dataset.dependsOn: there is no resource project"),
+        ("${store.storeId}", "${store.dicomStoreId}", "outputs.store: store has no output dicomStoreId"),
+    ],
+)
+def test_a_mistake_in_the_example_would_be_found(schema: dict[str, Any], old: str, new: str, problem: str) -> None:
+    text = (ROOT / "examples" / "yaml_program" / "Pulumi.yaml").read_text(encoding="utf-8")
+    assert old in text
+    assert problem in yaml_problems(yaml.safe_load(text.replace(old, new)), schema)
 
 
 def test_a_component_is_used_by_its_type_alone(tmp_path: Path, emulator: LocalEmulator) -> None:
