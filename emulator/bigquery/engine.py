@@ -24,6 +24,10 @@ Result = TypeVar("Result")
 
 #: Memory for queries, in bytes: half of the machine's at most; what does not fit goes to a temporary directory.
 _MEMORY = 4 * 1024**3
+#: What DuckDB calls the file, and how many rows it writes together: so few that all cores compress them while they are
+#: loaded, instead of one when they are committed, which keeps every other writer waiting.
+_ON_DISK = "kept"
+_ROW_GROUP = 32_768
 #: How often work is repeated when another transaction changed the same table meanwhile.
 _TRIES = 8
 
@@ -58,6 +62,8 @@ class Engine:
     def cursor(self) -> Iterator[DuckDBPyConnection]:
         """A connection of its own, closed at the end."""
         cursor = self._database().cursor()
+        if self._file is not None:
+            cursor.execute(f"USE {_ON_DISK}")
         active = self._active.setdefault(threading.get_ident(), [])
         active.append(cursor)
         try:
@@ -181,7 +187,7 @@ class Engine:
 
                 memory = min(_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
                 self._connection = duckdb.connect(
-                    str(self._file or ":memory:"),
+                    ":memory:",
                     config={
                         "memory_limit": f"{memory // 1024**2}MiB",
                         "temp_directory": str(self._state.temporary / "bigquery"),
@@ -190,4 +196,7 @@ class Engine:
                     },
                 )
                 self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+                if self._file is not None:
+                    file = str(self._file).replace("'", "''")
+                    self._connection.execute(f"ATTACH '{file}' AS {_ON_DISK} (ROW_GROUP_SIZE {_ROW_GROUP})")
             return self._connection
