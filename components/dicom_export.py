@@ -64,7 +64,7 @@ class DicomExportArgs:
         allowed_failures: instances that may fail before the run counts as failed.
         timeout: seconds that one `pulumi up` waits for the end at most.
         permission_wait: seconds to wait for fresh grants of the service agent to take effect.
-        max_running: operations running at once in the dataset; further ones queue.
+        max_running: imports and exports of the project that run at once; further ones queue.
         service_agent: e-mail of the Healthcare service agent, for messages.
         endpoint: the emulator's address; Google Cloud without it.
         impersonate: service account to act as.

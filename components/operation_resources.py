@@ -13,8 +13,9 @@ They hold no data, and heavy imports happen inside the methods. No secret is an 
 `gcp:` configuration and the environment.
 """
 
-import time
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -30,8 +31,8 @@ from pulumi.dynamic import (
 from components import engine_log, provider_process
 
 if TYPE_CHECKING:
-    from operations.checks import Facts
     from operations.connection import Connection
+    from operations.journal import Journal
     from operations.outcome import Outcome
     from operations.requests import Request
     from operations.wait import Waiter
@@ -59,6 +60,7 @@ class StartedProvider(ResourceProvider):
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Decide whether to start a new operation, and say why on the resource's row."""
+        _seen(olds, news)
         reason = _reason_to_run(olds, news)
         if reason:
             engine_log.info(str(news.get("urn") or olds.get("urn") or ""), f"runs again: {reason}")
@@ -71,11 +73,12 @@ class StartedProvider(ResourceProvider):
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Start a new operation. An earlier one that still runs is cancelled first: two must not write at once."""
         _cancel(olds, wait=True)
-        return UpdateResult(_start(news))
+        return UpdateResult(_start(news, olds))
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Cancel the operation if it still runs. What it imported or exported stays."""
         _cancel(props, wait=False)
+        _forget(props)
 
 
 class AwaitedProvider(ResourceProvider):
@@ -136,8 +139,8 @@ class AwaitedOperation(Resource, module="imaging", name="AwaitedOperation"):
 
         Args:
             name: of the resource.
-            props: `label, store, method, body, filterUri, operation, facts, startedAt, allowedFailures, timeout,
-                permissionWait, maxRunning, serviceAgent, endpoint, urn`.
+            props: `label, store, method, body, filterUri, operation, facts, startedAt, trigger, allowedFailures,
+                timeout, permissionWait, maxRunning, serviceAgent, endpoint, urn`.
             opts: as for every resource.
         """
         super().__init__(AwaitedProvider(), name, {**props, "outcome": None}, opts)
@@ -146,34 +149,39 @@ class AwaitedOperation(Resource, module="imaging", name="AwaitedOperation"):
 # Starting
 
 
-def _start(props: Mapping[str, Any]) -> dict[str, Any]:
+def _start(props: Mapping[str, Any], olds: Mapping[str, Any] | None = None) -> dict[str, Any]:
     from operations.checks import check_start
     from operations.clock import InterruptedWaitError
     from operations.errors import OperationsError
     from operations.filter_objects import prepare_filter
     from operations.invalid import InputError
-    from operations.start import start
+    from operations.start import resume, start
 
-    connection = _connection(props)
+    connection, clock, journal = _connection(props), provider_process.clock, _journal(props)
     urn = str(props["urn"])
+    _seen(olds or {}, props)
     try:
         with engine_log.ProgressLine(urn, "preparing the start") as show:
             chosen = props.get("filter")
-            prepared = (
-                prepare_filter(connection, str(props["label"]), chosen, provider_process.clock) if chosen else None
-            )
+            prepared = prepare_filter(connection, str(props["label"]), chosen, clock) if chosen else None
             request = _request(props, prepared.uri if prepared else None)
-            facts = check_start(
-                connection, request, provider_process.clock, filter_summary=prepared.summary if prepared else None
-            )
-            started = start(
+            started = resume(
                 connection,
                 request,
-                facts=facts,
+                journal,
+                allowed_failures=int(props["allowedFailures"]),
+                say=show,
+                note=lambda text: engine_log.info(urn, text),
+                clock=clock,
+            ) or start(
+                connection,
+                request,
+                facts=check_start(connection, request, clock, filter_summary=prepared.summary if prepared else None),
                 limits=_limits(props),
                 service_agent=_text(props, "serviceAgent"),
                 say=show,
-                clock=provider_process.clock,
+                clock=clock,
+                journal=journal,
             )
     except InterruptedWaitError as error:
         raise engine_log.Failure(f'{_kind(props)} "{props["label"]}": interrupted before it was started') from error
@@ -182,7 +190,7 @@ def _start(props: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **props,
         "operation": started.operation,
-        "facts": _facts_to_json(started.facts),
+        "facts": started.facts.to_json(),
         "started_at": started.time,
         "filter_uri": prepared.uri if prepared else "",
         "filter_digest": prepared.digest if prepared else "",
@@ -197,29 +205,73 @@ def _limits(props: Mapping[str, Any]) -> Any:
 
 def _cancel(props: Mapping[str, Any], *, wait: bool) -> None:
     """Cancel the operation of a started resource if it is still running."""
-    from operations.errors import ApiError, OperationsError
-    from operations.reading import cancel_operation, read_operation
-    from operations.rerun import recorded
-    from operations.retrying import Patience
+    from operations.record import recorded
 
     operation = props.get("operation")
     if not operation or recorded(props).get("operation") == operation:
         return  # its end is on record
-    connection = _connection(props)
+    _cancel_operation(props, str(operation), _CANCEL_SECONDS if wait else 0)
+
+
+def _cancel_operation(props: Mapping[str, Any], operation: str, wait: float) -> None:
+    from operations.errors import OperationsError
+    from operations.reading import cancel_running
+    from operations.retrying import Patience
+
+    def say(text: str) -> None:
+        engine_log.info(str(props["urn"]), text)
+
     try:
-        if read_operation(connection, operation, patience=Patience(_PREVIEW_SECONDS)).done:
-            return
-        engine_log.info(str(props["urn"]), f"cancelling {operation}")
-        cancel_operation(connection, operation)
-        deadline = time.monotonic() + (_CANCEL_SECONDS if wait else 0)
-        while time.monotonic() < deadline and not read_operation(connection, operation).done:
-            time.sleep(1)
-    except ApiError as error:
-        if error.status in (403, 404):
-            return  # the record is gone, or its dataset is
-        raise engine_log.Failure(f"operation {operation} could not be cancelled: {error}") from error
+        cancel_running(_connection(props), operation, wait=wait, say=say, patience=Patience(_PREVIEW_SECONDS))
     except OperationsError as error:
         raise engine_log.Failure(f"operation {operation} could not be cancelled: {error}") from error
+
+
+# The journal of starts
+
+
+def _journal(props: Mapping[str, Any], instead_of: str = "") -> "Journal":
+    """Return the journal of a run, for its start and its wait alike."""
+    from operations.journal import Journal
+
+    return Journal(
+        journal_folder(os.environ),
+        _started_urn(props),
+        endpoint=_text(props, "endpoint") or "",
+        trigger=_text(props, "trigger") or "",
+        instead_of=instead_of,
+    )
+
+
+def journal_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder of the journal: `IMAGING_JOURNAL`, or one beside what else Pulumi keeps for this user."""
+    home = environment.get("PULUMI_HOME") or Path.home() / ".pulumi"
+    return Path(environment.get("IMAGING_JOURNAL") or Path(home) / "imaging" / "starts")
+
+
+def _started_urn(props: Mapping[str, Any]) -> str:
+    return str(props["urn"]).replace("AwaitedOperation", "StartedOperation")
+
+
+def _seen(olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
+    """Tell the journal what the state knows."""
+    from operations.record import recorded
+
+    if not _text(news, "urn"):
+        return
+    record = recorded(news)
+    known = {olds.get("operation"), record.get("operation"), record.get("ended")}
+    _journal(news).seen([str(each) for each in known if each], _text(olds, "started_at") or "")
+
+
+def _forget(props: Mapping[str, Any]) -> None:
+    """Take a deleted resource out of the journal, unless its replacement is what stands there."""
+    journal = _journal(props)
+    entry, operation = journal.open_entry, props.get("operation")
+    if entry is not None and entry.operation and entry.instead_of == operation:
+        _cancel_operation(props, entry.operation, 0)
+    if entry is not None and operation in (entry.operation, entry.instead_of):
+        journal.settle()
 
 
 # Deciding about a new run
@@ -247,6 +299,7 @@ def _reason_to_run(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | No
 
 
 def _await(props: Mapping[str, Any]) -> dict[str, Any]:
+    from operations.checks import facts_from_json
     from operations.clock import InterruptedWaitError
     from operations.errors import OperationsError
     from operations.follow import follow
@@ -254,17 +307,25 @@ def _await(props: Mapping[str, Any]) -> dict[str, Any]:
     from operations.report import conclude, failure_report, problem_of
     from operations.wait import OperationGoneError, WaitTimeoutError
 
-    connection, urn = _connection(props), str(props["urn"])
-    facts, allowed = _facts(props["facts"]), int(props["allowedFailures"])
+    connection, urn, operation = _connection(props), str(props["urn"]), str(props["operation"])
+    facts, allowed = facts_from_json(props["facts"]), int(props["allowedFailures"])
     title = f'{_kind(props)} "{props["label"]}"'
-    again = f"`pulumi up --replace '{urn.replace('AwaitedOperation', 'StartedOperation')}'`"
+    again = f"`pulumi up --replace '{_started_urn(props)}'`"
+    journal = _journal(props, instead_of=operation)
+    journal.seen([operation])  # the engine saves the start before it asks for the wait
+
+    def restarted(name: str) -> None:
+        nonlocal operation
+        operation = name
+        engine_log.info(urn, f"started anew, as permissions may have taken effect: {name}")
+
     try:
         request = _request(props, _text(props, "filterUri"))
         with engine_log.ProgressLine(urn, "waiting for the operation") as show:
             outcome = follow(
                 connection,
                 request,
-                str(props["operation"]),
+                operation,
                 waiter=_waiter(props),
                 started_at=str(props["startedAt"]),
                 facts=facts,
@@ -272,17 +333,15 @@ def _await(props: Mapping[str, Any]) -> dict[str, Any]:
                 timeout=float(props["timeout"]),
                 on_progress=lambda progress: show(str(progress)),
                 say=show,
-                on_restart=lambda name: engine_log.info(
-                    urn, f"started anew, as permissions may have taken effect: {name}"
-                ),
+                on_restart=restarted,
                 clock=provider_process.clock,
+                journal=journal,
             )
             show("checking the result")
             outcome = conclude(connection, outcome, request, facts, provider_process.clock)
     except InterruptedWaitError as error:
         raise engine_log.Failure(
-            f"{title}: interrupted; operation {props['operation']} goes on\n"
-            "  do      run `pulumi up` to go on waiting for it"
+            f"{title}: interrupted; operation {operation} goes on\n  do      run `pulumi up` to go on waiting for it"
         ) from error
     except WaitTimeoutError as error:
         raise engine_log.Failure(
@@ -363,29 +422,6 @@ def _request(props: Mapping[str, Any], filter_uri: str | None) -> "Request":
     if filter_uri:
         body["filterConfig"] = {"resourcePathsGcsUri": filter_uri}
     return request_from_body(str(props["store"]), str(props["method"]), body)
-
-
-def _facts_to_json(facts: "Facts") -> dict[str, Any]:
-    return {
-        "metrics": facts.metrics.to_json() if facts.metrics else None,
-        "total": facts.total,
-        "rows": facts.rows,
-        "filter": {"lines": facts.filter.lines, "sha256": facts.filter.sha256} if facts.filter else None,
-    }
-
-
-def _facts(value: Any) -> "Facts":
-    from operations.checks import Facts
-    from operations.metrics import metrics_from_json
-
-    if not isinstance(value, Mapping):
-        return Facts()
-    total, rows = value.get("total"), value.get("rows")
-    return Facts(
-        metrics=metrics_from_json(value["metrics"]) if value.get("metrics") else None,
-        total=None if total is None else int(total),
-        rows=None if rows is None else int(rows),
-    )
 
 
 def _configure(req: ConfigureRequest) -> None:

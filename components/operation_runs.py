@@ -9,6 +9,7 @@ import pulumi
 
 from components.arguments import child
 from components.operation_resources import CREDENTIAL_KEYS, AwaitedOperation, StartedOperation
+from operations.record import record_of
 
 STARTED_TYPE = "pulumi-python:dynamic/imaging:StartedOperation"
 AWAITED_TYPE = "pulumi-python:dynamic/imaging:AwaitedOperation"
@@ -76,6 +77,7 @@ def declare_run(
         "store": args.store,
         "method": args.method,
         "body": args.body,
+        "trigger": args.trigger,
         "allowedFailures": args.allowed_failures,
         "permissionWait": args.permission_wait,
         "maxRunning": args.max_running,
@@ -88,7 +90,6 @@ def declare_run(
         {
             **common,
             "filter": args.filter,
-            "trigger": args.trigger,
             "rerun": args.rerun,
             "previous": previous_result(awaited_urn),
             "urn": started_urn,
@@ -140,8 +141,7 @@ def previous_result(awaited_urn: pulumi.Input[str]) -> pulumi.Output[dict[str, A
     """Return what an awaited resource recorded at its last success, from the stack's own state.
 
     Returns:
-        `read` (whether the state could be read) and, when there is a record, `operation` (the one the start posted),
-        `failure`, and for imports the store's `metrics` after it.
+        The record as `record_of` gives it; `read` is whether the state could be read.
     """
     program = _program()
     if "state" not in program:
@@ -153,16 +153,7 @@ def previous_result(awaited_urn: pulumi.Input[str]) -> pulumi.Output[dict[str, A
 def _record(state: Mapping[str, Any], urn: str) -> dict[str, Any]:
     if not state.get("read"):
         return {"read": False}
-    outputs = state["outputs"].get(urn, {}).get("outputs") or {}
-    outcome = outputs.get("outcome") or {}
-    if not outcome:
-        return {"read": True}
-    return {
-        "read": True,
-        "operation": outputs.get("operation"),
-        "failure": outcome.get("failure", 0),
-        "metrics": outcome.get("metrics"),
-    }
+    return record_of(state["outputs"].get(urn, {}).get("outputs") or {})
 
 
 async def _read_state() -> dict[str, Any]:

@@ -4,6 +4,7 @@ The caller needs no rights on destinations and sources (the Healthcare service a
 caller may not see is skipped: the service will find out.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from operations.clock import SYSTEM_CLOCK, Clock
 from operations.connection import Connection
 from operations.errors import STACK_WORDS, ApiError, OperationsError, Wording
 from operations.filters import FilterSummary, check_filter
-from operations.metrics import StoreMetrics, read_store_metrics
+from operations.metrics import StoreMetrics, metrics_from_json, read_store_metrics
 from operations.requests import ExportToBigQuery, ExportToCloudStorage, Import, Request, WriteDisposition
 from operations.resource_names import DicomStoreName
 from operations.retrying import PATIENCE, Patience, call
@@ -41,6 +42,27 @@ class Facts:
     total: int | None = None
     rows: int | None = None
     filter: FilterSummary | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts for a file or a state."""
+        return {
+            "metrics": self.metrics.to_json() if self.metrics else None,
+            "total": self.total,
+            "rows": self.rows,
+            "filter": {"lines": self.filter.lines, "sha256": self.filter.sha256} if self.filter else None,
+        }
+
+
+def facts_from_json(value: Any) -> Facts:
+    """Read what `to_json` wrote, without the filter; numbers may have become floating-point in between."""
+    if not isinstance(value, Mapping):
+        return Facts()
+    total, rows = value.get("total"), value.get("rows")
+    return Facts(
+        metrics=metrics_from_json(value["metrics"]) if value.get("metrics") else None,
+        total=None if total is None else int(total),
+        rows=None if rows is None else int(rows),
+    )
 
 
 def check_start(

@@ -7,6 +7,7 @@ from operations.clock import SYSTEM_CLOCK, Clock
 from operations.connection import Connection
 from operations.durations import format_duration
 from operations.errors import passes_with_grants
+from operations.journal import NO_JOURNAL, Journal
 from operations.outcome import Outcome, seconds_of
 from operations.requests import Request
 from operations.retrying import Pauses
@@ -30,6 +31,7 @@ def follow(
     say: Say = lambda _text: None,
     on_restart: Say = lambda _operation: None,
     clock: Clock = SYSTEM_CLOCK,
+    journal: Journal = NO_JOURNAL,
 ) -> Outcome:
     """Wait for an operation. One that fails because grants have no effect yet is started anew, for a bounded time.
 
@@ -46,6 +48,7 @@ def follow(
         say: told of what is waited out.
         on_restart: told the name of each new operation.
         clock: real or simulated time.
+        journal: keeps what is started anew in mind.
 
     Returns:
         The outcome of the last operation.
@@ -54,13 +57,13 @@ def follow(
         OperationsError: as `Waiter.wait` and `start`.
     """
     pauses = Pauses(clock)
-    until = seconds_of(started_at) + limits.permission_wait
+    # How long ago it was started only the wall clock can tell; from here on that may be set anew.
+    left_at_begin = limits.permission_wait - max(clock.now() - seconds_of(started_at), 0.0)
     begin = clock.monotonic()
     while True:
         outcome = waiter.wait(operation, timeout=timeout, total=facts.total, on_progress=on_progress, on_trouble=say)
         pause = pauses.next()
-        # A wall clock that is set back must not make the wait longer.
-        left = min(until - clock.now(), begin + limits.permission_wait - clock.monotonic())
+        left = left_at_begin - (clock.monotonic() - begin)
         if not passes_with_grants(outcome.error_code, outcome.error_message) or pause > left:
             return outcome
         say(
@@ -68,5 +71,6 @@ def follow(
             f"{format_duration(left)} at most: {outcome.error_message}"
         )
         clock.sleep(pause)
-        operation = start(connection, request, limits=limits, say=say, clock=clock, facts=facts).operation
+        started = start(connection, request, limits=limits, say=say, clock=clock, facts=facts, journal=journal)
+        operation = started.operation
         on_restart(operation)

@@ -1,10 +1,11 @@
-"""Reading and cancelling operations: one by its name, or all of a dataset."""
+"""Reading and cancelling operations, one by its name or all of a dataset; the datasets and locations there are."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 from operations.clock import SYSTEM_CLOCK, Clock
 from operations.connection import Connection
+from operations.errors import ApiError
 from operations.outcome import Outcome, outcome_of
 from operations.resource_names import DatasetName
 from operations.retrying import PATIENCE, Patience, call
@@ -31,6 +32,22 @@ def read_operation(
     return outcome_of(cast("Mapping[str, Any]", operation))
 
 
+def list_locations(
+    connection: Connection, project: str, clock: Clock = SYSTEM_CLOCK, patience: Patience = PATIENCE
+) -> Iterator[str]:
+    """Read the ids of the locations in which a project may have datasets, page by page.
+
+    Raises:
+        ApiError: the caller may not list them.
+        UnreachableError: no answer within `patience`.
+    """
+    pages = _pages(
+        connection, lambda: connection.healthcare.projects().locations(), clock, patience, name=f"projects/{project}"
+    )
+    for page in pages:
+        yield from (str(each["locationId"]) for each in page.get("locations", ()))
+
+
 def list_datasets(
     connection: Connection,
     project: str,
@@ -44,21 +61,18 @@ def list_datasets(
         ApiError: the caller may not list them.
         UnreachableError: no answer within `patience`.
     """
-    token: str | None = None
-    while True:
-        arguments: dict[str, Any] = {"parent": f"projects/{project}/locations/{location}", "pageSize": _PAGE_SIZE}
-        if token:
-            arguments["pageToken"] = token
-        answer = cast(
-            "dict[str, Any]", call(connection, _datasets_call(connection, arguments), clock=clock, patience=patience)
-        )
+    pages = _pages(
+        connection,
+        lambda: connection.healthcare.projects().locations().datasets(),
+        clock,
+        patience,
+        parent=f"projects/{project}/locations/{location}",
+    )
+    for page in pages:
         # The last part alone: the service may write the project by its number.
         yield from (
-            DatasetName(project, location, str(each["name"]).rpartition("/")[2]) for each in answer.get("datasets", ())
+            DatasetName(project, location, str(each["name"]).rpartition("/")[2]) for each in page.get("datasets", ())
         )
-        token = answer.get("nextPageToken")
-        if not token:
-            return
 
 
 def list_operations(
@@ -84,18 +98,15 @@ def list_pages(
     patience: Patience = PATIENCE,
 ) -> Iterator[list[Outcome]]:
     """Like `list_operations`, but one list per page, so that a caller can count requests."""
-    token: str | None = None
-    while True:
-        arguments: dict[str, Any] = {"name": str(dataset), "pageSize": _PAGE_SIZE}
-        if token:
-            arguments["pageToken"] = token
-        answer = cast(
-            "dict[str, Any]", call(connection, _list_call(connection, arguments), clock=clock, patience=patience)
-        )
-        yield [outcome_of(operation) for operation in answer.get("operations", ())]
-        token = answer.get("nextPageToken")
-        if not token:
-            return
+    pages = _pages(
+        connection,
+        lambda: connection.healthcare.projects().locations().datasets().operations(),
+        clock,
+        patience,
+        name=str(dataset),
+    )
+    for page in pages:
+        yield [outcome_of(operation) for operation in page.get("operations", ())]
 
 
 def cancel_operation(connection: Connection, name: str, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -111,9 +122,52 @@ def cancel_operation(connection: Connection, name: str, clock: Clock = SYSTEM_CL
     )
 
 
-def _datasets_call(connection: Connection, arguments: dict[str, Any]) -> Any:
-    return lambda: connection.healthcare.projects().locations().datasets().list(**arguments)
+def cancel_running(
+    connection: Connection,
+    name: str,
+    *,
+    wait: float = 0.0,
+    say: Callable[[str], None] = lambda _text: None,
+    clock: Clock = SYSTEM_CLOCK,
+    patience: Patience = PATIENCE,
+) -> None:
+    """Cancel an operation that still runs; one that has ended, or that nobody knows any more, is fine.
+
+    Args:
+        connection: the APIs.
+        name: of the operation.
+        wait: seconds to wait for its end at most.
+        say: told when it is cancelled.
+        clock: real or simulated time.
+        patience: with the first look at it.
+
+    Raises:
+        OperationsError: it can't be seen whether it runs, or the service refuses.
+    """
+    try:
+        if read_operation(connection, name, clock, patience).done:
+            return
+        say(f"cancelling {name}")
+        cancel_operation(connection, name, clock)
+        until = clock.monotonic() + wait
+        while clock.monotonic() < until and not read_operation(connection, name, clock).done:
+            clock.sleep(1.0)
+    except ApiError as error:
+        if error.status not in (403, 404):  # the record is gone, or its dataset is
+            raise
 
 
-def _list_call(connection: Connection, arguments: dict[str, Any]) -> Any:
-    return lambda: connection.healthcare.projects().locations().datasets().operations().list(**arguments)
+def _pages(
+    connection: Connection, collection: Callable[[], Any], clock: Clock, patience: Patience, **arguments: Any
+) -> Iterator[Mapping[str, Any]]:
+    """Read a list page by page. `collection` is asked for before every page, because a broken transport is dropped."""
+    arguments["pageSize"] = _PAGE_SIZE
+    while True:
+        page = cast(
+            "Mapping[str, Any]",
+            call(connection, lambda: collection().list(**arguments), clock=clock, patience=patience),
+        )
+        yield page
+        arguments["pageToken"] = page.get("nextPageToken")
+        if not arguments["pageToken"]:
+            return

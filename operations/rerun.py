@@ -12,8 +12,9 @@ from operations.connection import Connection
 from operations.errors import ApiError
 from operations.filter_objects import filter_digest
 from operations.metrics import metrics_from_json, read_store_metrics
-from operations.outcome import State
+from operations.outcome import Outcome, State
 from operations.reading import read_operation
+from operations.record import recorded
 from operations.requests import Rerun
 from operations.resource_names import parse_dicom_store_name
 from operations.retrying import Patience
@@ -69,10 +70,15 @@ def reason_to_run(
     )
 
 
-def recorded(props: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the record of the last success: `read`, `operation`, `failure`, `metrics`; empty without one."""
-    previous = props.get("previous")
-    return previous if isinstance(previous, Mapping) else {}
+def why_not(outcome: Outcome, allowed_failures: int) -> str | None:
+    """Say why an operation doesn't hold; None when it succeeded or still runs."""
+    if outcome.state is State.FAILED:
+        return f"the last operation failed with {outcome.error_name}"
+    if outcome.state is State.CANCELLED:
+        return "the last operation was cancelled"
+    if outcome.done and outcome.failure > allowed_failures:
+        return f"{outcome.failure:,} instances failed, {allowed_failures:,} are allowed"
+    return None
 
 
 def _failed(connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock) -> str | None:
@@ -90,13 +96,7 @@ def _failed(connection: Connection, olds: Mapping[str, Any], news: Mapping[str, 
         return (
             "the service no longer knows the last operation, and its end was never seen" if record.get("read") else None
         )
-    if outcome.state is State.FAILED:
-        return f"the last operation failed with {outcome.error_name}"
-    if outcome.state is State.CANCELLED:
-        return "the last operation was cancelled"
-    if outcome.done and outcome.failure > allowed:
-        return f"{outcome.failure:,} instances failed, {allowed:,} are allowed"
-    return None
+    return why_not(outcome, allowed)
 
 
 def _filter_changed(

@@ -2,19 +2,16 @@
 
 The service gives no way to mark a request, and a POST whose answer is lost may have been accepted. So it is never
 sent again blindly: the operations of the dataset are listed before it, and after a lost answer the one that is new is
-adopted. Starts of one process for one project take turns, which keeps two of them from claiming the same operation.
+adopted. The same is done for a start in whose middle the program was killed, if a journal of starts is kept.
 """
 
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any, cast
 
-from operations.checks import Facts, check_start
+from operations.adopt import find_interrupted, find_started
+from operations.checks import Facts, check_start, facts_from_json
 from operations.clock import SYSTEM_CLOCK, Clock, uninterrupted
 from operations.connection import Connection
 from operations.durations import format_duration
@@ -27,24 +24,18 @@ from operations.errors import (
     advice,
     passes_with_grants,
 )
-from operations.outcome import Outcome
-from operations.reading import list_datasets, list_operations
+from operations.journal import NO_JOURNAL, Journal
+from operations.places import MAX_RUNNING, place
+from operations.reading import cancel_running, read_operation
 from operations.requests import Import, Request
-from operations.resource_names import DatasetName
+from operations.rerun import why_not
 from operations.retrying import Pauses, passes, send
 
-MAX_RUNNING = 5  # Google's advice for one project
-# Operations are listed per dataset, at one request each.
-_DATASETS_LOOKED_AT = 20
 PERMISSION_WAIT = 300.0
 THROTTLE_WAIT = 1800.0
 
-_DICOM_METHODS = ("ImportDicomData", "ExportDicomData")
-# An accepted operation may take a moment to be listed.
-_LOOK_AFTER_LOSS = (0.0, 1.0, 2.0, 4.0, 8.0)
-_LOOK_AFTER_5XX = (0.0, 2.0)
 _MAX_SENDS = 6
-_LONGEST_QUEUE_PAUSE = 30.0
+_CANCEL_SECONDS = 60.0
 
 Say = Callable[[str], None]
 
@@ -58,7 +49,7 @@ class Started:
         request: what was asked for.
         facts: what was found before the start.
         time: when it was started, RFC 3339, by this machine's clock.
-        adopted: whether the answer was lost and the operation found in the list.
+        adopted: whether its answer was lost, and it was found again.
     """
 
     operation: str
@@ -90,6 +81,7 @@ def start(
     clock: Clock = SYSTEM_CLOCK,
     facts: Facts | None = None,
     wording: Wording = STACK_WORDS,
+    journal: Journal = NO_JOURNAL,
 ) -> Started:
     """Check what can be checked, then start the operation.
 
@@ -102,6 +94,7 @@ def start(
         clock: real or simulated time.
         facts: the result of `check_start`, when that was called already.
         wording: for a stack or for the command line.
+        journal: keeps the start in mind until the stack knows the operation. Call `resume` first.
 
     Raises:
         CheckError: something is missing or in the way; nothing was started.
@@ -114,17 +107,27 @@ def start(
     sends = 0
     while True:
         pause = 0.0
-        with _turn(request.store.project):
-            known = _wait_for_place(connection, request, limits.max_running, say, clock)
+        with place(
+            connection, request.store.parent, limits.max_running, journal=journal, say=say, clock=clock
+        ) as known:
             time = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
             try:
-                return Started(_post(connection, request, clock), request, facts, time)
+                journal.begin(request, time, known, facts.to_json())
+            except OSError as error:
+                say(f"the start can't be written into the journal ({error}); a kill right now could double it")
+            try:
+                operation = _post(connection, request, clock)
+                journal.began(operation)
+                return Started(operation, request, facts, time)
             except OperationsError as error:
+                if not _may_be_accepted(error):
+                    journal.settle()
                 sends += 1
                 waited = clock.monotonic() - begin
                 if _may_be_accepted(error):
-                    found = _find_started(connection, request, known, error, uninterrupted(clock))
+                    found = find_started(connection, request, known, error, uninterrupted(clock))
                     if found is not None:
+                        journal.began(found)
                         say(f"the answer to the start was lost; adopted {found}")
                         return Started(found, request, facts, time, adopted=True)
                     if sends >= _MAX_SENDS:
@@ -150,6 +153,65 @@ def start(
                 else:
                     raise
         clock.sleep(pause)
+
+
+def resume(
+    connection: Connection,
+    request: Request,
+    journal: Journal,
+    *,
+    allowed_failures: int = 0,
+    say: Say = lambda _text: None,
+    note: Say = lambda _text: None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Started | None:
+    """Go on with a start in whose middle an earlier run was killed.
+
+    To be called before anything is checked: the operation may have written to the destination already.
+
+    Args:
+        connection: the APIs.
+        request: what is to be started now.
+        journal: of the resource.
+        allowed_failures: with how many failures an operation still counts as a success.
+        say: told of what is done.
+        note: told what the person should know afterwards.
+        clock: real or simulated time.
+
+    Returns:
+        The operation that the earlier start began, unless it failed; None where a new start is needed.
+
+    Raises:
+        OperationsError: it can't be told whether an operation began, or which one.
+    """
+    entry = journal.open_entry
+    if entry is None:
+        return None
+    say("an earlier start was interrupted; looking for its operation")
+    # Whoever else is just starting something here will have written down what it began.
+    with journal.turn(request.store.project, clock):
+        operation = entry.operation or find_interrupted(connection, request, journal, entry, note, clock)
+    if operation and not journal.is_same(entry, request):
+        # Something else is wanted by now, and two must not write at once.
+        cancel_running(connection, operation, wait=_CANCEL_SECONDS, say=note, clock=clock)
+    elif operation:
+        problem = _problem(connection, operation, allowed_failures, clock)
+        if problem is None:
+            journal.began(operation)
+            note(f"goes on with the operation of an earlier start that was interrupted: {operation}")
+            return Started(operation, request, facts_from_json(entry.facts), entry.time, adopted=True)
+        note(f"{problem}, which an earlier start that was interrupted began: {operation}")
+    journal.settle()
+    return None
+
+
+def _problem(connection: Connection, operation: str, allowed_failures: int, clock: Clock) -> str | None:
+    try:
+        return why_not(read_operation(connection, operation, clock), allowed_failures)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return "the service no longer knows the operation"
 
 
 def _post(connection: Connection, request: Request, clock: Clock) -> str:
@@ -178,85 +240,6 @@ def _passes_with_grants(error: ApiError) -> bool:
     return passes_with_grants(error.code.number, error.message)
 
 
-def _find_started(
-    connection: Connection, request: Request, known: frozenset[str] | None, error: OperationsError, clock: Clock
-) -> str | None:
-    """Look for the operation that a POST without an answer may have started."""
-    if known is None:
-        raise OperationsError(
-            f"the answer to the start was lost ({error}), and you may not list the dataset's operations to find out "
-            "whether it took effect; see in the Google Cloud console, or get roles/healthcare.datasetAdmin"
-        )
-    for pause in _LOOK_AFTER_LOSS if isinstance(error, UnreachableError) else _LOOK_AFTER_5XX:
-        clock.sleep(pause)
-        new = [
-            outcome.operation
-            for outcome in list_operations(connection, request.store.parent, clock)
-            if outcome.operation not in known and outcome.api_method in request.api_methods
-        ]
-        if len(new) == 1:
-            return new[0]
-        if new:
-            raise OperationsError(
-                f"the answer to the start was lost ({error}), and {len(new)} operations began at that moment: "
-                f"{', '.join(new)}; see what they are with `python -m operations describe` "
-                "and cancel what isn't wanted"
-            )
-    return None
-
-
-def _wait_for_place(
-    connection: Connection, request: Request, max_running: int, say: Say, clock: Clock
-) -> frozenset[str] | None:
-    """Wait until fewer than `max_running` imports and exports run; return the operations known by then.
-
-    Those of the other datasets of the location count too, as far as the caller may see them.
-
-    Returns:
-        The names of the dataset's operations; None when the caller may not list them.
-    """
-    pause = 1.0
-    others = _other_datasets(connection, request.store.parent, clock)
-    while True:
-        elsewhere = _running_in(connection, others, max_running, clock)
-        # The dataset's own come last, so that those known are from the moment before the start.
-        try:
-            operations = list(list_operations(connection, request.store.parent, clock))
-        except ApiError:
-            # roles/healthcare.dicomEditor lacks operations.list. Then the service's own limit has to do.
-            return None
-        running = elsewhere + _running(operations)
-        if running < max_running:
-            return frozenset(each.operation for each in operations)
-        these = "1 operation of the project is" if running == 1 else f"{running} operations of the project are"
-        say(f"{these} running, {max_running} at most; waiting for a place")
-        clock.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_QUEUE_PAUSE)
-
-
-def _other_datasets(connection: Connection, own: DatasetName, clock: Clock) -> list[DatasetName]:
-    try:
-        found = list(islice(list_datasets(connection, own.project, own.location, clock), _DATASETS_LOOKED_AT))
-    except ApiError:
-        return []  # the caller may not list them
-    return [each for each in found if each != own]
-
-
-def _running_in(connection: Connection, datasets: Iterable[DatasetName], enough: int, clock: Clock) -> int:
-    """Count what runs in some datasets; `enough` is where counting may stop."""
-    running = 0
-    for dataset in datasets:
-        if running >= enough:
-            break
-        with suppress(ApiError):  # the caller may not list them there
-            running += _running(list_operations(connection, dataset, clock))
-    return running
-
-
-def _running(operations: Iterable[Outcome]) -> int:
-    return sum(not each.done and each.api_method.startswith(_DICOM_METHODS) for each in operations)
-
-
 def _refused(error: ApiError, request: Request, service_agent: str | None, wording: Wording) -> OperationsError:
     hint = advice(error.code, error.message, request, service_agent, wording)
     return OperationsError(
@@ -265,36 +248,3 @@ def _refused(error: ApiError, request: Request, service_agent: str | None, wordi
         f"  means   {hint.means}\n"
         f"  do      {hint.do}"
     )
-
-
-class _Queue:
-    """A lock that is given in the order in which it was asked for."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._waiting: deque[object] = deque()
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        ticket = object()
-        with self._condition:
-            self._waiting.append(ticket)
-            self._condition.wait_for(lambda: self._waiting[0] is ticket)
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._waiting.popleft()
-                self._condition.notify_all()
-
-
-_QUEUES: dict[str, _Queue] = {}
-_QUEUES_LOCK = threading.Lock()
-
-
-@contextmanager
-def _turn(project: str) -> Iterator[None]:
-    with _QUEUES_LOCK:
-        queue = _QUEUES.setdefault(project, _Queue())
-    with queue.turn():
-        yield

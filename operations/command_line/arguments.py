@@ -20,8 +20,8 @@ from operations.command_line.run_commands import export_command, import_command
 from operations.command_line.session import Session
 from operations.invalid import InputError
 from operations.outcome import State
+from operations.places import MAX_RUNNING
 from operations.requests import Schema, StorageClass, WriteDisposition
-from operations.start import MAX_RUNNING
 
 PROGRAM = "python -m operations"
 DEFAULT_TIMEOUT = "6h"
@@ -249,7 +249,7 @@ def _run_options(command: Parser) -> None:
         type=_count,
         default=MAX_RUNNING,
         metavar="N",
-        help="start when fewer imports and exports run in the project's location (default: %(default)s)",
+        help="start when fewer imports and exports run in the project (default: %(default)s)",
     )
 
 

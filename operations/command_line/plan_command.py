@@ -64,7 +64,10 @@ def plan_command(options: argparse.Namespace, session: Session) -> ExitCode:
 def plan(run: StackRun, connection: Connection) -> Plan:
     """Say what the next `pulumi up` does about a run."""
     if run.interrupted:
-        why = "its last start was interrupted; see with `python -m operations list` whether an operation began"
+        why = (
+            "its last start was interrupted; `pulumi up` on the same machine finds out whether an operation began, "
+            "elsewhere see `python -m operations list`"
+        )
         return Plan(run, "unknown", why)
     try:
         reason = reason_to_run(connection, run.olds, run.news)

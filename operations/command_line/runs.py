@@ -24,7 +24,7 @@ class RunLimits:
         timeout: for the end of the operation.
         permission_wait: for fresh grants of the service agent.
         allowed_failures: instances that may fail.
-        max_running: operations of the project's location at once; further ones queue.
+        max_running: imports and exports of the project at once; further ones queue.
     """
 
     timeout: float

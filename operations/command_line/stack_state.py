@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operations.invalid import InputError
+from operations.record import record_of
 
 HOW = "write `pulumi stack export | python -m operations plan`"
 _STARTED = "imaging:StartedOperation"
@@ -23,7 +24,7 @@ class StackRun:
     Attributes:
         label: its name in the settings.
         olds: outputs of the started operation; empty when its start was interrupted.
-        record: what was recorded at the last success: `read`, `operation`, `failure`, `metrics`.
+        record: what was recorded at the last success, as `record_of` gives it.
         interrupted: whether the state doesn't know how its last start ended.
     """
 
@@ -66,7 +67,7 @@ def read_runs(text: str) -> list[StackRun]:
     for resource in _of_type(resources, _STARTED):
         place, olds = _place(resource), resource.get("outputs") or {}
         label = str(olds.get("label") or place[1])
-        runs.append(StackRun(label, olds, _record(awaited.get(place, {})), place in interrupted))
+        runs.append(StackRun(label, olds, record_of(awaited.get(place, {})), place in interrupted))
         interrupted.discard(place)
     return runs + [StackRun(name, {}, interrupted=True) for _, name in sorted(interrupted)]
 
@@ -83,15 +84,3 @@ def _is(resource: Mapping[str, Any], kind: str) -> bool:
 def _place(resource: Mapping[str, Any]) -> tuple[str, str]:
     """Return what start and wait of one run have in common: parent and name."""
     return str(resource.get("parent", "")), str(resource.get("urn", "")).rpartition("::")[2]
-
-
-def _record(outputs: Mapping[str, Any]) -> Mapping[str, Any]:
-    outcome = outputs.get("outcome")
-    if not isinstance(outcome, Mapping):
-        return {"read": True}
-    return {
-        "read": True,
-        "operation": outputs.get("operation"),
-        "failure": outcome.get("failure", 0),
-        "metrics": outcome.get("metrics"),
-    }

@@ -52,6 +52,7 @@ class Program:
             "PULUMI_BACKEND_URL": f"file://{folder / 'backend'}",
             "PULUMI_CONFIG_PASSPHRASE": "test",
             "PYTHONPATH": str(ROOT),
+            "IMAGING_JOURNAL": str(folder / "journal"),
             "CI": "true",
         }
         self._must("stack", "init", "test")

@@ -59,6 +59,7 @@ class Stack:
             "PULUMI_BACKEND_URL": f"file://{backend}",
             "PULUMI_CONFIG_PASSPHRASE": "test",
             "PYTHONPATH": str(root),
+            "IMAGING_JOURNAL": str(folder / "journal"),
             **(environment or {}),
         }
         self._run("stack", "init", name)

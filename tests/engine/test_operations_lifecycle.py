@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from emulator.server import LocalEmulator
+from tests.engine.holding_proxy import holding_proxy
 from tests.engine.operations_program import Program
 from tests.protocol.operations.hospital import INBOX, OUT, RESEARCH, STORE, TABLE, Hospital
 
@@ -275,6 +276,39 @@ def test_an_interrupted_run_is_resumed_and_nothing_is_started_twice(
     assert set(program.state()) >= {"StartedOperation metadata", "AwaitedOperation metadata"}
     assert "runs again" not in program.preview()
     assert len(exports(hospital)) == 1
+
+
+# The operations that the killed run begins, one after the other, and whether the last request takes effect.
+DENIED = {"error": {"code": 7, "message": "Access Denied: Dataset research:dicom"}}
+UNANSWERED: dict[str, tuple[list[dict[str, Any]], bool]] = {
+    "an operation began": ([], True),
+    "no operation began": ([], False),
+    "one was started anew for permissions": ([DENIED], True),
+}
+
+
+@pytest.mark.parametrize("case", UNANSWERED)
+def test_a_kill_while_a_start_is_unanswered_loses_no_operation_and_doubles_none(
+    case: str, hospital: Hospital, program: Program, emulator: LocalEmulator
+) -> None:
+    earlier, began = UNANSWERED[case]
+    for operation in earlier:
+        hospital.fault("export", operation=operation)
+    if not began:
+        hospital.fault("export", drop="before")
+    with holding_proxy(emulator.url) as proxy:
+        proxy.hold("dicomStores/pacs:export", after=len(earlier))
+        program.runs["metadata"] |= {"permission_wait": 300, "endpoint": proxy.url}
+        program.up_interrupted(signal.SIGKILL, proxy.held.is_set)
+        there = exports(hospital)
+        assert len(there) == len(earlier) + began
+        program.command("cancel", "--yes")  # unlocks the stack
+        said = program.up()
+        assert ("goes on with the operation of an earlier start that was interrupted" in said) is began
+        assert exports(hospital)[: len(there)] == there
+        assert len(exports(hospital)) == len(earlier) + 1
+        assert program.outcome("metadata")["operation"] == exports(hospital)[-1]
+        assert "runs again" not in program.preview()
 
 
 def test_deleting_a_run_cancels_what_still_runs_and_leaves_the_data(hospital: Hospital, program: Program) -> None:

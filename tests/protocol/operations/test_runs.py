@@ -336,7 +336,8 @@ def test_every_call_of_a_run_may_fail_for_a_while_or_lose_its_connection(
     expected = len(hospital.operations(method))
     for each in sorted(called):
         fault = hospital.fault(each, **effect)
-        _, outcome = run(hospital.connection, RUNS[kind], clock)
+        # As by another process, which knows nothing of the project yet.
+        _, outcome = run(hospital.connect(), RUNS[kind], clock)
         hospital.assert_consumed(fault)
         assert outcome.state is State.SUCCEEDED, each
         assert problem_of(outcome, allowed_failures=0) is None, each
@@ -344,13 +345,16 @@ def test_every_call_of_a_run_may_fail_for_a_while_or_lose_its_connection(
         assert len(hospital.operations(method)) == expected, each
 
 
-def test_what_runs_in_another_dataset_of_the_location_is_waited_for(hospital: Hospital, clock: QuickClock) -> None:
+@pytest.mark.parametrize("location", [LOCATION, LOCATION.replace("europe-west4", "us-central1")])
+def test_what_runs_in_another_dataset_or_location_is_waited_for(
+    location: str, hospital: Hospital, clock: QuickClock
+) -> None:
     hospital.store_instances(1)
     datasets = hospital.connection.healthcare.projects().locations().datasets()
-    datasets.create(parent=LOCATION, datasetId="cardiology", body={}).execute()
-    datasets.dicomStores().create(parent=f"{LOCATION}/datasets/cardiology", dicomStoreId="echo", body={}).execute()
+    datasets.create(parent=location, datasetId="cardiology", body={}).execute()
+    datasets.dicomStores().create(parent=f"{location}/datasets/cardiology", dicomStoreId="echo", body={}).execute()
     hospital.fault("import", operation={"seconds": 1})
-    other = make_import(f"{LOCATION}/datasets/cardiology/dicomStores/echo", f"gs://{INBOX}/**.dcm")
+    other = make_import(f"{location}/datasets/cardiology/dicomStores/echo", f"gs://{INBOX}/**.dcm")
     started = start(hospital.connection, other, clock=clock)
     said: list[str] = []
     start(hospital.connection, export(), limits=StartLimits(max_running=1), clock=clock, say=said.append)

@@ -160,8 +160,11 @@ def test_a_wait_is_judged_again_when_fewer_failures_are_allowed() -> None:
         ({"read": True, "outputs": {}}, {"read": True}),
         ({"read": True, "outputs": {"urn": {"outputs": {"operation": "1"}}}}, {"read": True}),
         (
-            {"read": True, "outputs": {"urn": {"outputs": {"operation": "1", "outcome": {"failure": 2}}}}},
-            {"read": True, "operation": "1", "failure": 2, "metrics": None},
+            {
+                "read": True,
+                "outputs": {"urn": {"outputs": {"operation": "1", "outcome": {"operation": "2", "failure": 2}}}},
+            },
+            {"read": True, "operation": "1", "ended": "2", "failure": 2, "metrics": None},
         ),
     ],
 )

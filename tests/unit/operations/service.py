@@ -142,11 +142,16 @@ class Service:
             if begin + size < len(known):
                 page["nextPageToken"] = str(begin + size)
             return 200, {}, page
+        if kind == "locations.list":
+            found = dict.fromkeys(each.split("/")[3] for each in self.datasets)
+            locations = [{"name": f"projects/hospital/locations/{each}", "locationId": each} for each in found]
+            return 200, {}, {"locations": locations}
         if kind == "datasets.list":
+            there = [each for each in self.datasets if each.startswith(f"{path.removeprefix('/v1/')}/")]
             begin = int(query.get("pageToken", 0))
             end = begin + min(int(query.get("pageSize", self.page_size)), self.page_size)
-            page = {"datasets": [{"name": each} for each in self.datasets[begin:end]]}
-            return 200, {}, page | ({"nextPageToken": str(end)} if end < len(self.datasets) else {})
+            page = {"datasets": [{"name": each} for each in there[begin:end]]}
+            return 200, {}, page | ({"nextPageToken": str(end)} if end < len(there) else {})
         if kind == "operations.cancel":
             self.operations[path.removeprefix("/v1/").removesuffix(":cancel")].cancelled = True
             return 200, {}, {}
@@ -161,8 +166,8 @@ class Service:
             return 200, {}, {"name": "bucket"}
         if kind == "objects.list":
             created = self._time(self.clock.time)
-            found = [name for name in sorted(self.objects) if name.startswith(query.get("prefix", ""))]
-            items = [{"name": name, "size": "1", "timeCreated": created, "generation": "1"} for name in found]
+            names = [name for name in sorted(self.objects) if name.startswith(query.get("prefix", ""))]
+            items = [{"name": name, "size": "1", "timeCreated": created, "generation": "1"} for name in names]
             return 200, {}, {"items": items}
         if kind == "entries.list":
             return 200, {}, {"entries": self.log_entries}
@@ -235,6 +240,7 @@ def _kind(method: str, path: str) -> str:
         (":getDICOMStoreMetrics", "metrics"),
         ("/operations", "operations.list"),
         ("/datasets", "datasets.list"),
+        ("/locations", "locations.list"),
         ("/o", "objects.list"),
         ("entries:list", "entries.list"),
     ):

@@ -226,11 +226,13 @@ def test_a_sixth_operation_waits_until_one_of_five_has_ended(
     assert said[0] == "5 operations of the project are running, 5 at most; waiting for a place"
 
 
-def test_operations_of_other_datasets_of_the_location_count_too(
-    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+@pytest.mark.parametrize("location", ["europe-west4", "us-central1"])
+def test_operations_of_other_datasets_and_locations_count_too(
+    location: str, service: Service, connection: Connection, clock: SimulatedClock, request_: Request
 ) -> None:
     said: list[str] = []
-    service.datasets = [f"{DATASET}-{number}" for number in range(3)] + [DATASET]
+    there = DATASET.replace("europe-west4", location)
+    service.datasets = [f"{there}-{number}" for number in range(3)] + [DATASET]
     service.page_size = 2
     for dataset, seconds in zip([*service.datasets, DATASET], (100, 40, 100, 100, 100), strict=True):
         service.add(seconds=seconds, dataset=dataset)
@@ -257,9 +259,10 @@ def test_datasets_that_may_not_be_looked_at_are_left_out(
     for _ in range(5):
         service.add(seconds=100, dataset=service.datasets[1])
     service.plan("datasets.list", Fault(403, "Permission healthcare.datasets.list denied"))
+    service.plan("locations.list", Fault(403, "Permission healthcare.locations.list denied"))
     start(connection, request_, clock=clock)
     service.plan("operations.list", Fault(403, "Permission healthcare.operations.list denied"))
-    start(connection, request_, clock=clock)
+    start(service.connection(), request_, clock=clock)
     assert clock.time == 0
     service.assert_consumed()
 
@@ -281,6 +284,32 @@ def test_many_datasets_cost_a_bounded_number_of_requests(
     service.datasets += [f"{DATASET}-{number}" for number in range(200)]
     start(connection, request_, clock=clock)
     assert service.count("operations.list") <= 21
+    assert service.count("locations.list") == 0  # there are enough to count without
+
+
+def test_locations_and_datasets_are_looked_through_once_in_ten_minutes(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    elsewhere = DATASET.replace("europe-west4", "us-central1")
+    service.datasets += [elsewhere]
+    for _ in range(3):
+        start(connection, request_, clock=clock, facts=Facts())
+    # The own location, the list of locations, the other location; then the operations of two datasets per start.
+    assert [service.count(kind) for kind in ("datasets.list", "locations.list", "operations.list")] == [2, 1, 6]
+    clock.time += 601
+    start(connection, request_, clock=clock, facts=Facts())
+    assert [service.count(kind) for kind in ("datasets.list", "locations.list", "operations.list")] == [4, 2, 8]
+
+
+def test_a_location_that_is_out_of_order_holds_nothing_up_for_long(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.datasets += [DATASET.replace("europe-west4", "us-central1")]
+    service.plan("locations.list", *[Fault(503)] * 4)
+    start(connection, request_, clock=clock)
+    assert clock.time <= 10
+    assert len(service.operations) == 1
+    service.assert_consumed()
 
 
 def test_the_facts_before_the_start_are_kept(service: Service, connection: Connection, clock: SimulatedClock) -> None:
@@ -305,7 +334,8 @@ def test_checks_that_were_made_are_not_made_again(
     service: Service, connection: Connection, clock: SimulatedClock, request_: Request
 ) -> None:
     start(connection, request_, clock=clock, facts=Facts(rows=3))
-    assert [kind for _, kind in service.requests] == ["datasets.list", "operations.list", "export"]
+    called = [kind for _, kind in service.requests]
+    assert called == ["datasets.list", "locations.list", "operations.list", "export"]
 
 
 def test_a_caller_without_rights_on_store_and_table_can_still_start(
@@ -316,7 +346,7 @@ def test_a_caller_without_rights_on_store_and_table_can_still_start(
     assert start(connection, request_, clock=clock).facts == Facts()
 
 
-@pytest.mark.parametrize("kind", ["metrics", "tables.get", "datasets.list", "operations.list"])
+@pytest.mark.parametrize("kind", ["metrics", "tables.get", "locations.list", "datasets.list", "operations.list"])
 @pytest.mark.parametrize(
     "fault", [Fault(503), Fault(429), Fault(401), Fault(drop="before"), Fault(drop="after")], ids=repr
 )
