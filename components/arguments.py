@@ -21,7 +21,8 @@ def child(
     Args:
         parent: the component that the child belongs to.
         options: the options that the component was given.
-        more: options of this child alone, by the names of `pulumi.ResourceOptions`.
+        more: options of this child alone, by the names of `pulumi.ResourceOptions`. None leaves an option to the
+            parent, as with `protect`: a component that is protected protects its children.
     """
     inherited = pulumi.ResourceOptions(parent=parent, depends_on=options.depends_on if options else None)
     return pulumi.ResourceOptions.merge(inherited, pulumi.ResourceOptions(**more))

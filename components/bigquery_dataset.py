@@ -65,7 +65,7 @@ class BigQueryDataset(pulumi.ComponentResource):
                 default_table_expiration_ms=round(expiration * 1000) if expiration is not None else None,
                 delete_contents_on_destroy=not protected,
                 # Its id is the dataset's own name, so the old one has to go first.
-                opts=child(self, opts, protect=protected, delete_before_replace=True),
+                opts=child(self, opts, protect=protected or None, delete_before_replace=True),
             )
             self.name = self.resource.dataset_id
             self.dataset_id = self.resource.id

@@ -67,7 +67,7 @@ class Bucket(pulumi.ComponentResource):
                 uniform_bucket_level_access=True,
                 public_access_prevention="enforced",
                 force_destroy=not protected,
-                opts=child(self, opts, protect=protected),
+                opts=child(self, opts, protect=protected or None),
             )
             self.name = self.resource.name
         self.register_outputs({"name": self.name})

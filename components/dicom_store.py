@@ -59,7 +59,7 @@ class DicomStore(pulumi.ComponentResource):
                 notification_config=notification,
                 stream_configs=[{"bigquery_destination": {"table_uri": table}} for table in args.stream_tables or []]
                 or None,
-                opts=child(self, opts, protect=args.deletion_protection is not False),
+                opts=child(self, opts, protect=args.deletion_protection is not False or None),
             )
             self.store_id = self.resource.id
         self.register_outputs({"storeId": self.store_id})

@@ -50,7 +50,7 @@ class HealthcareDataset(pulumi.ComponentResource):
                 location=args.location,
                 time_zone=args.time_zone,
                 encryption_spec={"kms_key_name": args.kms_key} if args.kms_key else None,
-                opts=child(self, opts, protect=args.deletion_protection is not False),
+                opts=child(self, opts, protect=args.deletion_protection is not False or None),
             )
             self.dataset_id = self.resource.id
         self.register_outputs({"datasetId": self.dataset_id})
