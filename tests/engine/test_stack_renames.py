@@ -44,15 +44,21 @@ grants = declare(AgentGrants, AgentGrantsArgs(
     write_buckets=["hospital-out"], read_buckets=["hospital-inbox"], publish_to=["projects/hospital/topics/dicom"]),
     "grants", access, tables, out, topic)
 store = declare(DicomStore, DicomStoreArgs(
-    name="pacs", dataset=dataset.dataset_id, notification_topic=topic.topic_id, deletion_protection=False), "store", grants)
+    name="pacs", dataset=dataset.dataset_id, notification_topic=topic.topic_id, deletion_protection=False),
+    "store", grants)
 archive = declare(DicomImport, DicomImportArgs(
     store=store.store_id, uri="gs://hospital-inbox/*.dcm", endpoint=endpoint), "archive", grants)
 table = "bq://hospital.dicom.instances"
 metadata = declare(DicomExport, DicomExportArgs(
-    store=store.store_id, destination=table, write_disposition="WRITE_TRUNCATE", endpoint=endpoint), "metadata", archive)
+    store=store.store_id, destination=table, write_disposition="WRITE_TRUNCATE", endpoint=endpoint),
+    "metadata", archive)
 views = declare(ReferenceViews, ReferenceViewsArgs(table=table), "views", metadata)
 pulumi.export("rows", metadata.outcome["rows"])
 """
+
+
+def test_the_program_has_every_component() -> None:
+    assert [name for name in components.__all__ if name.endswith("Args") and f"{name}(" not in PROGRAM] == []
 
 
 def test_a_component_with_a_new_name_is_the_same_component(tmp_path: Path, emulator: LocalEmulator) -> None:
