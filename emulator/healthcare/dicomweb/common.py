@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ...errors import not_found
 from ..access import find_store
@@ -55,4 +56,7 @@ def is_number(text: str) -> bool:
 
 def root(call: Call, store: StoreName) -> str:
     """The address of a store's DICOMweb service, as the client reaches it."""
-    return f"{call.base_url}/{call.version}/{store}/dicomWeb"
+    base, own = urlsplit(call.base_url), urlsplit(call.emulator.url)
+    # dicomweb-client leaves the port out of the Host header.
+    reached = call.emulator.url if base.port is None and base.hostname == own.hostname else call.base_url
+    return f"{reached}/{call.version}/{store}/dicomWeb"
