@@ -121,7 +121,7 @@ class StartedOperation(Resource, module="imaging", name="StartedOperation"):
         Args:
             name: of the resource.
             props: `label, store, method, body, filter, trigger, rerun, allowedFailures, permissionWait, maxRunning,
-                serviceAgent, endpoint, previous, urn`.
+                serviceAgent, endpoint, previous, inPreview, urn`.
             opts: as for every resource.
         """
         outputs = dict.fromkeys(("operation", "facts", "started_at", "filter_uri", "filter_digest"))
@@ -289,6 +289,11 @@ def _reason_to_run(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | No
     try:
         return reason_to_run(_connection(news), olds, news)
     except (OperationsError, InputError) as error:
+        # Whatever isn't known to be no preview is one.
+        if news.get("inPreview") is False:
+            raise engine_log.Failure(
+                f'{_kind(news)} "{news["label"]}": can\'t see whether a new run is needed: {error}'
+            ) from error
         engine_log.warning(
             str(news.get("urn") or ""), f"can't see whether a new run is needed, so none is planned: {error}"
         )

@@ -92,6 +92,7 @@ def declare_run(
             "filter": args.filter,
             "rerun": args.rerun,
             "previous": previous_result(awaited_urn),
+            "inPreview": _unknown() if pulumi.runtime.is_dry_run() else False,
             "urn": started_urn,
         },
         child(component, opts),
@@ -166,6 +167,21 @@ async def _read_state() -> dict[str, Any]:
     if not isinstance(result, Mapping) or not isinstance(result.get("outputs"), Mapping):
         return {"read": False}
     return {"read": True, "outputs": result["outputs"]}
+
+
+def _unknown() -> pulumi.Output[bool]:
+    """Return a value that isn't known: unlike any other, it may differ from that of the `up` which follows a preview.
+
+    A provider isn't told otherwise whether it is asked for a preview, and `pulumi up --plan` holds what a preview knew.
+    """
+
+    async def no() -> bool:
+        return False
+
+    async def nothing() -> set[pulumi.Resource]:
+        return set()
+
+    return pulumi.Output(nothing(), no(), is_known=no())
 
 
 def _without_dependency(urn: pulumi.Output[str]) -> pulumi.Output[str]:

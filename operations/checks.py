@@ -4,6 +4,7 @@ The caller needs no rights on destinations and sources (the Healthcare service a
 caller may not see is skipped: the service will find out.
 """
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,7 +14,9 @@ from operations.clock import SYSTEM_CLOCK, Clock
 from operations.connection import Connection
 from operations.errors import STACK_WORDS, ApiError, OperationsError, Wording
 from operations.filters import FilterSummary, check_filter
+from operations.invalid import quoted
 from operations.metrics import StoreMetrics, metrics_from_json, read_store_metrics
+from operations.reading import list_locations
 from operations.requests import ExportToBigQuery, ExportToCloudStorage, Import, Request, WriteDisposition
 from operations.resource_names import DicomStoreName
 from operations.retrying import PATIENCE, Patience, call
@@ -127,9 +130,21 @@ def _read_store(connection: Connection, store: DicomStoreName, clock: Clock) -> 
     try:
         return read_store_metrics(connection, store, clock)
     except ApiError as error:
+        _check_location(connection, store, clock)
         if error.status == 404:
             raise CheckError(f"DICOM store {store} doesn't exist; correct its name or create it") from error
         return None  # the caller may export without being allowed to read the metrics
+
+
+def _check_location(connection: Connection, store: DicomStoreName, clock: Clock) -> None:
+    """Name a location that doesn't exist: the service answers for it as for a dataset that doesn't."""
+    try:
+        known = list(list_locations(connection, store.project, clock))
+    except ApiError:
+        return  # the caller may not list them
+    if known and store.location not in known:
+        nearest = difflib.get_close_matches(store.location, known, n=1, cutoff=0)[0]
+        raise CheckError(f"Cloud Healthcare has no location {quoted(store.location)}; did you mean {quoted(nearest)}?")
 
 
 def _check_table(connection: Connection, request: ExportToBigQuery, clock: Clock, wording: Wording) -> int | None:

@@ -45,7 +45,7 @@ def changed_inputs(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | No
         old, new = _plain(olds.get(key)), _plain(news.get(key))
         if old != new:
             return f"{words}{_difference(old, new)}"
-    return "rerun is always" if news.get("rerun") == Rerun.ALWAYS else None
+    return None
 
 
 def reason_to_run(
@@ -62,12 +62,21 @@ def reason_to_run(
     Raises:
         OperationsError: it can't be seen.
     """
-    return (
-        changed_inputs(olds, news)
-        or _failed(connection, olds, news, clock)
-        or _filter_changed(connection, olds, news, clock)
-        or (_store_changed(connection, olds, news, clock) if news.get("rerun") == Rerun.WHEN_STORE_CHANGES else None)
-    )
+    reason = changed_inputs(olds, news)
+    if reason:
+        return reason
+    reason, running = _last(connection, olds, news, clock)
+    reason = reason or _filter_changed(connection, olds, news, clock)
+    if reason or running:
+        # One that still runs is waited for, or an export that takes longer than the pause between two runs of the
+        # program would never come to its end.
+        return reason
+    if news.get("rerun") == Rerun.WHEN_STORE_CHANGES:
+        return _store_changed(connection, olds, news, clock)
+    if news.get("rerun") == Rerun.ALWAYS:
+        _ask(connection, olds, clock)
+        return "rerun is always"
+    return None
 
 
 def why_not(outcome: Outcome, allowed_failures: int) -> str | None:
@@ -81,22 +90,36 @@ def why_not(outcome: Outcome, allowed_failures: int) -> str | None:
     return None
 
 
-def _failed(connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock) -> str | None:
-    """Say how the last operation failed; None when it succeeded or still runs."""
+def _last(
+    connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock
+) -> tuple[str | None, bool]:
+    """Say why the last operation doesn't hold, None when it does, and whether it still runs."""
     operation, record, allowed = str(olds["operation"]), recorded(news), int(news["allowedFailures"])
     if record.get("operation") == operation:
         failure = int(record.get("failure", 0))
-        return f"{failure:,} instances failed, {allowed:,} are allowed" if failure > allowed else None
+        return f"{failure:,} instances failed, {allowed:,} are allowed" if failure > allowed else None, False
     try:
         outcome = read_operation(connection, operation, clock, _PATIENCE)
     except ApiError as error:
         if error.status != 404:
             raise
         # Records are kept for about 30 days. Where the state can't be read, an old success is the likelier story.
-        return (
-            "the service no longer knows the last operation, and its end was never seen" if record.get("read") else None
-        )
-    return why_not(outcome, allowed)
+        gone = "the service no longer knows the last operation, and its end was never seen"
+        return gone if record.get("read") else None, False
+    return why_not(outcome, allowed), not outcome.done
+
+
+def _ask(connection: Connection, olds: Mapping[str, Any], clock: Clock) -> None:
+    """Find out whether the service answers: where it doesn't, a run would only be announced.
+
+    Raises:
+        OperationsError: it doesn't.
+    """
+    try:
+        read_operation(connection, str(olds["operation"]), clock, _PATIENCE)
+    except ApiError as error:
+        if error.status not in (403, 404):
+            raise
 
 
 def _filter_changed(

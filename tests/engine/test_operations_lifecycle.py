@@ -187,17 +187,26 @@ def test_a_changed_result_of_a_filter_query_runs_again(hospital: Hospital, progr
     assert len(exports(hospital)) == 2
 
 
-def test_a_preview_without_the_api_works_and_plans_no_run(
+def test_without_the_api_a_preview_works_and_plans_no_run_and_an_up_fails(
     hospital: Hospital, program: Program, emulator: LocalEmulator
 ) -> None:
+    program.runs["images"] = {"store": STORE, "destination": f"gs://{OUT}/images", "endpoint": emulator.url}
     program.runs["metadata"]["rerun"] = "when-store-changes"
+    program.runs["images"]["rerun"] = "always"
     program.up()
-    program.runs["metadata"]["endpoint"] = "http://127.0.0.1:9"
+    for run in program.runs.values():
+        run["endpoint"] = "http://127.0.0.1:9"
     said = program.preview()
-    assert "can't see whether a new run is needed, so none is planned: nothing answers at http://127.0.0.1:9" in said
+    unseen = "can't see whether a new run is needed"
+    for name in program.runs:
+        shown = (
+            f"StartedOperation +{name} +warning: {unseen}, so none is planned: nothing answers at http://127.0.0.1:9"
+        )
+        assert re.search(shown, said)
     assert "runs again" not in said
-    assert emulator.url
-    assert len(exports(hospital)) == 1
+    # A pipeline must not take it for a night without anything to do.
+    assert f'export "metadata": {unseen}: nothing answers' in program.up_fails()
+    assert len(exports(hospital)) == 2
 
 
 def test_a_record_that_is_gone_before_its_end_was_seen_is_run_again(hospital: Hospital, program: Program) -> None:

@@ -235,6 +235,12 @@ def test_without_a_grant_the_report_names_agent_role_and_resource(bare_hospital:
     assert "roles/storage.objectViewer" in report
 
 
+def test_a_location_that_does_not_exist_is_named_before_anything_starts(hospital: Hospital, clock: QuickClock) -> None:
+    request = make_import(STORE.replace("europe-west4", "europe-west44"), f"gs://{INBOX}/**")
+    with pytest.raises(CheckError, match='no location "europe-west44"; did you mean "europe-west4"'):
+        run(hospital.connection, request, clock)
+
+
 def test_a_caller_without_permission_is_told_so_at_once(hospital: Hospital, clock: QuickClock) -> None:
     alice = hospital.connect("principal:user:alice@example.org")
     with pytest.raises(OperationsError, match=r"roles/healthcare\.dicomEditor"):

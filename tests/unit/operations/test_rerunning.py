@@ -92,11 +92,38 @@ def test_an_operation_without_a_recorded_success_is_looked_at(
     assert reason_to_run(connection, state(name), props(previous={"read": True}), clock) == reason
 
 
-def test_an_operation_that_still_runs_is_left_alone(
-    service: Service, connection: Connection, clock: SimulatedClock
+@pytest.mark.parametrize("rerun", ["when-inputs-change", "when-store-changes", "always"])
+def test_an_operation_that_still_runs_is_waited_for(
+    rerun: str, service: Service, connection: Connection, clock: SimulatedClock
 ) -> None:
     name = service.add(seconds=1000)
-    assert reason_to_run(connection, state(name), props(previous={"read": True}), clock) is None
+    service.instances = 12
+    news = props(rerun=rerun, previous={"read": True})
+    assert reason_to_run(connection, state(name), news, clock) is None
+    clock.time += 1001
+    assert bool(reason_to_run(connection, state(name), news, clock)) is (rerun != "when-inputs-change")
+
+
+@pytest.mark.parametrize("rerun", ["when-store-changes", "always"])
+@pytest.mark.parametrize("fault", [Fault(drop="before"), Fault(503), Fault(401, "no credentials")], ids=repr)
+def test_a_service_that_does_not_answer_is_an_error_and_no_reason(
+    fault: Fault, rerun: str, service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=0)
+    for kind in ("operations.get", "metrics"):
+        service.plan(kind, *[fault] * 20)
+    with pytest.raises(OperationsError):
+        reason_to_run(connection, state(name), props(rerun=rerun, previous=record(name)), clock)
+    assert clock.time <= 5
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_always_needs_no_knowledge_of_the_last_operation(
+    status: int, service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=0)
+    service.plan("operations.get", Fault(status))
+    assert reason_to_run(connection, state(name), props(rerun="always", previous=record(name)), clock)
 
 
 def test_a_missing_record_is_no_drift_where_the_state_cannot_be_read(

@@ -55,6 +55,29 @@ def test_a_missing_store_is_named(
         start(connection, request_, clock=clock)
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_missing_location_is_named_with_the_nearest_there_is(
+    status: int, service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    service.datasets = [DATASET.replace("europe-west4", each) for each in ("us-central1", "europe-west4", "us")]
+    service.plan("metrics", Fault(status, "denied (or it may not exist)"))
+    store = STORE.replace("europe-west4", "europ-west-4")
+    request = make_export(store, "bq://research.dicom.instances", write_disposition="WRITE_TRUNCATE")
+    with pytest.raises(CheckError, match='has no location "europ-west-4"; did you mean "europe-west4"'):
+        start(connection, request, clock=clock)
+    assert service.count("export") == 0
+
+
+def test_a_location_is_not_doubted_where_locations_may_not_be_listed(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("metrics", Fault(404, "not found"))
+    service.plan("locations.list", Fault(403, "Permission healthcare.locations.list denied"))
+    with pytest.raises(CheckError, match=r"DICOM store projects/.*/dicomStores/pacs doesn't exist"):
+        start(connection, request_, clock=clock)
+    service.assert_consumed()
+
+
 def test_a_missing_bucket_is_named(service: Service, connection: Connection, clock: SimulatedClock) -> None:
     service.plan("buckets.get", Fault(404, "The specified bucket does not exist."))
     with pytest.raises(CheckError, match="bucket hospital-out doesn't exist"):
