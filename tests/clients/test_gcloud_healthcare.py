@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +186,107 @@ def test_operations_are_listed_described_and_cancelled(emulator: LocalEmulator, 
     well(ready("alpha", "operations", "cancel", number, *OF, "--quiet"))
     described = json.loads(well(ready("operations", "describe", number, *OF, "--format=json")))
     assert described["error"]["code"] == 1
+
+
+def test_policies_of_datasets_and_stores_are_read_and_changed(ready: Gcloud, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.json"
+    track: tuple[str, ...]
+    for track, kind, name, place in (((), "datasets", "radiology", IN), (("beta",), "dicom-stores", "pacs", OF)):
+
+        def run(verb: str, *more: str, group: tuple[str, ...] = (*track, kind), where: tuple[str, ...] = place) -> Any:
+            arguments = (group[0], *group[1:], verb, *more[:1], *where, *more[1:])
+            return json.loads(well(ready(*arguments, "--format=json")))
+
+        member = ("--member=user:alice@example.org", "--role=roles/healthcare.dicomViewer")
+        binding = [{"role": "roles/healthcare.dicomViewer", "members": ["user:alice@example.org"]}]
+        assert run("add-iam-policy-binding", name, *member)["bindings"] == binding
+        found = run("get-iam-policy", name)
+        assert found["bindings"] == binding
+        assert "bindings" not in run("remove-iam-policy-binding", name, *member)
+        policy.write_text(json.dumps({"bindings": binding}))
+        assert run("set-iam-policy", name, str(policy))["bindings"] == binding
+        # The tag of an older state is no longer good (https://cloud.google.com/iam/docs/policies#etag).
+        policy.write_text(json.dumps({"bindings": [], "etag": found["etag"]}))
+        stale = ready(*track, kind, "set-iam-policy", name, str(policy), *place)
+        assert stale.returncode == 1
+        assert "ABORTED" in stale.stderr
+
+
+def test_what_is_not_served_is_refused_with_a_reason(ready: Gcloud) -> None:
+    commands = [
+        ("datasets", "deidentify", "radiology", *IN, f"--destination-dataset={PLACE}/datasets/other"),
+        ("dicom-stores", "deidentify", "pacs", *OF, f"--destination-store={STORE}-2"),
+        ("fhir-stores", "list", *OF),
+    ]
+    # At once, because gcloud tries for half a minute to get another answer than 501.
+    with ThreadPoolExecutor() as pool:
+        for refused in pool.map(lambda arguments: ready(*arguments), commands):
+            assert refused.returncode == 1
+            assert "UNIMPLEMENTED" in refused.stderr
+            assert "The emulator does not" in refused.stderr
+
+
+def test_what_does_not_exist_is_not_found(ready: Gcloud) -> None:
+    for arguments, status in (
+        (("dicom-stores", "describe", "none", *OF), "NOT_FOUND"),
+        (("dicom-stores", "delete", "none", *OF, "--quiet"), "NOT_FOUND"),
+        (("operations", "describe", "1", *OF), "NOT_FOUND"),
+        (("dicom-stores", "create", "pacs", *OF), "ALREADY_EXISTS"),
+        (("dicom-stores", "create", "a/b", *OF), "INVALID_ARGUMENT"),
+    ):
+        refused = ready(*arguments)
+        assert refused.returncode == 1, arguments
+        assert status in refused.stderr
+
+
+def test_one_part_of_the_notifications_changes_alone(ready: Gcloud) -> None:
+    topic = "projects/hospital-imaging/topics/dicom"
+    well(ready("dicom-stores", "create", "other", *OF, f"--pubsub-topic={topic}", "--send-for-bulk-import"))
+    described = json.loads(well(ready("beta", "dicom-stores", "describe", "other", *OF, "--format=json")))
+    assert described["notificationConfig"] == {"pubsubTopic": topic, "sendForBulkImport": True}
+    # gcloud sends updateMask=notificationConfig.pubsubTopic: the rest stays.
+    changed = ready("beta", "dicom-stores", "update", "other", *OF, f"--pubsub-topic={topic}-2", "--format=json")
+    assert json.loads(well(changed))["notificationConfig"] == {"pubsubTopic": f"{topic}-2", "sendForBulkImport": True}
+    names = well(ready("beta", "dicom-stores", "list", *OF, "--format=value(name)", "--filter=name:other"))
+    assert names.strip().endswith("other")
+    assert len(well(ready("beta", "dicom-stores", "list", *OF, "--format=value(name)", "--page-size=1")).split()) == 2
+
+
+def test_beta_filters_exports_to_cloud_storage_and_lists_operations(emulator: LocalEmulator, ready: Gcloud) -> None:
+    dataset = pydicom.dcmread(io.BytesIO(FILE), stop_before_pixels=True)
+    lines = f"/studies/{dataset.StudyInstanceUID}\r\n".encode()
+    bucket(
+        emulator, "inbox", "roles/storage.objectAdmin", {"a.dcm": FILE, "all.txt": lines, "none.txt": b"/studies/1\n"}
+    )
+    well(ready("beta", "dicom-stores", "import", "gcs", "pacs", *OF, "--gcs-uri=gs://inbox/**.dcm"))
+    export = ("beta", "dicom-stores", "export", "gcs", "pacs", *OF, "--mime-type=image/png")
+    well(ready(*export, "--gcs-uri-prefix=gs://inbox/none", "--filter-config-gcs-uri=gs://inbox/none.txt"))
+    well(ready(*export, "--gcs-uri-prefix=gs://inbox/out", "--filter-config-gcs-uri=gs://inbox/all.txt"))
+    names = [one.name for one in storage.list_objects(emulator.emulator, "inbox") if one.name.endswith(".png")]
+    path = f"{dataset.StudyInstanceUID}/{dataset.SeriesInstanceUID}/{dataset.SOPInstanceUID}"
+    assert names == [f"out/{path}.png"]
+    listed = json.loads(well(ready("beta", "operations", "list", *OF, "--format=json")))
+    done = [one["metadata"]["apiMethodName"].rpartition(".")[2] for one in listed]
+    assert done == ["CreateDataset", "ImportDicomData", "ExportDicomData_gcs", "ExportDicomData_gcs"]
+    number = listed[-1]["name"].rpartition("/")[2]
+    described = json.loads(well(ready("beta", "operations", "describe", number, *OF, "--format=json")))
+    assert described["metadata"]["counter"] == {"success": "1"}
+
+
+def test_every_command_that_concerns_dicom_is_run_here() -> None:
+    root = Path(str(shutil.which("gcloud"))).resolve().parents[1] / "lib" / "surface" / "healthcare"
+    if not root.is_dir():
+        pytest.skip("gcloud's commands are not where they are expected")
+    source = Path(__file__).read_text(encoding="utf-8")
+    commands = [
+        tuple(part.replace("_", "-") for part in path.relative_to(root).with_suffix("").parts)
+        for group in ("datasets", "dicom_stores", "operations")
+        for path in sorted((root / group).rglob("*.yaml"))
+    ]
+    assert len(commands) > 20
+    for group, *verbs in commands:
+        quoted = ", ".join(f'"{verb}"' for verb in verbs)
+        assert f'"{group}", {quoted}' in source or f"run({quoted}" in source or f"kind, {quoted}" in source, (
+            group,
+            verbs,
+        )
