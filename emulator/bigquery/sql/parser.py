@@ -27,6 +27,11 @@ class _Parser(BigQueryParser):
         name: BigQueryParser.FUNCTION_PARSERS[name] for name in ("ARRAY", "CAST", "SAFE_CAST", "EXTRACT")
     }
 
+    def _parse_grant_privilege(self) -> exp.GrantPrivilege | None:
+        # Roles, which sqlglot would take for keywords and write in capitals.
+        role = self._parse_id_var()
+        return None if role is None else self.expression(exp.GrantPrivilege(this=role))
+
 
 class GoogleSql(BigQuery):
     """BigQuery's dialect, with all functions left anonymous."""

@@ -36,6 +36,7 @@ from ..types import (
 from . import values
 from .errors import runtime_error
 from .expressions import Column, Function, Scope, Source
+from .grants import change_access, entries_of
 from .queries import Compiler, Query, _From
 from .values import Expr, coerced
 
@@ -158,6 +159,8 @@ class Statements:
             exp.Alter: self._alter,
             exp.Declare: self._declare,
             exp.Set: self._set,
+            exp.Grant: self._grant,
+            exp.Revoke: self._grant,
         }
         maker = makers.get(type(node))
         if maker is None:
@@ -829,6 +832,25 @@ class Statements:
             return _ddl("CREATE_SCHEMA", "CREATE", dataset=reference)
 
         return Plan("CREATE_SCHEMA", run)
+
+    def _grant(self, node: exp.Grant | exp.Revoke) -> Plan:
+        compiler = Compiler(self.session)
+        statement = "GRANT" if isinstance(node, exp.Grant) else "REVOKE"
+        if str(node.args.get("kind") or "").upper() != "SCHEMA":
+            raise compiler.unsupported(f"{statement} on anything but a SCHEMA", node)
+        project, dataset = self._dataset_of(node.args["securable"])
+        self.catalog.require_dataset(self.session.principal, "bigquery.datasets.update", project, dataset)
+        try:
+            entries = entries_of(node)
+        except ValueError as error:
+            raise compiler.error(f"Invalid principal: {error}", node) from None
+
+        def run() -> Outcome:
+            change_access(self.catalog, project, dataset, entries, grant=statement == "GRANT")
+            return Outcome(kind, ddl={"dclTargetDataset": {"projectId": project, "datasetId": dataset}})
+
+        kind = f"{statement}_ON_SCHEMA"
+        return Plan(kind, run)
 
     def _dataset_of(self, node: Any) -> tuple[str, str]:
         parts = [part.name for part in node.parts if part.name]

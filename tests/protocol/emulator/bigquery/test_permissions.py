@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from google.api_core.exceptions import BadRequest, Forbidden
+from google.api_core.exceptions import BadRequest, Forbidden, MethodNotImplemented
 from google.cloud import bigquery
 
 from emulator.server import LocalEmulator
@@ -201,3 +201,49 @@ def test_an_access_entry_that_grants_nothing_to_nobody_is_refused(
     dataset._properties["access"] = [entry]
     with pytest.raises(BadRequest):
         owner.update_dataset(dataset, ["access_entries"], retry=NEVER)
+
+
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/data-control-language
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (
+            'GRANT `roles/bigquery.dataViewer` ON TABLE dicom.instances TO "user:a@example.org"',
+            "on anything but a SCHEMA",
+        ),
+        ('GRANT `roles/bigquery.dataViewer` ON SCHEMA dicom TO "a@example.org"', "Invalid principal: a@example.org"),
+        ('GRANT `nonsense` ON SCHEMA dicom TO "user:a@example.org"', "Invalid value for role: nonsense"),
+    ],
+)
+def test_a_grant_that_can_not_be_made_is_refused(owner: bigquery.Client, statement: str, told: str) -> None:
+    with pytest.raises((BadRequest, MethodNotImplemented), match=told):
+        rows(owner, statement)
+
+
+def test_grants_in_sql_need_the_right_to_change_the_dataset(
+    emulator: LocalEmulator, owner: bigquery.Client, alice: bigquery.Client
+) -> None:
+    grant_project(emulator, "roles/bigquery.jobUser")
+    grant_dataset(owner, "WRITER")
+    with pytest.raises(Forbidden, match=r"bigquery\.datasets\.update"):
+        rows(alice, 'GRANT `roles/bigquery.dataOwner` ON SCHEMA dicom TO "user:alice@example.org"')
+
+
+def test_grants_in_sql_give_and_take_roles_on_a_dataset(
+    emulator: LocalEmulator, owner: bigquery.Client, alice: bigquery.Client
+) -> None:
+    grant_project(emulator, "roles/bigquery.jobUser")
+    with pytest.raises(Forbidden):
+        rows(alice, f"SELECT * FROM `{TABLE}`")
+    members = f'"{ALICE}", "group:research@example.org"'
+    job = owner.query(f"GRANT `roles/bigquery.dataViewer` ON SCHEMA `{PROJECT}.dicom` TO {members}")
+    job.result()
+    assert job.statement_type == "GRANT_ON_SCHEMA"
+    assert rows(alice, f"SELECT COUNT(*) FROM `{TABLE}`")
+    granted = {entry.entity_id: entry.role for entry in owner.get_dataset("dicom").access_entries}
+    assert granted["alice@example.org"] == granted["research@example.org"] == "READER"
+    rows(owner, f"REVOKE `roles/bigquery.dataViewer` ON SCHEMA `{PROJECT}.dicom` FROM {members}")
+    with pytest.raises(Forbidden):
+        rows(alice, f"SELECT * FROM `{TABLE}`")
