@@ -1,5 +1,6 @@
 """Stands between a program and the emulator, and keeps back an answer after the call has taken effect."""
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,35 +8,42 @@ from http.client import HTTPConnection, RemoteDisconnected
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+Answer = tuple[int, str, bytes]
+
 
 class HoldingProxy:
     """One address in front of another.
 
     Attributes:
         url: the address.
-        held: is set once an answer is kept back. Nobody gets it any more.
+        held: is set once an answer is kept back.
     """
 
-    def __init__(self, server: ThreadingHTTPServer, behind: str) -> None:
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+    def __init__(self, port: int, behind: str) -> None:
+        self.url = f"http://127.0.0.1:{port}"
         self.held = threading.Event()
         self._behind = urlsplit(behind).netloc
         self._hold = ""
         self._skip = 0
-        self._over = threading.Event()
+        self._released = threading.Event()
 
-    def hold(self, path_end: str, after: int = 0) -> None:
-        """Keep back one answer to a POST whose path ends so, after letting some pass."""
-        self._hold, self._skip = path_end, after
+    def hold(self, call: str, after: int = 0) -> None:
+        """Keep back one answer.
 
-    def close(self) -> None:
-        """Let those who wait for an answer go without."""
-        self._over.set()
+        Args:
+            call: a pattern for the end of method and path, such as `POST .*:export`.
+            after: how many such calls get their answer before.
+        """
+        self._hold, self._skip = call, after
 
-    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes] | None:
-        """Pass a call on; None when its answer was to be kept back."""
+    def release(self) -> None:
+        """Give the answer that is kept back, if somebody still wants it."""
+        self._released.set()
+
+    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer | None:
+        """Pass a call on; None when there is no answer."""
         connection = HTTPConnection(self._behind, timeout=60)
-        found: tuple[int, str, bytes] | None = None
+        found: Answer | None = None
         connection.request(method, target, body, headers)
         try:
             response = connection.getresponse()
@@ -44,14 +52,20 @@ class HoldingProxy:
             pass  # the emulator ends the connection when it is told to
         finally:
             connection.close()
-        if method == "POST" and self._hold and urlsplit(target).path.endswith(self._hold):
+        if self._hold and re.fullmatch(self._hold, f"{method} {urlsplit(target).path}"):
             self._skip -= 1
             if self._skip < 0:
                 self._hold = ""
                 self.held.set()
-                self._over.wait(60)
-                return None
+                self._released.wait(60)
         return found
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Stay silent when a client is gone: that is what is tried."""
 
 
 @contextmanager
@@ -80,15 +94,14 @@ def holding_proxy(behind: str) -> Iterator[HoldingProxy]:
         def log_message(self, *_: object) -> None:
             """Stay silent."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    proxy = HoldingProxy(server, behind)
+    server = _Server(("127.0.0.1", 0), Handler)
+    proxy = HoldingProxy(server.server_address[1], behind)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
         yield proxy
     finally:
-        proxy.close()
+        proxy.release()
         server.shutdown()
         thread.join()
         server.server_close()

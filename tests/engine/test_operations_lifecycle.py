@@ -1,7 +1,6 @@
 """Imports and exports as resources, by the real CLI: no run lost, none doubled, every reason said."""
 
 import re
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 
 from emulator.server import LocalEmulator
-from tests.engine.holding_proxy import holding_proxy
 from tests.engine.operations_program import Program
 from tests.protocol.operations.hospital import INBOX, OUT, RESEARCH, STORE, TABLE, Hospital
 
@@ -241,83 +239,6 @@ def test_an_operation_that_outlasts_its_deadline_goes_on_and_is_waited_for_again
     assert "runs again" not in program.preview()
     program.up()
     assert len(exports(hospital)) == 1
-
-
-# The fault that makes a phase last long enough to be met, and how many calls of its method come before.
-PHASES: dict[str, tuple[str, int, dict[str, Any]]] = {
-    "before the first poll": ("get", 0, {"delaySeconds": 3}),
-    "during the wait": ("export", 0, {"operation": {"seconds": 4}}),
-    "during verification": ("table", 1, {"delaySeconds": 3}),
-}
-INTERRUPTIONS = [
-    *((number, "all", phase) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL) for phase in PHASES),
-    *((signal.SIGINT, "CLI", phase) for phase in PHASES),
-    (signal.SIGTERM, "CLI", "during the wait"),
-]
-
-
-@pytest.mark.parametrize(("number", "whom", "phase"), INTERRUPTIONS)
-def test_an_interrupted_run_is_resumed_and_nothing_is_started_twice(
-    number: signal.Signals, whom: str, phase: str, hospital: Hospital, program: Program, emulator: LocalEmulator
-) -> None:
-    method, after, effect = PHASES[phase]
-    fault = hospital.fault(method, after=after, **effect)
-    before = last_call(emulator)
-
-    def there() -> bool:
-        consumed = bool(emulator.control("GET", f"faults/{fault}")["consumed"])
-        return consumed and (phase != "during the wait" or count(emulator, "operations.get", before) > 0)
-
-    said = program.up_interrupted(number, there, whole_tree=whom == "all")
-    assert "Traceback" not in said
-    if whom == "CLI" and phase != "during verification":  # which is short, and comes to its end
-        assert "interrupted; operation" in said
-    if number is signal.SIGKILL:
-        program.command("cancel", "--yes")  # unlocks the stack
-    assert program.state()["StartedOperation metadata"]["outputs"]["operation"] == exports(hospital)[0]
-
-    program.up()
-    assert len(exports(hospital)) == 1
-    assert program.outcome("metadata")["rows"] == 3
-    if number is signal.SIGKILL:
-        program.command("refresh", "--yes", "--skip-preview", "--clear-pending-creates")
-    assert program.pending() == []
-    assert set(program.state()) >= {"StartedOperation metadata", "AwaitedOperation metadata"}
-    assert "runs again" not in program.preview()
-    assert len(exports(hospital)) == 1
-
-
-# The operations that the killed run begins, one after the other, and whether the last request takes effect.
-DENIED = {"error": {"code": 7, "message": "Access Denied: Dataset research:dicom"}}
-UNANSWERED: dict[str, tuple[list[dict[str, Any]], bool]] = {
-    "an operation began": ([], True),
-    "no operation began": ([], False),
-    "one was started anew for permissions": ([DENIED], True),
-}
-
-
-@pytest.mark.parametrize("case", UNANSWERED)
-def test_a_kill_while_a_start_is_unanswered_loses_no_operation_and_doubles_none(
-    case: str, hospital: Hospital, program: Program, emulator: LocalEmulator
-) -> None:
-    earlier, began = UNANSWERED[case]
-    for operation in earlier:
-        hospital.fault("export", operation=operation)
-    if not began:
-        hospital.fault("export", drop="before")
-    with holding_proxy(emulator.url) as proxy:
-        proxy.hold("dicomStores/pacs:export", after=len(earlier))
-        program.runs["metadata"] |= {"permission_wait": 300, "endpoint": proxy.url}
-        program.up_interrupted(signal.SIGKILL, proxy.held.is_set)
-        there = exports(hospital)
-        assert len(there) == len(earlier) + began
-        program.command("cancel", "--yes")  # unlocks the stack
-        said = program.up()
-        assert ("goes on with the operation of an earlier start that was interrupted" in said) is began
-        assert exports(hospital)[: len(there)] == there
-        assert len(exports(hospital)) == len(earlier) + 1
-        assert program.outcome("metadata")["operation"] == exports(hospital)[-1]
-        assert "runs again" not in program.preview()
 
 
 def test_deleting_a_run_cancels_what_still_runs_and_leaves_the_data(hospital: Hospital, program: Program) -> None:
