@@ -85,7 +85,23 @@ def _enable(kind: ResourceType, provider: Provider, values: Properties) -> State
             "v1/projects/{project}/services/{service}:enable", values
         )
         wait_for(provider, provider.client.call("POST", url, {}))
+        _wait_until_listed(provider, values["project"], values["service"])
     return _service_state(values)
+
+
+def _wait_until_listed(provider: Provider, project: str, service: str) -> None:
+    """Looks until the list shows a service that was enabled, as the official plugin does.
+
+    Raises:
+        ResourceError: it does not within ten minutes.
+    """
+    deadline = time.monotonic() + OPERATION_SECONDS
+    wait = 0.2
+    while service not in enabled_services(provider, project):
+        if time.monotonic() > deadline:
+            raise ResourceError(f"{service} was enabled in {project}, but is not listed there")
+        time.sleep(wait)
+        wait = min(wait * 2, 10.0)
 
 
 def _read_service(kind: ResourceType, provider: Provider, identity: str, values: Mapping[str, Any]) -> State | None:

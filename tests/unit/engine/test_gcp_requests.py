@@ -396,7 +396,7 @@ def test_an_object_that_someone_else_overwrote_is_to_be_written_again(plugin: An
 def test_a_service_is_enabled_only_when_the_list_lacks_it(plugin: Any, recorder: Any) -> None:
     lists = "/v1/projects/hospital/services"
     healthcare = {"services": [{"name": "projects/4711/services/healthcare.googleapis.com"}]}
-    recorder.answer("GET", lists, {}, healthcare)
+    recorder.answer("GET", lists, {}, {}, healthcare)
     recorder.answer("POST", f"{lists}/healthcare.googleapis.com:enable", {"name": "operations/1", "done": False})
     recorder.answer("GET", "/v1beta1/operations/1", {"name": "operations/1", "done": True})
     given = {"service": "healthcare.googleapis.com"}
@@ -407,6 +407,8 @@ def test_a_service_is_enabled_only_when_the_list_lacks_it(plugin: Any, recorder:
         listing,
         f"POST {lists}/healthcare.googleapis.com:enable",
         "GET /v1beta1/operations/1",
+        listing,
+        listing,
         listing,
     ]
     assert recorder.bodies("POST") == [None]
