@@ -264,7 +264,7 @@ def _placed(ctx: Context, column: Column, vr: str, found: list[Any], meta: str, 
     if column.private:
         if level + 1 > DEEPEST:
             return Entry(meta=meta, dropped=_dropped(tag, path))
-        data = ",".join(quoted(f"{value:08X}" if vr == "AT" else read.to_string(value)) for value in found)
+        data = ",".join(quoted(f"{value:08X}" if vr == "AT" else read.to_string(value, vr)) for value in found)
         return Entry(meta=meta, listed=("OtherElements", f'"{column.name}"', f"[{data}]"))
     token = _leaf(column, level)
     if token < 0 or column.type == "SQ":

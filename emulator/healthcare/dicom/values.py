@@ -202,9 +202,19 @@ def bigquery_timestamp(text: str, offset: str) -> str:
 # -- any value to any column --
 
 
-def to_string(value: Any) -> str:
-    """A value as text."""
-    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
+def to_string(value: Any, vr: str = "FD") -> str:
+    """A value as text; floating-point numbers with as many digits as they need to be read back.
+
+    Args:
+        value: text or number.
+        vr: ``FL`` for numbers of 32 bits.
+    """
+    if not isinstance(value, float):
+        return str(value)
+    if vr == "FL" and math.isfinite(value):
+        texts = (f"{value:.{digits}g}" for digits in range(6, 10))
+        return next(text for text in texts if struct.pack("f", float(text)) == struct.pack("f", value))
+    return repr(value).removesuffix(".0")
 
 
 def to_integer(value: Any) -> int:

@@ -22,6 +22,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from emulator.healthcare.dicom.pixels import UnsupportedError
+from emulator.healthcare.pool import PixelPool
 from emulator.server import LocalEmulator
 from emulator.storage import service as storage
 
@@ -163,6 +165,46 @@ def test_damaged_files_are_imported_or_counted_as_failures(client: Client) -> No
     export(client)
 
 
+#: Small images, one for each decoder.
+COMPRESSED = (
+    "MR_small_RLE.dcm",
+    "SC_rgb_jpeg_dcmtk.dcm",  # JPEG baseline
+    "SC_rgb_jpeg_gdcm.dcm",  # JPEG lossless
+    "MR_small_jpeg_ls_lossless.dcm",
+    "JPEGLSNearLossless_16.dcm",
+    "MR_small_jp2klossless.dcm",
+    "SC_rgb_gdcm_KY.dcm",  # JPEG 2000
+    "image_dfl.dcm",
+)
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_damaged_pixels_are_decoded_or_refused_and_the_emulator_goes_on(client: Client, name: str) -> None:
+    from pydicom.data import get_testdata_file
+
+    good = Path(str(get_testdata_file(name, download=False))).read_bytes()
+    start = max(good.find(b"\xe0\x7f\x10\x00"), 400)
+    random = Random(name)  # noqa: S311 - the same files in every run
+    pixels = client.local.emulator.service(PixelPool)
+    answered = 0
+    for _ in range(25 * TIMES):
+        data = bytearray(good)
+        for _ in range(random.choice((1, 1, 4, 40))):
+            data[random.randrange(start, len(data))] ^= 1 << random.randrange(8)
+        if random.random() < 0.2:
+            del data[random.randrange(start, len(data)) :]
+        for task in (("transcode", bytes(data), EXPLICIT), ("render", bytes(data), [1], "image/png", None)):
+            began = time.monotonic()
+            try:
+                pixels.do(*task)
+                answered += 1
+            except UnsupportedError as error:
+                assert error.message
+            assert time.monotonic() - began < 20
+    assert answered  # some damage is not seen
+    assert pixels.do("transcode", good, EXPLICIT)
+
+
 def read_everything(client: Client) -> None:
     """What was stored of damaged files can be searched, read in every form and exported."""
     found = strict(client("GET", f"{WEB}/instances?limit=1000&includefield=all")[1])
@@ -190,7 +232,7 @@ def export(client: Client) -> None:
         assert "failure" not in done["metadata"]["counter"], done
         rows = client.ok("GET", f"/bigquery/v2/projects/{PROJECT}/datasets/dicom/tables/{table}/data")
         assert rows["totalRows"] == done["metadata"]["counter"]["success"]
-    for kind in ("image/png", "application/dicom; transfer-syntax=1.2.840.10008.1.2.5"):
+    for kind in ("image/png", *(f"application/dicom; transfer-syntax=1.2.840.10008.1.2.{n}" for n in ("5", "4.80"))):
         body = {"gcsDestination": {"uriPrefix": "gs://inbox/out", "mimeType": kind}}
         done = client.wait(client.ok("POST", f"{STORE}:export", body))
         assert done.get("error", {}).get("code") != 13, done

@@ -157,6 +157,23 @@ def test_what_is_no_int64_is_refused(value: object) -> None:
         values.to_integer(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "vr", "text"),
+    [
+        (123456.789, "FD", "123456.789"),
+        (2.0, "FD", "2"),
+        (1e22, "FD", "1e+22"),
+        (0.1, "FD", "0.1"),
+        (0.10000000149011612, "FL", "0.1"),
+        (16777215.0, "FL", "16777215"),
+        (2.0, "FL", "2"),
+        (float("inf"), "FL", "inf"),
+    ],
+)
+def test_numbers_as_text_lose_no_digit(value: float, vr: str, text: str) -> None:
+    assert values.to_string(value, vr) == text
+
+
 def test_floats_that_json_can_not_write_are_texts() -> None:
     assert [values.to_float(value) for value in (float("nan"), float("inf"), float("-inf"), 1.5)] == [
         "NaN",

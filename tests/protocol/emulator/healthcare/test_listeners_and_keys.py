@@ -108,6 +108,22 @@ def test_instances_are_stored_even_if_their_rows_can_not_be_streamed(streaming: 
     assert "bigquery.dataEditor" in entry["jsonPayload"]["error"]["message"]
 
 
+def test_rows_above_a_megabyte_are_not_streamed_but_logged(streaming: Client) -> None:
+    # Each value is below the mebibyte above which values are left out; both together are no row of a stream.
+    streaming.grant("projects/hospital-imaging", "roles/bigquery.dataEditor")
+    streaming.ok("PATCH", f"{streaming.store}?updateMask=streamConfigs", stream_config())
+    dataset = pydicom.dcmread(io.BytesIO(FILE))
+    dataset.TextValue = dataset.StrainAdditionalInformation = "x" * 600_000
+    out = io.BytesIO()
+    dataset.save_as(out)
+    kind = {"Content-Type": "application/dicom"}
+    assert streaming.raw("POST", f"{streaming.store}/dicomWeb/studies", out.getvalue(), kind)[0] == 200
+    body = {"resourceNames": ["projects/hospital-imaging"], "filter": 'resource.type="healthcare_dicom_store"'}
+    (entry,) = streaming.ok("POST", "/v2/entries:list", body)["entries"]
+    assert "1 MB" in entry["jsonPayload"]["error"]["message"]
+    assert streaming.refused("GET", "/bigquery/v2/projects/hospital-imaging/datasets/stream/tables/rows")[0] == 404
+
+
 # --- notifications ---------------------------------------------------------------------------------------------------
 
 
