@@ -279,3 +279,22 @@ def service_account(call: Call) -> dict[str, Any]:
         "kind": "bigquery#getServiceAccountResponse",
         "email": service_agent("bigquery", project),
     }
+
+
+@routes.method("models.list", note="models can't be made")
+def models_list(call: Call) -> dict[str, Any]:
+    """The models of a dataset: there are none; ``bq ls --models`` and clients ask."""
+    return _nothing(call, "bigquery.models.list")
+
+
+@routes.method("routines.list", note="routines can't be made")
+def routines_list(call: Call) -> dict[str, Any]:
+    """The routines of a dataset: there are none; ``bq ls --routines`` and clients ask."""
+    return _nothing(call, "bigquery.routines.list")
+
+
+def _nothing(call: Call, permission: str) -> dict[str, Any]:
+    catalog, project, dataset = _named(call)
+    _may(call, catalog, permission, project, dataset)
+    catalog.dataset(project, dataset)
+    return {}

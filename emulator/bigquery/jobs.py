@@ -38,7 +38,7 @@ routes = Routes("bigquery")
 
 _QUERY_NOTE = (
     "GoogleSQL only; what is not translated is refused by name (persistent and JavaScript functions, procedures, "
-    "wildcard tables, PIVOT, geography, machine learning); no query cache"
+    "UNPIVOT, IF and loops of scripts, transactions, geography, machine learning)"
 )
 _NOTE = f"queries: {_QUERY_NOTE}; files are CSV and JSON lines; no snapshots or clones"
 _KINDS = ("query", "load", "extract", "copy")
@@ -538,7 +538,7 @@ def _results(jobs: Jobs, job: dict[str, Any], query: Mapping[str, str]) -> dict[
         raise ApiError(status, error["message"], reason=error["reason"])
     statistics = job["statistics"]
     details = statistics.get("query", {})
-    answer["cacheHit"] = False
+    answer["cacheHit"] = details.get("cacheHit", False)
     answer["totalBytesProcessed"] = details.get("totalBytesProcessed", "0")
     answer.update(
         location=job["jobReference"].get("location", "US"),

@@ -9,6 +9,7 @@ from ..errors import ApiError, invalid
 from .encryption import settled
 from .names import ANONYMOUS_DATASET, TableName, already_exists, check_table_id, no_dataset, no_table
 from .parameters import parameter
+from .result_cache import Cached, ResultCache, etags
 from .session import Session
 from .tables import writable
 from .types import SchemaMismatchError, checked_schema, columns, quoted, reshaped, schema_field, union_schema
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     from .catalog import Catalog
     from .jobs import Work
     from .sql.queries import Query
-    from .sql.statements import Outcome
+    from .sql.statements import Outcome, Plan
     from .types import Field
 
 #: How long a result without a destination is kept, in milliseconds.
 _RESULT_LIFE = 24 * 3600 * 1000
-#: Least number of bytes that a query is billed for.
-_BILLED = 10 * 1024 * 1024
+_MEGABYTE = 1024 * 1024
+#: Megabytes that a query is billed for at least for each table.
+_LEAST_MEGABYTES = 10
 
 
 def run_query(work: Work) -> None:
@@ -65,15 +67,20 @@ def _run(work: Work) -> None:
         return
     outcome: Outcome | None = None
     last: Outcome | None = None
+    cached = False
     for node in nodes:
         work.check_cancelled()
         plan = statements.plan(node)
-        outcome = plan.run()
+        _check_billing(work, session)
+        if len(nodes) == 1 and plan.kind == "SELECT":
+            outcome, cached = _selected(work, session, plan)
+        else:
+            outcome = plan.run()
         if outcome.fields is not None or last is None or len(nodes) == 1:
             last = outcome
     if outcome is None or last is None:
         return
-    _note(work, session, outcome.kind if len(nodes) == 1 else "SCRIPT")
+    _note(work, session, outcome.kind if len(nodes) == 1 else "SCRIPT", cached=cached)
     _report(work, last, outcome)
 
 
@@ -110,22 +117,61 @@ def _session(work: Work, options: dict[str, Any], text: str) -> Session:
     )
 
 
-def _note(work: Work, session: Session, kind: str) -> None:
+def _selected(work: Work, session: Session, plan: Plan) -> tuple[Outcome, bool]:
+    """What a SELECT gives, and whether that was known already."""
+    from .sql.statements import Outcome
+
+    cache = work.emulator.service(ResultCache)
+    known = cache.find(work, session)
+    if known is not None:
+        return Outcome("SELECT", known.fields, known.table), True
+    before = etags(work, session)
+    outcome = plan.run()
+    if outcome.fields is not None and outcome.table is not None:
+        cache.keep(work, session, Cached(outcome.fields, outcome.table, before))
+    return outcome, False
+
+
+def _sizes(work: Work, session: Session) -> list[int]:
+    """Bytes of the tables that a query reads."""
+    documents = (work.catalog.find_table(name) for name in dict.fromkeys(session.scanned))
+    return [work.catalog.size(document) for document in documents if document is not None]
+
+
+def _billed(sizes: list[int]) -> int:
+    """Bytes that a query is billed for: whole megabytes, ten at least for each table.
+
+    https://cloud.google.com/bigquery/pricing#on_demand_pricing
+    """
+    return sum(max(-(-size // _MEGABYTE), _LEAST_MEGABYTES) * _MEGABYTE for size in sizes)
+
+
+def _check_billing(work: Work, session: Session) -> None:
+    """Refuse to run a query that costs more than the request allows.
+
+    Raises:
+        ApiError: 400 ``bytesBilledLimitExceeded``.
+    """
+    limit = int(work.configuration["query"].get("maximumBytesBilled") or 0)
+    if limit and (needed := _billed(_sizes(work, session))) > limit:
+        raise invalid(
+            f"Query exceeded limit for bytes billed: {limit}. {needed} or higher required.",
+            reason="bytesBilledLimitExceeded",
+        )
+
+
+def _note(work: Work, session: Session, kind: str, *, cached: bool = False) -> None:
     """Statistics that every query has."""
     work.location = session.location or work.location or "US"
-    processed = 0
-    for name in dict.fromkeys(session.scanned):
-        document = work.catalog.find_table(name)
-        if document is not None:
-            processed += work.catalog.size(document)
-    shown = str(processed)
+    sizes = [] if cached else _sizes(work, session)
+    shown = str(sum(sizes))
     work.statistics["totalBytesProcessed"] = shown
     query: dict[str, Any] = {
         "statementType": kind,
         "totalBytesProcessed": shown,
-        "totalBytesBilled": str(0 if work.dry_run or not processed else max(processed, _BILLED)),
-        "cacheHit": False,
-        "billingTier": 0 if work.dry_run else 1,
+        "totalBytesBilled": str(0 if work.dry_run else _billed(sizes)),
+        "cacheHit": cached,
+        "billingTier": 0 if work.dry_run or cached else 1,
         "totalSlotMs": "0",
         "totalPartitionsProcessed": "0",
     }

@@ -6,10 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ..iam import OWNER
-from . import information_schema
+from . import information_schema, wildcards
 from .access import authorizes
 from .encryption import require_key
 from .names import ANONYMOUS_DATASET, TableName, denied_table, no_dataset
+from .result_cache import changes_by_itself
 from .types import STRING, Field, columns, quoted
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ class Session:
         self.referenced: list[TableName] = []
         #: Tables whose rows are read, views' tables included.
         self.scanned: list[TableName] = []
+        #: Tables and views that the query depends on in any way.
+        self.seen: set[TableName] = set()
+        #: Whether the same text has the same result as long as these do not change.
+        self.cacheable = not changes_by_itself(sql)
         self.temporary: dict[str, TableName] = {}
         self.functions: dict[str, Function] = {}
         self._views: list[TableName] = []
@@ -93,6 +98,7 @@ class Session:
         """The value of ``@@name``."""
         from .sql import values
 
+        self.cacheable = False
         match name.lower():
             case "project_id":
                 return values.string(self.project)
@@ -149,21 +155,30 @@ class Session:
         joined = ".".join(parts)
         found = re.fullmatch(r"(?:(.*)\.)?INFORMATION_SCHEMA\.(\w+)", joined, re.IGNORECASE)
         if found:
+            self.cacheable = False
             return information_schema.relation(self, compiler, found[1], found[2].upper(), node)
+        if parts[-1].endswith("*"):
+            self.cacheable = False
+            return wildcards.relation(self, self.table_name([*parts[:-1], parts[-1][:-1]], node), node)
         name = self.table_name(parts, node)
-        if name not in self.referenced and not self._views and name.dataset != ANONYMOUS_DATASET:
-            self.referenced.append(name)
         document = self.readable(name)
+        self.noted(name, rows="view" not in document["resource"])
         resource = document["resource"]
         if "view" in resource:
             return self._view(compiler, name, resource)
-        self.scanned.append(name)
         fields = columns(resource.get("schema", {}).get("fields", []))
         if document["physical"] is None:
             from .sql.errors import SqlError
 
             raise SqlError(f"Table {name.text} does not have a schema.")
         return Relation(quoted(document["physical"]), [(field.name, field.type, field.name) for field in fields])
+
+    def noted(self, name: TableName, *, rows: bool = True) -> None:
+        """Remember that the query names a table or view, and whether its rows are read."""
+        if name not in self.referenced and not self._views and name.dataset != ANONYMOUS_DATASET:
+            self.referenced.append(name)
+        if rows:
+            self.scanned.append(name)
 
     def readable(self, name: TableName) -> dict[str, Any]:
         """The document of a table that the caller may read.
@@ -180,6 +195,7 @@ class Session:
                 raise no_dataset(name.project, name.dataset, self.location or "US")
             self.settle_location(name.project, name.dataset, dataset["location"])
         document = catalog.table(name, self.location or "US")
+        self.seen.add(name)
         require_key(catalog, name, document["resource"])
         return document
 
@@ -212,6 +228,7 @@ class Session:
         if name in self._views or len(self._views) >= _DEEPEST_VIEW:
             raise SqlError(f"View {name.text} refers to itself, or views are nested deeper than {_DEEPEST_VIEW} levels")
         text = resource["view"]["query"]
+        self.cacheable = self.cacheable and not changes_by_itself(text)
         outer = (self.project, self.default_dataset, self.sql, self.variables)
         self.project, self.default_dataset, self.sql, self.variables = name.project, None, text, {}
         self._views.append(name)

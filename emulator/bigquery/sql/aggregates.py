@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from ..types import BOOL, FLOAT64, INT64, STRING, Field, Type, array, duckdb_type, struct
 from .functions import Handler, no_signature
-from .values import Expr, coerced
+from .values import Expr, coerced, numeric_quotient
 
 if TYPE_CHECKING:
     from .queries import Compiler
@@ -21,12 +21,24 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Aggregate:
-    """An aggregate call before OVER is put behind it: ``call``, then what is done with its result, and the type."""
+    """An aggregate call before OVER is put behind it: ``call``, then what is done with its result, and the type.
+
+    ``divisor`` is a second call, by which the result of the first is divided as NUMERIC.
+    """
 
     call: str
     type: Type
     wrap: Callable[[str], str] = field(default=lambda sql: sql)
     filter: str = ""
+    divisor: str = ""
+
+    def finished(self, over: str = "") -> Expr:
+        """The whole expression; ``over`` stands behind each call."""
+        behind = (f" FILTER (WHERE {self.filter})" if self.filter else "") + over
+        made = self.call + behind
+        if self.divisor:
+            made = numeric_quotient(made, f"nullif({self.divisor}{behind}, 0)")
+        return Expr(self.wrap(made), self.type)
 
 
 @dataclass(slots=True)
@@ -87,9 +99,7 @@ def aggregate(c: Compiler, name: str, nodes: list[Any], node: Any, *, nulls: str
 def _call(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     if name in _WINDOW_ONLY:
         raise c.error(f"Analytic function {name} cannot be called without an OVER clause", node)
-    made = aggregate(c, name, nodes, node)
-    filtered = f" FILTER (WHERE {made.filter})" if made.filter else ""
-    return Expr(made.wrap(f"{made.call}{filtered}"), made.type)
+    return aggregate(c, name, nodes, node).finished()
 
 
 def _one(c: Compiler, name: str, given: _Arguments, node: Any) -> Expr:
@@ -129,9 +139,12 @@ def _numeric(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
         result = INT64 if kind == "NULL" else value.type
         into = duckdb_type(result)
         return Aggregate(f"sum({_distinct(given)}{value.sql})", result, lambda sql: f"CAST({sql} AS {into})")
-    result = value.type if kind in ("NUMERIC", "BIGNUMERIC") else FLOAT64
-    into = duckdb_type(result)
-    return Aggregate(f"avg({_distinct(given)}{value.sql})", result, lambda sql: f"CAST({sql} AS {into})")
+    if kind == "BIGNUMERIC":
+        raise c.unsupported("AVG of BIGNUMERIC, which DuckDB has not: cast to NUMERIC or FLOAT64", node)
+    if kind == "NUMERIC":
+        distinct = _distinct(given)
+        return Aggregate(f"sum({distinct}{value.sql})", value.type, divisor=f"count({distinct}{value.sql})")
+    return Aggregate(f"avg({_distinct(given)}{value.sql})", FLOAT64, lambda sql: f"CAST({sql} AS DOUBLE)")
 
 
 def _statistic(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
@@ -329,8 +342,7 @@ def window(c: Any, node: exp.Window) -> Expr:
         made = _windowed(c, name, inner, node, nulls)
     finally:
         c.in_aggregate = before
-    filtered = f" FILTER (WHERE {made.filter})" if made.filter else ""
-    return Expr(made.wrap(f"{made.call}{filtered} OVER ({_over(c, node)})"), made.type)
+    return made.finished(f" OVER ({_over(c, node)})")
 
 
 def _windowed(c: Any, name: str, inner: Any, node: Any, nulls: str) -> Aggregate:

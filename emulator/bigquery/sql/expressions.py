@@ -230,7 +230,7 @@ class ExpressionCompiler:
         if variable is not None:
             for part in parts[1:]:
                 variable = self.field(variable, part, node)
-            return variable
+            return replace(variable, name=parts[-1])
         raise self.error(f"Unrecognized name: {parts[0]}{self._suggestion(parts[0])}", node)
 
     def _suggestion(self, name: str) -> str:
@@ -494,11 +494,11 @@ class ExpressionCompiler:
         """``left / right``; ``zero`` is what division by zero gives, an error if None."""
         a, b = self.needed(left, kind, node).sql, self.needed(right, kind, node).sql
         guard = self.fail("division by zero: ", f"CAST({left.sql} AS VARCHAR) || ' / ' || CAST({right.sql} AS VARCHAR)")
+        if kind.kind == "BIGNUMERIC":
+            raise self.unsupported("division of BIGNUMERIC, which DuckDB has not: cast to NUMERIC or FLOAT64", node)
         if kind != FLOAT64:
-            into = duckdb_type(kind)
-            return Expr(
-                f"CASE WHEN {b} = 0 THEN CAST({zero or guard} AS {into}) ELSE CAST({a} / {b} AS {into}) END", kind
-            )
+            failed = f"CAST({zero or guard} AS {duckdb_type(kind)})"
+            return Expr(f"CASE WHEN {b} = 0 THEN {failed} ELSE {values.numeric_quotient(a, b)} END", kind)
         return Expr(f"CASE WHEN {b} = 0 THEN {zero or guard} ELSE {a} / {b} END", kind)
 
     def _dpipe(self, node: exp.DPipe) -> Expr:

@@ -12,6 +12,7 @@ from sqlglot import exp
 from ..types import BOOL, INT64, Field, Type, array, quoted, text
 from . import values
 from .expressions import Column, Environment, ExpressionCompiler, Scope, Source
+from .pivot import grouped
 from .values import Expr, coerced, supertype
 
 
@@ -494,6 +495,9 @@ class _From:
 
     def _item(self, node: Any) -> str:
         joins = node.args.get("joins") or []
+        sampled = node.args.get("sample")
+        if node.args.get("pivots"):
+            node = grouped(self.compiler, node)
         if isinstance(node, exp.Table):
             sql = self._table(node)
         elif isinstance(node, exp.Subquery):
@@ -505,9 +509,7 @@ class _From:
             sql = f"({self._item(node.this)})"
         else:
             raise self.compiler.unsupported(f"{type(node).__name__.upper()} in FROM", node)
-        if node.args.get("pivots"):
-            raise self.compiler.unsupported("PIVOT and UNPIVOT", node)
-        if node.args.get("sample"):
+        if sampled:
             raise self.compiler.unsupported("TABLESAMPLE", node)
         for join in joins:
             sql = self._join(sql, join)

@@ -101,8 +101,15 @@ def _mod(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     guard = c.fail(
         "division by zero: ", f"'{name}(' || CAST({left} AS VARCHAR) || ', ' || CAST({right} AS VARCHAR) || ')'"
     )
-    operator = "%" if name == "MOD" else "//"
-    return Expr(f"CASE WHEN {right} = 0 THEN {guard} ELSE ({left} {operator} {right}) END", kind)
+    if kind == INT64:
+        made = f"({left} {'%' if name == 'MOD' else '//'} {right})"
+    elif name == "MOD":
+        made = f"({left} % {right})"
+    else:
+        # What is left out first is no more than the rounding of the quotient could make good again.
+        quotient = values.numeric_quotient(f"({left} - {left} % {right})", right)
+        made = f"CAST(trunc({quotient}) AS {duckdb_type(kind)})"
+    return Expr(f"CASE WHEN {right} = 0 THEN CAST({guard} AS {duckdb_type(kind)}) ELSE {made} END", kind)
 
 
 def _divide(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:

@@ -130,6 +130,28 @@ def struct_of(items: list[tuple[str, bool, Expr]]) -> Expr:
     return Expr(f"struct_pack({body})", struct(fields), parts=tuple(item for _, _, item in items))
 
 
+def numeric_quotient(a: str, b: str) -> str:
+    """DuckDB's text for the quotient of two NUMERICs, the second not 0: nine digits, halves away from zero.
+
+    DuckDB divides decimals as doubles. So they are divided as integers, in billionths; those of twenty digits or more
+    before the point, for which DuckDB has no integers, still as doubles.
+    """
+    decimal, whole = duckdb_type(NUMERIC), "CAST({} * 1000000000 AS HUGEINT)"
+    x, y = f"CAST({a} AS {decimal})", f"CAST({b} AS {decimal})"
+    small = f"abs({x}) < 50000000000000000000 AND abs({y}) < 50000000000000000000"
+    # A list of one record stands for names of what is used several times.
+    billionths = "(2 * abs(p.x) * 1000000000 + abs(p.y)) // (2 * abs(p.y))"
+    exact = (
+        f"list_transform([{{q: {billionths}, s: CASE WHEN (p.x < 0) <> (p.y < 0) THEN -1 ELSE 1 END}}], lambda r: "
+        f"CAST(r.s * (CAST(r.q // 1000000000 AS {decimal}) + CAST(r.q % 1000000000 AS DECIMAL(18,0)) * "
+        f"CAST('0.000000001' AS DECIMAL(10,9))) AS {decimal}))[1]"
+    )
+    integers = f"[{{x: {whole.format(x)}, y: {whole.format(y)}}}]"
+    return (
+        f"CASE WHEN {small} THEN list_transform({integers}, lambda p: {exact})[1] ELSE CAST({x} / {y} AS {decimal}) END"
+    )
+
+
 # --- coercion --------------------------------------------------------------------------------------------------
 
 #: Implicit conversions between types of values that are not literals, from → to, the nearest first.
