@@ -20,10 +20,9 @@ from .failures import Failures
 from .instances import Instances
 from .names import StoreName
 from .schemas import flattened, json_layout
-from .selection import read_filter, selected_ids
+from .selection import Selection
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
     from .operations import Operation
 
 _PORTION = 500
@@ -53,44 +52,29 @@ class BigQueryExport:
     """One export.
 
     Args:
-        emulator: where.
-        store: the DICOM store.
-        number: its number.
+        selection: which instances.
         table: the destination.
         disposition: write disposition; empty: none was given, an existing table is an error then even if it is empty.
         layout: how rows look.
-        uri: the filter file; None for all instances.
     """
 
-    def __init__(
-        self,
-        emulator: Emulator,
-        store: StoreName,
-        number: int,
-        table: TableName,
-        disposition: str,
-        layout: Layout,
-        uri: str | None,
-    ) -> None:
-        self._emulator = emulator
-        self._store = store
-        self._number = number
+    def __init__(self, selection: Selection, table: TableName, disposition: str, layout: Layout) -> None:
+        self._selection = selection
+        self._emulator = selection.emulator
         self._table = table
         self._disposition = disposition
         self._layout = layout
-        self._uri = uri
         self._ids: list[int] | None = None
 
     def prepare(self, _: Operation) -> int:
         """Check the agent's access, the table's state and the filter; returns the number of instances."""
-        require_table(self._emulator, self._store.project, self._table)
+        selection = self._selection
+        require_table(self._emulator, selection.store.project, self._table)
         self._check_table()
-        instances = self._emulator.service(Instances)
-        if self._uri is not None:
-            paths = read_filter(self._emulator, self._store.project, self._uri)
-            self._ids = selected_ids(instances, self._number, paths)
+        if selection.uri is not None:
+            self._ids = selection.ids()
             return len(self._ids)
-        return instances.counts(self._number).instances
+        return self._emulator.service(Instances).counts(selection.number).instances
 
     def _check_table(self) -> None:
         from ..bigquery.service import table_state
@@ -113,7 +97,7 @@ class BigQueryExport:
 
         self._check_table()
         table = self._table
-        failures = Failures(self._emulator, self._store, operation, "export")
+        failures = Failures(self._emulator, self._selection.store, operation, "export")
         shapes: set[str] = set()
         with tempfile.TemporaryDirectory(prefix="export-", dir=self._emulator.state.temporary) as directory:
             path = Path(directory) / "rows.json"
@@ -159,7 +143,7 @@ class BigQueryExport:
         if self._ids is None:
             yield from instances.pages(
                 f"SELECT {columns} FROM instances WHERE store = ? AND id > ? ORDER BY id LIMIT ?",  # noqa: S608 - constants
-                self._number,
+                self._selection.number,
                 _PORTION,
             )
             return
@@ -183,7 +167,7 @@ class BigQueryExport:
             if one is None:
                 continue  # deleted meanwhile
             yield json_row(
-                self._store,
+                self._selection.store,
                 self._layout,
                 uids=(one.study, one.series, one.uid),
                 sizes=(metadata_size, size),
@@ -195,7 +179,7 @@ class BigQueryExport:
 
     def _path(self, number: int) -> str:
         found = self._emulator.service(Instances).by_ids([number])
-        return f"{self._store}/dicomWeb/{found[0].path}" if found else str(self._store)
+        return self._selection.path_of(found[0]) if found else str(self._selection.store)
 
 
 def json_row(

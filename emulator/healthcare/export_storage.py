@@ -6,7 +6,9 @@ that hold one (discovery document, ``GcsDestination``).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,13 +19,12 @@ from .dicom import syntaxes as ts
 from .failures import Failures
 from .forms import frames_in, instance_in, pictures_of
 from .instances import Instance, Instances
-from .names import StoreName
-from .selection import read_filter, selected_ids
+from .selection import Selection
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
     from .operations import Operation
 
+_PORTION = 100
 _DELETED = "the instance was deleted while the export ran"
 
 
@@ -32,7 +33,7 @@ class Format:
     """What the objects hold.
 
     Attributes:
-        kind: media type without parameters.
+        kind: media type without parameters; the objects have it as Content-Type.
         syntax: transfer syntax UID; ``*`` for the stored one.
         extension: end of the names, with its period.
     """
@@ -40,11 +41,6 @@ class Format:
     kind: str
     syntax: str
     extension: str
-
-    @property
-    def content_type(self) -> str:
-        """Content type of the objects."""
-        return self.kind
 
 
 ORIGINAL = Format("application/dicom", "*", ".dcm")
@@ -84,68 +80,53 @@ class StorageExport:
     """One export.
 
     Args:
-        emulator: where.
-        store: the DICOM store.
-        number: its number.
+        selection: which instances.
         bucket: destination.
         directory: what the names start with: empty or ending in ``/``.
         form: what the objects hold.
-        uri: the filter file; None for all instances.
     """
 
-    def __init__(
-        self,
-        emulator: Emulator,
-        store: StoreName,
-        number: int,
-        bucket: str,
-        directory: str,
-        form: Format,
-        uri: str | None,
-    ) -> None:
-        self._emulator = emulator
-        self._store = store
-        self._number = number
+    def __init__(self, selection: Selection, bucket: str, directory: str, form: Format) -> None:
+        self._selection = selection
+        self._emulator = selection.emulator
         self._bucket = bucket
         self._directory = directory
         self._form = form
-        self._uri = uri
         self._ids: list[int] = []
 
     def prepare(self, _: Operation) -> int:
         """Check the agent's access and the filter; returns the number of instances."""
-        from .instances import Path as Part
-
-        project = self._store.project
+        project = self._selection.store.project
         require_bucket(self._emulator, project, self._bucket, WRITE, "roles/storage.objectAdmin")
-        instances = self._emulator.service(Instances)
-        if self._uri is not None:
-            paths = read_filter(self._emulator, project, self._uri)
-            self._ids = selected_ids(instances, self._number, paths)
-        else:
-            self._ids = instances.ids(self._number, Part())
+        self._ids = self._selection.ids()
         return len(self._ids)
 
     def run(self, operation: Operation) -> None:
-        """Write the objects."""
-        failures = Failures(self._emulator, self._store, operation, "export")
+        """Write the objects, several instances at a time."""
+        failures = Failures(self._emulator, self._selection.store, operation, "export")
         instances = self._emulator.service(Instances)
-        for at in range(0, len(self._ids), 100):
-            for one in instances.by_ids(self._ids[at : at + 100]):
+        with ThreadPoolExecutor(os.cpu_count()) as cores:
+            for at in range(0, len(self._ids), _PORTION):
                 operation.check()
-                if operation.take_planned_failure():
-                    failures.add(self._resource(one), 13, "planned fault: this instance was to fail")
-                    continue
-                try:
-                    self._write(one)
-                except _InstanceError as error:
-                    failures.add(self._resource(one), error.code, error.message)
-                else:
-                    operation.success += 1
+                found = instances.by_ids(self._ids[at : at + _PORTION])
+                kept = [one for one in found if not operation.take_planned_failure()]
+                for one in found[: len(found) - len(kept)]:
+                    failures.add(self._selection.path_of(one), 13, "planned fault: this instance was to fail")
+                for one, problem in zip(kept, cores.map(self._written, kept), strict=True):
+                    operation.check()
+                    if problem is None:
+                        operation.success += 1
+                    else:
+                        failures.add(self._selection.path_of(one), problem.code, problem.message)
         failures.raise_if_all_failed()
 
-    def _resource(self, one: Instance) -> str:
-        return f"{self._store}/dicomWeb/{one.path}"
+    def _written(self, one: Instance) -> _InstanceError | None:
+        """Write the objects of an instance; what went wrong, if anything did."""
+        try:
+            self._write(one)
+        except _InstanceError as error:
+            return error
+        return None
 
     def _write(self, one: Instance) -> None:
         from ..storage.service import put_object
@@ -155,7 +136,7 @@ class StorageExport:
         for frame, data in self._contents(one):
             name = base + (f"/{frame}" if frame else "") + form.extension
             try:
-                put_object(self._emulator, self._bucket, name, data, form.content_type)
+                put_object(self._emulator, self._bucket, name, data, form.kind)
             except ApiError as error:
                 raise _InstanceError(error.rpc_code, error.message) from None
             except FileNotFoundError:

@@ -10,9 +10,8 @@ from ..routing import Routes
 from .access import find_store
 from .bigquery_uri import parse_table_uri
 from .gcs_uri import parse_prefix
-from .names import StoreName
 from .operations import Operations
-from .selection import filter_uri
+from .selection import Selection, filter_uri
 
 routes = Routes("healthcare")
 
@@ -31,15 +30,13 @@ def export_dicom(call: Call) -> dict[str, Any]:
             "exactly one destination is required: bigquery_destination or gcs_destination"
             + (", not both" if given else "")
         )
-    uri = filter_uri(call)
+    selection = Selection(call.emulator, name, store["number"], filter_uri(call))
     if given == ["bigqueryDestination"]:
-        return _to_bigquery(call, name, store["number"], call.body["bigqueryDestination"], uri)
-    return _to_cloud_storage(call, name, store["number"], call.body["gcsDestination"], uri)
+        return _to_bigquery(call, selection, call.body["bigqueryDestination"])
+    return _to_cloud_storage(call, selection, call.body["gcsDestination"])
 
 
-def _to_bigquery(
-    call: Call, name: StoreName, number: int, destination: dict[str, Any], uri: str | None
-) -> dict[str, Any]:
+def _to_bigquery(call: Call, selection: Selection, destination: dict[str, Any]) -> dict[str, Any]:
     from .export_bigquery import BigQueryExport, Layout
 
     table = parse_table_uri(destination.get("tableUri", ""))
@@ -51,33 +48,29 @@ def _to_bigquery(
         raise invalid("bigquery_destination: change_data_capture_config needs schema_json")
     layout = Layout(
         json=layouts == ["schemaJson"],
-        source=str(name) if destination.get("includeSourceStore") in (True, "true") else "",
+        source=str(selection.store) if destination.get("includeSourceStore") in (True, "true") else "",
         latest=changes,
     )
     disposition = destination.get("writeDisposition", "WRITE_DISPOSITION_UNSPECIFIED")
     if disposition == "WRITE_DISPOSITION_UNSPECIFIED":
         disposition = "WRITE_TRUNCATE" if destination.get("force") in (True, "true") else ""
-    work = BigQueryExport(call.emulator, name, number, table, disposition, layout, uri)
+    work = BigQueryExport(selection, table, disposition, layout)
     return call.emulator.service(Operations).start(
-        call, name.parent, "dicom.DicomService.ExportDicomData_bq", prepare=work.prepare, run=work.run
+        call, selection.store.parent, "dicom.DicomService.ExportDicomData_bq", prepare=work.prepare, run=work.run
     )
 
 
-def _to_cloud_storage(
-    call: Call, name: StoreName, number: int, destination: dict[str, Any], uri: str | None
-) -> dict[str, Any]:
+def _to_cloud_storage(call: Call, selection: Selection, destination: dict[str, Any]) -> dict[str, Any]:
     from .export_storage import StorageExport, parse_format
 
     prefix = destination.get("uriPrefix")
     if not prefix:
         raise invalid("gcs_destination.uri_prefix is required: gs://BUCKET/DIRECTORY")
     bucket, directory = parse_prefix(prefix)
-    work = StorageExport(
-        call.emulator, name, number, bucket, directory, parse_format(destination.get("mimeType") or ""), uri
-    )
+    work = StorageExport(selection, bucket, directory, parse_format(destination.get("mimeType") or ""))
     return call.emulator.service(Operations).start(
         call,
-        name.parent,
+        selection.store.parent,
         "dicom.DicomService.ExportDicomData_gcs",
         prepare=work.prepare,
         run=work.run,

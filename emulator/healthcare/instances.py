@@ -418,7 +418,7 @@ class Instances:
     def ids(self, store: int, path: Path) -> list[int]:
         """The ids of the instances in a part of a store."""
         condition, arguments = path.where(store)
-        rows = self.query(f"SELECT i.id FROM {_JOIN} WHERE {condition}", arguments)  # noqa: S608 - constants only
+        rows = self.query(f"SELECT i.id FROM {_JOIN} WHERE {condition} ORDER BY i.id", arguments)  # noqa: S608 - constants only
         return [number for (number,) in rows]
 
     def by_ids(self, ids: list[int]) -> list[Instance]:

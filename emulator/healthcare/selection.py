@@ -7,12 +7,14 @@ stands for everything below it. Lines that name nothing in the store select noth
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import ApiError, invalid
 from .agent_checks import READ, require_bucket
 from .gcs_uri import parse_object
-from .instances import Instances, Path
+from .instances import Instance, Instances, Path
+from .names import StoreName
 
 if TYPE_CHECKING:
     from ..call import Call
@@ -20,6 +22,38 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r"/studies/([0-9.]{1,64})(?:/series/([0-9.]{1,64})(?:/instances/([0-9.]{1,64}))?)?")
 _LARGEST = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The instances that an operation works on.
+
+    Attributes:
+        emulator: where.
+        store: the DICOM store.
+        number: its number.
+        uri: the filter file; None for all instances.
+    """
+
+    emulator: Emulator
+    store: StoreName
+    number: int
+    uri: str | None
+
+    def ids(self) -> list[int]:
+        """Their ids, in the order in which they were stored.
+
+        Raises:
+            ApiError: the filter file can't be read, or has a line that is no path.
+        """
+        instances = self.emulator.service(Instances)
+        if self.uri is None:
+            return instances.ids(self.number, Path())
+        return _below(instances, self.number, read_filter(self.emulator, self.store.project, self.uri))
+
+    def path_of(self, one: Instance) -> str:
+        """The resource name of an instance, as logs and errors have it."""
+        return f"{self.store}/dicomWeb/{one.path}"
 
 
 def filter_uri(call: Call) -> str | None:
@@ -79,7 +113,7 @@ def read_filter(emulator: Emulator, project: str, uri: str) -> list[Path]:
     return list(paths)
 
 
-def selected_ids(instances: Instances, store: int, paths: list[Path]) -> list[int]:
+def _below(instances: Instances, store: int, paths: list[Path]) -> list[int]:
     """The ids of the instances below the paths, each once, in the order in which they were stored."""
     found: set[int] = set()
     studies = {path.study for path in paths if not path.series}

@@ -14,7 +14,7 @@ from .arrivals import somebody_listens, tell
 from .dicomweb.common import READ, WRITE, found_instances, missing, store_and_path
 from .instances import Instances
 from .operations import Operation, Operations
-from .selection import filter_uri, read_filter, selected_ids
+from .selection import Selection, filter_uri
 
 if TYPE_CHECKING:
     from ..call import Call
@@ -41,10 +41,7 @@ def set_blob_storage_settings(call: Call) -> dict[str, Any]:
     ids: list[int] = []
 
     def prepare(_: Operation) -> int:
-        if uri is None:
-            ids.extend(instances.ids(number, path))
-        else:
-            ids.extend(selected_ids(instances, number, read_filter(emulator, name.project, uri)))
+        ids.extend(instances.ids(number, path) if path.study else Selection(emulator, name, number, uri).ids())
         return len(ids)
 
     def run(operation: Operation) -> None:
