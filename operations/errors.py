@@ -6,6 +6,7 @@ one of these numbers, never an HTTP status. Usual causes are those of DICOM impo
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -90,13 +91,8 @@ class UnreachableError(OperationsError):
         super().__init__(text)
 
 
-def api_error(error: "HttpError", now: float) -> ApiError:
-    """Read an HTTP error of google-api-python-client.
-
-    Args:
-        error: the error.
-        now: seconds since 1970, for a Retry-After header that holds a date.
-    """
+def api_error(error: "HttpError") -> ApiError:
+    """Read an HTTP error of google-api-python-client."""
     status = int(error.resp.status)
     content = error.content.decode("utf-8", "replace") if isinstance(error.content, bytes) else str(error.content)
     message, code = content.strip()[:500] or "no text in the answer", _BY_STATUS.get(status, _UNKNOWN)
@@ -106,18 +102,19 @@ def api_error(error: "HttpError", now: float) -> ApiError:
         code = _BY_NAME.get(str(body.get("status")), code)
     except (ValueError, TypeError, KeyError, AttributeError):
         pass  # a proxy's page or an empty answer: the status has to do
-    return ApiError(status, code, message, retry_after=_retry_after(error.resp.get("retry-after"), now))
+    return ApiError(status, code, message, retry_after=_retry_after(error.resp))
 
 
-def _retry_after(value: str | None, now: float) -> float | None:
-    if value is None:
-        return None
-    if value.strip().isdigit():
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    value = headers.get("retry-after", "").strip()
+    if value.isdigit():
         return float(value)
     try:
-        return max(parsedate_to_datetime(value).timestamp() - now, 0.0)
+        # Both by the service's clock: this machine's may be wrong.
+        until, now = (parsedate_to_datetime(text) for text in (value, headers.get("date", "")))
     except ValueError:
         return None
+    return max((until - now).total_seconds(), 0.0)
 
 
 # The service agent's e-mail, or the words in which the service speaks of it. A refusal of the caller instead reads

@@ -30,7 +30,7 @@ try:
 except ImportError:  # Windows has none; there the starts of two processes take no turns
     fcntl = None  # type: ignore[assignment]
 
-# Clocks of this machine and of the service differ by less, or no credentials would work.
+# The request may be on its way for a while, and the clocks of this machine and of the service may differ a little.
 _SAME_MOMENT = 600.0
 # The service forgets an operation about 30 days after its end.
 _KEPT_SECONDS = 40 * 86400.0
@@ -77,7 +77,7 @@ class Entry:
             and outcome.api_method in self.api_methods
             # Whatever is over without a success is started anew in any case.
             and outcome.state not in (State.FAILED, State.CANCELLED)
-            and (not created or abs(created - seconds_of(self.time)) <= _SAME_MOMENT)
+            and created <= seconds_of(self.time) + _SAME_MOMENT
         )
 
 

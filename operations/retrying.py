@@ -44,13 +44,12 @@ class Patience:
 PATIENCE = Patience()
 
 
-def send(connection: Connection, prepare: Callable[[], HttpRequest[T]], clock: Clock = SYSTEM_CLOCK) -> T:
+def send(connection: Connection, prepare: Callable[[], HttpRequest[T]]) -> T:
     """Make a call once.
 
     Args:
         connection: its transport is dropped when it breaks.
         prepare: makes the request; called here, so that it uses this thread's transport.
-        clock: for dates in Retry-After.
 
     Raises:
         ApiError: the service refused.
@@ -63,7 +62,7 @@ def send(connection: Connection, prepare: Callable[[], HttpRequest[T]], clock: C
     try:
         return prepare().execute()
     except HttpError as error:
-        raise api_error(error, clock.now()) from error
+        raise api_error(error) from error
     except google.auth.exceptions.DefaultCredentialsError as error:
         raise OperationsError(
             "no Google credentials were found; run `gcloud auth application-default login`, "
@@ -108,7 +107,7 @@ def call(
     begin: float | None = None
     while True:
         try:
-            return send(connection, prepare, clock)
+            return send(connection, prepare)
         except OperationsError as error:
             now = clock.monotonic()
             begin = now if begin is None else begin

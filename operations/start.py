@@ -116,7 +116,7 @@ def start(
             except OSError as error:
                 say(f"the start can't be written into the journal ({error}); a kill right now could double it")
             try:
-                operation = _post(connection, request, clock)
+                operation = _post(connection, request)
                 journal.began(operation)
                 return Started(operation, request, facts, time)
             except OperationsError as error:
@@ -214,7 +214,7 @@ def _problem(connection: Connection, operation: str, allowed_failures: int, cloc
         return "the service no longer knows the operation"
 
 
-def _post(connection: Connection, request: Request, clock: Clock) -> str:
+def _post(connection: Connection, request: Request) -> str:
     # A connection that was idle may be dead already, which looks like a lost answer: begin with a new one.
     connection.reset()
 
@@ -224,7 +224,7 @@ def _post(connection: Connection, request: Request, clock: Clock) -> str:
         # `import` is a keyword in Python, so the client calls that method `import_`.
         return stores.import_(**arguments) if isinstance(request, Import) else stores.export(**arguments)
 
-    answer = cast("Mapping[str, Any]", send(connection, prepare, clock))
+    answer = cast("Mapping[str, Any]", send(connection, prepare))
     return str(answer["name"])
 
 

@@ -199,6 +199,30 @@ def test_a_large_export_to_cloud_storage_is_verified_by_its_studies(
     assert check(failure=2).passed
 
 
+def test_a_large_filtered_export_is_verified_by_its_objects_as_its_studies_are_not_known(
+    hospital: Hospital, clock: QuickClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(8):
+        hospital.store_instances(2, study=f"1.2.{number}")
+    hospital.put("filter.txt", b"".join(b"/studies/1.2.%d\n" % number for number in range(6)))
+    request = make_export(STORE, f"gs://{OUT}/images", filter_uri=f"gs://{INBOX}/filter.txt")
+    started, outcome = run(hospital.connection, request, clock)
+    monkeypatch.setattr(cloud_storage, "_PAGE", 5)
+    monkeypatch.setattr("operations.verify._MAX_PAGES", 1)
+
+    def check(**changed: Any) -> Check:
+        (found,) = verify(hospital.connection, request, started.facts, replace(outcome, **changed), clock)
+        return found
+
+    assert str(check()) == "instances under the prefix: 12"
+    hospital.connection.storage.objects().delete(bucket=OUT, object="images/1.2.5/1.2.5.1/1.2.5.1.0.dcm").execute()
+    assert str(check()) == "instances under the prefix: expected 12, found 11"
+    # More than even that: it can only be seen that something of this export is there.
+    monkeypatch.setattr("operations.verify._MAX_PAGES_OF_FILTERED", 1)
+    assert check().passed
+    assert not check(start_time="2999-01-01T00:00:00Z").passed
+
+
 def test_a_filter_file_selects_what_is_exported(hospital: Hospital, clock: QuickClock) -> None:
     hospital.store_instances(3)
     hospital.store_instances(2, study="1.2.4")

@@ -20,6 +20,8 @@ from operations.connection import Connection, ConnectionSettings
 
 DATASET = "projects/hospital/locations/europe-west4/datasets/radiology"
 STORE = f"{DATASET}/dicomStores/pacs"
+# When the service's own clock begins; the one on the wall here may be set anew.
+_EPOCH = 1_700_000_000.0
 
 
 class SimulatedClock:
@@ -27,7 +29,7 @@ class SimulatedClock:
 
     def __init__(self) -> None:
         self.time = 0.0
-        self.wall_offset = 1_700_000_000.0
+        self.wall_offset = _EPOCH
         self.slept: list[float] = []
 
     def now(self) -> float:
@@ -217,7 +219,7 @@ class Service:
         return operation.gone_at is not None and self.clock.time >= operation.gone_at
 
     def _time(self, moment: float) -> str:
-        return datetime.fromtimestamp(self.clock.wall_offset + moment, UTC).isoformat()
+        return datetime.fromtimestamp(_EPOCH + moment, UTC).isoformat()
 
 
 class _Http(httplib2.Http):

@@ -123,15 +123,21 @@ def http_error(status: int, content: bytes, **headers: str) -> HttpError:
     ],
 )
 def test_refusals_are_read_whatever_their_shape(status: int, content: bytes, name: str, message: str) -> None:
-    error = api_error(http_error(status, content), now=0)
+    error = api_error(http_error(status, content))
     assert (error.status, error.code.name, error.message) == (status, name, message)
 
 
 @pytest.mark.parametrize(
     ("value", "seconds"), [("120", 120.0), ("Thu, 01 Jan 1970 00:02:00 GMT", 20.0), ("soon", None), ("", None)]
 )
-def test_retry_after_may_be_seconds_or_a_date(value: str, seconds: float | None) -> None:
-    assert api_error(http_error(429, b"", **{"retry-after": value}), now=100).retry_after == seconds
+def test_retry_after_may_be_seconds_or_a_date_by_the_clock_of_the_service(value: str, seconds: float | None) -> None:
+    headers = {"retry-after": value, "date": "Thu, 01 Jan 1970 00:01:40 GMT"}
+    assert api_error(http_error(429, b"", **headers)).retry_after == seconds
+
+
+def test_a_date_to_retry_after_says_nothing_without_the_time_it_is() -> None:
+    headers = {"retry-after": "Thu, 01 Jan 1970 00:02:00 GMT"}
+    assert api_error(http_error(429, b"", **headers)).retry_after is None
 
 
 def test_counters_are_text_and_missing_ones_are_zero() -> None:
