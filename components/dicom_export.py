@@ -11,20 +11,11 @@ from typing import Any
 import pulumi
 
 from components.arguments import arguments
-from components.operation_runs import (
-    DEFAULT_MAX_RUNNING,
-    DEFAULT_PERMISSION_WAIT,
-    DEFAULT_TIMEOUT,
-    RunArgs,
-    declare_run,
-)
+from components.operation_runs import RunArgs, declare_run
 from operations.filters import filter_from_lines
 from operations.invalid import InputError
-from operations.requests import Rerun, make_export
+from operations.requests import SOME_STORE, make_export
 from operations.uris import parse_object_uri
-
-# Stands in for a store whose name is known only later, when the rest of a request is checked.
-_SOME_STORE = "projects/p/locations/l/datasets/d/dicomStores/s"
 
 
 @dataclass(kw_only=True)
@@ -47,11 +38,10 @@ class ExportFilter:
 
 
 @dataclass(kw_only=True)
-class DicomExportArgs:
-    """The settings of an export.
+class DicomExportArgs(RunArgs):
+    """The settings of an export, beside those of every run.
 
     Attributes:
-        store: full name of the DICOM store.
         destination: `bq://PROJECT.DATASET.TABLE` for metadata, `gs://BUCKET/PREFIX` for instances.
         write_disposition: `WRITE_EMPTY`, `WRITE_TRUNCATE` or `WRITE_APPEND`; needed for `bq://`, only there.
         schema: `flattened` (the default) or `json`; for `bq://`.
@@ -59,18 +49,8 @@ class DicomExportArgs:
         mime_type: format of the objects, as a value of the API or a short name; for `gs://`.
         filter: what to export; everything without it.
         filter_bucket: bucket for the filter file of `lines` or `query`.
-        rerun: `when-inputs-change`, `when-store-changes` or `always`.
-        trigger: any text; a new one starts a new run.
-        allowed_failures: instances that may fail before the run counts as failed.
-        timeout: seconds that one `pulumi up` waits for the end at most.
-        permission_wait: seconds to wait for fresh grants of the service agent to take effect.
-        max_running: imports and exports of the project that run at once; further ones queue.
-        service_agent: e-mail of the Healthcare service agent, for messages.
-        endpoint: the emulator's address; Google Cloud without it.
-        impersonate: service account to act as.
     """
 
-    store: pulumi.Input[str]
     destination: str
     write_disposition: str | None = None
     schema: str | None = None
@@ -78,15 +58,6 @@ class DicomExportArgs:
     mime_type: str | None = None
     filter: ExportFilter | None = None
     filter_bucket: pulumi.Input[str] | None = None
-    rerun: str = Rerun.WHEN_INPUTS_CHANGE
-    trigger: pulumi.Input[str] | None = None
-    allowed_failures: int = 0
-    timeout: float = DEFAULT_TIMEOUT
-    permission_wait: float = DEFAULT_PERMISSION_WAIT
-    max_running: int = DEFAULT_MAX_RUNNING
-    service_agent: pulumi.Input[str] | None = None
-    endpoint: str | None = None
-    impersonate: str | None = None
 
 
 class DicomExport(pulumi.ComponentResource):
@@ -114,33 +85,14 @@ class DicomExport(pulumi.ComponentResource):
         super().__init__("imaging:index:DicomExport", name, None, opts)
         given = arguments(DicomExportArgs, args)
         request = make_export(
-            _SOME_STORE,
+            SOME_STORE,
             given.destination,
             write_disposition=given.write_disposition,
             schema=given.schema,
             include_source_store=given.include_source_store,
             mime_type=given.mime_type,
         )
-        run = declare_run(
-            self,
-            name,
-            RunArgs(
-                store=given.store,
-                method=request.method,
-                body=request.body(),
-                filter=_filter_input(name, given),
-                rerun=Rerun(given.rerun).value,
-                trigger=given.trigger,
-                allowed_failures=given.allowed_failures,
-                timeout=given.timeout,
-                permission_wait=given.permission_wait,
-                max_running=given.max_running,
-                service_agent=given.service_agent,
-                endpoint=given.endpoint,
-                impersonate=given.impersonate,
-            ),
-            opts,
-        )
+        run = declare_run(self, name, given, request, opts, chosen=_filter_input(name, given))
         self.operation = run.started.operation
         self.outcome = run.awaited.outcome
         self.register_outputs({"operation": self.operation, "outcome": self.outcome})

@@ -11,50 +11,21 @@ from typing import Any
 import pulumi
 
 from components.arguments import arguments
-from components.operation_runs import (
-    DEFAULT_MAX_RUNNING,
-    DEFAULT_PERMISSION_WAIT,
-    DEFAULT_TIMEOUT,
-    RunArgs,
-    declare_run,
-)
-from operations.requests import Rerun, make_import
-
-# Stands in for a store whose name is known only later, when the rest of a request is checked.
-_SOME_STORE = "projects/p/locations/l/datasets/d/dicomStores/s"
+from components.operation_runs import RunArgs, declare_run
+from operations.requests import SOME_STORE, make_import
 
 
 @dataclass(kw_only=True)
-class DicomImportArgs:
-    """The settings of an import.
+class DicomImportArgs(RunArgs):
+    """The settings of an import, beside those of every run.
 
     Attributes:
-        store: full name of the DICOM store.
         uri: `gs://BUCKET/OBJECT`; the object part may have the wildcards `*`, `?` and `**`.
         storage_class: of the imported bulk data: `STANDARD`, `NEARLINE`, `COLDLINE` or `ARCHIVE`.
-        rerun: `when-inputs-change`, `when-store-changes` (instances were added, deleted or replaced since) or `always`.
-        trigger: any text; a new one starts a new run.
-        allowed_failures: files that may fail before the run counts as failed.
-        timeout: seconds that one `pulumi up` waits for the end at most.
-        permission_wait: seconds to wait for fresh grants of the service agent to take effect.
-        max_running: imports and exports of the project that run at once; further ones queue.
-        service_agent: e-mail of the Healthcare service agent, for messages.
-        endpoint: the emulator's address; Google Cloud without it.
-        impersonate: service account to act as.
     """
 
-    store: pulumi.Input[str]
     uri: str
     storage_class: str | None = None
-    rerun: str = Rerun.WHEN_INPUTS_CHANGE
-    trigger: pulumi.Input[str] | None = None
-    allowed_failures: int = 0
-    timeout: float = DEFAULT_TIMEOUT
-    permission_wait: float = DEFAULT_PERMISSION_WAIT
-    max_running: int = DEFAULT_MAX_RUNNING
-    service_agent: pulumi.Input[str] | None = None
-    endpoint: str | None = None
-    impersonate: str | None = None
 
 
 class DicomImport(pulumi.ComponentResource):
@@ -81,27 +52,8 @@ class DicomImport(pulumi.ComponentResource):
         """
         super().__init__("imaging:index:DicomImport", name, None, opts)
         given = arguments(DicomImportArgs, args)
-        request = make_import(_SOME_STORE, given.uri, storage_class=given.storage_class)
-        run = declare_run(
-            self,
-            name,
-            RunArgs(
-                store=given.store,
-                method=request.method,
-                body=request.body(),
-                filter=None,
-                rerun=Rerun(given.rerun).value,
-                trigger=given.trigger,
-                allowed_failures=given.allowed_failures,
-                timeout=given.timeout,
-                permission_wait=given.permission_wait,
-                max_running=given.max_running,
-                service_agent=given.service_agent,
-                endpoint=given.endpoint,
-                impersonate=given.impersonate,
-            ),
-            opts,
-        )
+        request = make_import(SOME_STORE, given.uri, storage_class=given.storage_class)
+        run = declare_run(self, name, given, request, opts)
         self.operation = run.started.operation
         self.outcome = run.awaited.outcome
         self.register_outputs({"operation": self.operation, "outcome": self.outcome})

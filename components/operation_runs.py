@@ -9,7 +9,9 @@ import pulumi
 
 from components.arguments import child
 from components.operation_resources import CREDENTIAL_KEYS, AwaitedOperation, StartedOperation
+from operations.invalid import quoted
 from operations.record import record_of
+from operations.requests import Request, RequestError, Rerun
 
 STARTED_TYPE = "pulumi-python:dynamic/imaging:StartedOperation"
 AWAITED_TYPE = "pulumi-python:dynamic/imaging:AwaitedOperation"
@@ -24,30 +26,32 @@ _READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 
 @dataclass(kw_only=True)
 class RunArgs:
-    """The settings of one import or export, checked and in the form that the resources take.
+    """The settings that every import and export has.
 
     Attributes:
         store: full name of the DICOM store.
-        method: `export` or `import`.
-        body: the request's body without a filter.
-        filter: `{"file": URI}` or `{"lines": […], "bucket": NAME}`.
-        rerun, trigger, allowed_failures, timeout, permission_wait, max_running, service_agent, endpoint,
-            impersonate: as in the components' arguments.
+        rerun: when it runs again: `when-inputs-change`, `when-store-changes` (instances were added, deleted or replaced
+            since) or `always`.
+        trigger: any text; a new one starts a new run.
+        allowed_failures: instances that may fail before the run counts as failed.
+        timeout: seconds that one `pulumi up` waits for the end at most.
+        permission_wait: seconds to wait for fresh grants of the service agent to take effect.
+        max_running: imports and exports of the project that run at once; further ones queue.
+        service_agent: e-mail of the Healthcare service agent, for messages.
+        endpoint: the emulator's address; Google Cloud without it.
+        impersonate: service account to act as.
     """
 
     store: pulumi.Input[str]
-    method: str
-    body: Mapping[str, Any]
-    filter: pulumi.Input[Mapping[str, Any]] | None
-    rerun: str
-    trigger: pulumi.Input[str] | None
-    allowed_failures: int
-    timeout: float
-    permission_wait: float
-    max_running: int
-    service_agent: pulumi.Input[str] | None
-    endpoint: str | None
-    impersonate: str | None
+    rerun: str = Rerun.WHEN_INPUTS_CHANGE
+    trigger: pulumi.Input[str] | None = None
+    allowed_failures: int = 0
+    timeout: float = DEFAULT_TIMEOUT
+    permission_wait: float = DEFAULT_PERMISSION_WAIT
+    max_running: int = DEFAULT_MAX_RUNNING
+    service_agent: pulumi.Input[str] | None = None
+    endpoint: str | None = None
+    impersonate: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,12 @@ class Run:
 
 
 def declare_run(
-    component: pulumi.ComponentResource, name: str, args: RunArgs, opts: pulumi.ResourceOptions | None
+    component: pulumi.ComponentResource,
+    name: str,
+    args: RunArgs,
+    request: Request,
+    opts: pulumi.ResourceOptions | None,
+    chosen: pulumi.Input[Mapping[str, Any]] | None = None,
 ) -> Run:
     """Declare start and wait as children of a component.
 
@@ -67,16 +76,22 @@ def declare_run(
         component: the import or export.
         name: of the component, also in messages.
         args: the settings.
+        request: what to do, without a filter; its store stands in for the one of the settings.
         opts: the component's options; both children wait for what it depends on.
+        chosen: the filter, as `operations.filter_objects.prepare_filter` takes it.
+
+    Raises:
+        RequestError: settings can't be right.
     """
+    _check(args)
     parent_urn = _without_dependency(component.urn)
     started_urn = pulumi.create_urn(name, STARTED_TYPE, parent_urn)
     awaited_urn = pulumi.create_urn(name, AWAITED_TYPE, parent_urn)
     common: dict[str, Any] = {
         "label": name,
         "store": args.store,
-        "method": args.method,
-        "body": args.body,
+        "method": request.method,
+        "body": request.body(),
         "trigger": args.trigger,
         "allowedFailures": args.allowed_failures,
         "permissionWait": args.permission_wait,
@@ -89,8 +104,8 @@ def declare_run(
         name,
         {
             **common,
-            "filter": args.filter,
-            "rerun": args.rerun,
+            "filter": chosen,
+            "rerun": str(args.rerun),
             "previous": previous_result(awaited_urn),
             "inPreview": _unknown() if pulumi.runtime.is_dry_run() else False,
             "urn": started_urn,
@@ -111,6 +126,17 @@ def declare_run(
         child(component, opts, provider=waits_provider()),
     )
     return Run(started, awaited)
+
+
+def _check(args: RunArgs) -> None:
+    problems = []
+    if args.rerun not in list(Rerun):
+        problems.append(("rerun", f"{quoted(str(args.rerun))} is unknown; choose {', '.join(Rerun)}"))
+    for field, least in (("allowed_failures", 0), ("timeout", 0), ("permission_wait", 0), ("max_running", 1)):
+        if getattr(args, field) < least:
+            problems.append((field, f"is {getattr(args, field)}; it must be {least} or more"))
+    if problems:
+        raise RequestError(problems)
 
 
 _programs: "WeakKeyDictionary[Any, dict[str, Any]]" = WeakKeyDictionary()

@@ -23,6 +23,9 @@ from operations.uris import (
     parse_object_uri,
 )
 
+# Stands in for a store whose name is wrong, or known only later, so that the rest of a request can be checked.
+SOME_STORE = "projects/p/locations/l/datasets/d/dicomStores/s"
+
 
 class WriteDisposition(StrEnum):
     """What happens to rows that are in the table already. There is no default: the user decides."""

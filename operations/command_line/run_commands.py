@@ -13,10 +13,7 @@ from operations.errors import COMMAND_WORDS
 from operations.filter_objects import PreparedFilter
 from operations.outcome import Outcome, State
 from operations.report import failure_report, problem_of, success_report
-from operations.requests import Import, Request, make_export, make_import
-
-# Stands in for a store whose name is wrong, so that the other problems show as well.
-_SOME_STORE = "projects/p/locations/l/datasets/d/dicomStores/s"
+from operations.requests import SOME_STORE, Import, Request, make_export, make_import
 
 
 def export_command(options: argparse.Namespace, session: Session) -> ExitCode:
@@ -27,7 +24,7 @@ def export_command(options: argparse.Namespace, session: Session) -> ExitCode:
 
     def make(filter_uri: str | None) -> Request:
         return make_export(
-            str(store or _SOME_STORE),
+            str(store or SOME_STORE),
             options.to,
             write_disposition=options.write_disposition,
             schema=options.schema,
@@ -51,7 +48,7 @@ def import_command(options: argparse.Namespace, session: Session) -> ExitCode:
     store = problems.read("--store", lambda: session.names.store_name(options.store))
     limits = _limits(options, problems)
     request = problems.read(
-        "", lambda: make_import(str(store or _SOME_STORE), options.source, storage_class=options.storage_class)
+        "", lambda: make_import(str(store or SOME_STORE), options.source, storage_class=options.storage_class)
     )
     problems.raise_if_any()
     assert request is not None and limits is not None  # noqa: S101 - for the type checker

@@ -40,6 +40,15 @@ def export(name: str = "metadata", opts: pulumi.ResourceOptions | None = None, *
         ({"filter": ExportFilter(lines=["/studies/1"])}, "need a bucket for the filter file"),
         ({"filter": ExportFilter(lines=["/studies/01"]), "filter_bucket": "f"}, 'filter of "metadata", line 1: '),
         ({"filter": ExportFilter(file="gs://bucket")}, "names no object"),
+        (
+            {"rerun": "sometimes"},
+            'rerun: "sometimes" is unknown; choose when-inputs-change, when-store-changes, always',
+        ),
+        (
+            {"allowed_failures": -1, "timeout": -1.0},
+            r"(?s)allowed_failures: is -1; .*timeout: is -1\.0; ",
+        ),
+        ({"max_running": 0}, "max_running: is 0; it must be 1 or more"),
     ],
 )
 def test_wrong_settings_are_refused_before_anything_is_declared(settings: Any, problem: str, run: Run) -> None:
