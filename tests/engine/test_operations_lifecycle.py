@@ -1,6 +1,7 @@
 """Imports and exports as resources, by the real CLI: no run lost, none doubled, every reason said."""
 
 import re
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from emulator.server import LocalEmulator
+from tests.engine.holding_proxy import holding_proxy
 from tests.engine.operations_program import Program
 from tests.protocol.operations.hospital import INBOX, OUT, RESEARCH, STORE, TABLE, Hospital
 
@@ -239,6 +241,37 @@ def test_an_operation_that_outlasts_its_deadline_goes_on_and_is_waited_for_again
     assert "runs again" not in program.preview()
     program.up()
     assert len(exports(hospital)) == 1
+
+
+def test_a_result_that_does_not_match_fails_again_until_it_is_made_anew_as_the_message_says(
+    hospital: Hospital, program: Program, emulator: LocalEmulator
+) -> None:
+    program.up()
+    with holding_proxy(emulator.url) as proxy:
+        program.runs["metadata"] |= {"write_disposition": "WRITE_APPEND", "endpoint": proxy.url}
+        proxy.hold(r"POST .*:export")
+
+        def meddle() -> None:
+            assert proxy.held.wait(60)
+            table = f"`{TABLE.removeprefix('bq://')}`"
+            sql = f"INSERT {table} SELECT * FROM {table} LIMIT 1"  # noqa: S608
+            body: Any = {"query": sql, "useLegacySql": False}
+            hospital.connection.bigquery.jobs().query(projectId=RESEARCH, body=body).execute()
+            proxy.release()
+
+        somebody = threading.Thread(target=meddle)
+        somebody.start()
+        said = program.up_fails()
+        somebody.join()
+        assert "rows in the table: expected 6, found 7" in said
+        assert "expected 6, found 7" in program.up_fails()
+        assert len(exports(hospital)) == 2
+        again = re.search(r"run it again with `pulumi (up --replace '[^']+')`", said)
+        assert again
+        program.command(*shlex.split(again[1]), "--yes", "--skip-preview")
+        assert len(exports(hospital)) == 3
+        assert program.outcome("metadata")["rows"] == 10
+        assert "runs again" not in program.preview()
 
 
 def test_deleting_a_run_cancels_what_still_runs_and_leaves_the_data(hospital: Hospital, program: Program) -> None:
