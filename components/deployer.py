@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from components.google_rest import GoogleRest, RestError
-from components.grants import Grant, On, agents_of, grants_for
+from components.grants import MADE_BY_SERVICE_USAGE, Grant, On, agents_of, grants_for
 from components.settings import Settings
 
 
@@ -128,21 +128,31 @@ def _api_needs(settings: Settings) -> Iterator[Need]:
     from components.access import apis_by_project
 
     agents = agents_of(grants_for(settings))
-    for project in dict.fromkeys([settings.project, *(agent.project for agent in agents)]):
+    enabling = apis_by_project(settings) if settings.enable_apis else []
+    for project in dict.fromkeys([settings.project, *(agent.project for agent in agents), *enabling]):
         yield _on_project(
             project,
             ("resourcemanager.projects.get",),
-            "reading the project's number, which service agents are named by",
+            "reading the project: its number, by which service agents are named, and its state",
             "roles/browser",
         )
-    if settings.enable_apis:
-        for project in apis_by_project(settings):
-            yield _on_project(
-                project,
-                ("serviceusage.services.enable", "serviceusage.services.list"),
-                "enabling APIs",
-                "roles/serviceusage.serviceUsageAdmin",
-            )
+    for project in enabling:
+        yield _on_project(
+            project,
+            ("serviceusage.services.enable", "serviceusage.services.list"),
+            "enabling APIs",
+            "roles/serviceusage.serviceUsageAdmin",
+        )
+    if settings.grants == "managed":
+        # https://cloud.google.com/iam/docs/create-service-agents
+        for agent in agents:
+            if agent.service in MADE_BY_SERVICE_USAGE:
+                yield _on_project(
+                    agent.project,
+                    ("serviceusage.services.enable",),
+                    "making service agents",
+                    "roles/serviceusage.serviceUsageAdmin",
+                )
 
 
 def _healthcare_needs(settings: Settings) -> Iterator[Need]:

@@ -152,6 +152,9 @@ AGENT_EMAILS = {
     "pubsub": "service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com",
 }
 
+# Agents that Service Usage makes; Cloud Storage and BigQuery make theirs when they are asked for the address.
+MADE_BY_SERVICE_USAGE = ("healthcare", "pubsub")
+
 
 @dataclass(frozen=True)
 class Target:

@@ -1,6 +1,7 @@
 """A stack over several projects with everything in it: it goes up, stays, heals, and needs all that it grants.
 
-Permissions, enabled APIs and keys are enforced, and so is what Google's pages leave open (docs/emulator.md).
+Permissions, enabled APIs and keys are enforced, and so is what Google's pages leave open (docs/emulator.md). Whoever
+deploys holds the roles that the check at preview names, and no others.
 """
 
 import io
@@ -17,12 +18,13 @@ from googleapiclient.http import MediaInMemoryUpload
 from pydicom.uid import generate_uid
 
 from components.access import apis_by_project
+from components.deployer import needs_of
 from components.google_rest import GoogleRest, RestError
 from components.grants import Agent, Grant, On, grants_for
 from components.settings import settings_from
 from emulator.server import LocalEmulator
 from operations.connection import Connection, ConnectionSettings
-from tests.engine.stack_runner import Stack
+from tests.engine.stack_runner import Stack, StackFailedError
 
 pytestmark = pytest.mark.engine
 
@@ -33,6 +35,7 @@ RING = f"projects/keys-project/locations/{PLACE}/keyRings/imaging"
 KEY = f"{RING}/cryptoKeys/images"
 TOPIC = "projects/messages/topics/dicom"
 TABLES = "bigquery/v2/projects/research-analytics/datasets/dicom/tables"
+DEPLOYER = "user:deployer@example.org"
 READER, WRITER, ADMIN, ANALYST = (f"user:{name}@example.org" for name in ("reader", "writer", "admin", "analyst"))
 
 SETTINGS: dict[str, Any] = {
@@ -111,6 +114,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         study = str(pydicom.dcmread(file).StudyInstanceUID)
         owner.upload("hospital-dicom-inbox", "CT_small.dcm", file.read_bytes())
         owner.upload("hospital-filters", "chosen.txt", f"/studies/{study}\n".encode())
+        owner("POST", "v1/projects/keys-project/services/cloudkms.googleapis.com:enable", {})
         owner("POST", f"v1/{RING.rpartition('/')[0]}?keyRingId=imaging", {})
         owner("POST", f"v1/{RING}/cryptoKeys?cryptoKeyId=images", {"purpose": "ENCRYPT_DECRYPT"})
         emulator.control("PATCH", "settings", {"enforceServices": True, "requireAgentRole": True})
@@ -118,12 +122,26 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         stack = Stack(
             tmp_path_factory.mktemp("stack"),
             {"gcp:project": "hospital-imaging", "imaging:endpoint": emulator.url, **config},
+            environment={"GOOGLE_OAUTH_ACCESS_TOKEN": f"principal:{DEPLOYER}"},
         )
+        with pytest.raises(StackFailedError, match="permissions that this stack needs are lacking"):
+            stack.preview()
+        for (on, name), roles in roles_of_the_deployer().items():
+            bindings = [{"role": role, "members": [DEPLOYER]} for role in sorted(roles)]
+            write_policy(owner, on, name, {"bindings": bindings})
+        stack.preview()
         stack.up()
         yield Deployed(stack, emulator, owner)
         stack.destroy()
         assert stack.resources() == {}
         owner.close()
+
+
+def roles_of_the_deployer() -> dict[tuple[On, str], set[str]]:
+    roles: dict[tuple[On, str], set[str]] = {}
+    for need in needs_of(PARSED):
+        roles.setdefault((need.on, need.name), set()).add(need.role)
+    return roles
 
 
 def test_every_grant_of_the_table_is_declared_and_listed(deployed: Deployed) -> None:
@@ -147,7 +165,9 @@ def test_what_was_changed_by_hand_is_shown_and_repaired_and_what_others_granted_
     owner("PATCH", f"v1/{PACS}?updateMask=streamConfigs", {"streamConfigs": []})
     owner("PATCH", "bigquery/v2/projects/research-analytics/datasets/stream", {"labels": {"team": "nobody"}})
     others = jobs_may_be_run_by(owner) | {"group:others@example.org"}
-    grant_jobs(owner, others)
+    others_too = read_policy(owner, On.PROJECT, "research-analytics")
+    others_too["bindings"].append({"role": "roles/bigquery.jobUser", "members": ["group:others@example.org"]})
+    write_policy(owner, On.PROJECT, "research-analytics", others_too)
     for label in ("research-analytics", "hospital-dicom-out", "research-analytics.dicom", "messages.dicom"):
         for grant in GRANTS:
             if grant.target.label == label and isinstance(grant.member, Agent):
@@ -174,14 +194,8 @@ def test_what_was_changed_by_hand_is_shown_and_repaired_and_what_others_granted_
 
 
 def jobs_may_be_run_by(owner: Caller) -> set[str]:
-    policy = owner("POST", "v1/projects/research-analytics:getIamPolicy", {})
-    (binding,) = [each for each in policy["bindings"] if each["role"] == "roles/bigquery.jobUser"]
-    return set(binding["members"])
-
-
-def grant_jobs(owner: Caller, members: set[str]) -> None:
-    policy = {"bindings": [{"role": "roles/bigquery.jobUser", "members": sorted(members)}]}
-    owner("POST", "v1/projects/research-analytics:setIamPolicy", {"policy": policy})
+    bindings = read_policy(owner, On.PROJECT, "research-analytics")["bindings"]
+    return {name for each in bindings if each["role"] == "roles/bigquery.jobUser" for name in each["members"]}
 
 
 # What the stack is for, each as one call that raises when it can't be done, and the grants that it needs.
@@ -420,23 +434,29 @@ def change(deployed: Deployed, grant: Grant, *, add: bool) -> str:
     if target.on is On.BIGQUERY_DATASET:
         _change_access(owner, target.project or "", target.name, grant.role, member, add=add)
         return member
-    if target.on is On.BUCKET:
-        path = f"storage/v1/b/{urllib.parse.quote(target.name)}/iam"
-        policy = owner("GET", path)
-    elif target.on is On.PROJECT:
-        policy = owner("POST", f"v1/projects/{target.name}:getIamPolicy", {})
-    else:
-        policy = owner("GET", f"v1/{target.name}:getIamPolicy")
+    policy = read_policy(owner, target.on, target.name)
     bindings = {each["role"]: set(each["members"]) for each in policy.get("bindings", [])}
     members = bindings.setdefault(grant.role, set())
     (members.add if add else members.discard)(member)
     policy["bindings"] = [{"role": role, "members": sorted(each)} for role, each in bindings.items() if each]
-    if target.on is On.BUCKET:
-        owner("PUT", path, policy)
-    else:
-        name = f"projects/{target.name}" if target.on is On.PROJECT else target.name
-        owner("POST", f"v1/{name}:setIamPolicy", {"policy": policy})
+    write_policy(owner, target.on, target.name, policy)
     return member
+
+
+def read_policy(owner: Caller, on: On, name: str) -> dict[str, Any]:
+    if on is On.BUCKET:
+        return owner("GET", f"storage/v1/b/{urllib.parse.quote(name)}/iam")
+    if on is On.PROJECT:
+        return owner("POST", f"v1/projects/{name}:getIamPolicy", {})
+    return owner("GET", f"v1/{name}:getIamPolicy")
+
+
+def write_policy(owner: Caller, on: On, name: str, policy: dict[str, Any]) -> None:
+    if on is On.BUCKET:
+        owner("PUT", f"storage/v1/b/{urllib.parse.quote(name)}/iam", policy)
+    else:
+        full_name = f"projects/{name}" if on is On.PROJECT else name
+        owner("POST", f"v1/{full_name}:setIamPolicy", {"policy": policy})
 
 
 def _change_access(owner: Caller, project: str, dataset: str, role: str, member: str, *, add: bool) -> None:
