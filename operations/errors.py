@@ -194,6 +194,7 @@ class _Rule:
 
 
 _ALL = (ExportToBigQuery, ExportToCloudStorage, Import)
+_JOBS_PROJECT = re.compile(r"bigquery\.jobs\.create permission in project (?P<project>[\w:.-]*\w)")
 # The first rule that fits counts.
 _RULES: tuple[_Rule, ...] = (
     _Rule(
@@ -205,9 +206,16 @@ _RULES: tuple[_Rule, ...] = (
     ),
     _Rule(
         (7,),
+        r"roles/healthcare\.serviceAgent",
+        _ALL,
+        "{agent} lacks its own role on the project of the store",
+        "grant it roles/healthcare.serviceAgent on that project{grants}, then {again}",
+    ),
+    _Rule(
+        (7,),
         r"bigquery\.jobs\.create|jobUser",
         (ExportToBigQuery,),
-        "{agent} may not run BigQuery jobs in project {project}",
+        "{agent} may not run BigQuery jobs in project {jobs_project}",
         "grant it roles/bigquery.jobUser on that project{grants}, then {again}",
     ),
     _Rule(
@@ -299,7 +307,13 @@ def advice(
         "cause": code.cause,
     }
     if isinstance(request, ExportToBigQuery):
-        names |= {"project": request.table.project, "dataset": request.table.dataset}
+        # Which project runs the load job, that of the table or that of the store, Google's pages leave open.
+        named = _JOBS_PROJECT.search(message)
+        names |= {
+            "project": request.table.project,
+            "dataset": request.table.dataset,
+            "jobs_project": named["project"] if named else request.table.project,
+        }
     elif isinstance(request, ExportToCloudStorage):
         names |= {"bucket": request.prefix.bucket}
     elif isinstance(request, Import):

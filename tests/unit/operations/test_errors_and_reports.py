@@ -83,6 +83,23 @@ def test_a_denied_export_is_explained_with_agent_role_and_dataset() -> None:
     assert report.splitlines()[-1] == f"  name    {DATASET}/operations/1234567"
 
 
+@pytest.mark.parametrize("project", ["research-analytics", "hospital-imaging"])
+def test_a_denied_job_is_explained_with_the_project_that_the_service_names(project: str) -> None:
+    """The table is in research-analytics, the store in hospital-imaging; which one runs the job, Google leaves open."""
+    message = (
+        f"Access Denied: Project {project}: User does not have bigquery.jobs.create permission in project {project}."
+    )
+    hint = advice(code_of(7), message, EXPORT, AGENT)
+    assert hint.means == f"the service agent {AGENT} may not run BigQuery jobs in project {project}"
+    assert hint.do.startswith("grant it roles/bigquery.jobUser on that project")
+
+
+def test_an_agent_without_its_own_role_is_told_so() -> None:
+    message = "the agent lacks the role roles/healthcare.serviceAgent on its own project hospital-imaging"
+    for request in (EXPORT, OBJECTS, IMPORT):
+        assert "grant it roles/healthcare.serviceAgent" in advice(code_of(7), message, request, AGENT).do
+
+
 def test_the_command_line_has_words_of_its_own() -> None:
     report = failure_report("metadata", EXPORT, outcome_of(DENIED), wording=COMMAND_WORDS)
     assert "pulumi" not in report
