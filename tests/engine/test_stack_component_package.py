@@ -83,7 +83,14 @@ def test_the_package_has_the_version_of_the_project(schema: dict[str, Any]) -> N
 
 
 # No YAML language host runs here, so the example is held to the schema, as that host would.
-KINDS: dict[str, Any] = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "array": list, "object": dict}
+KINDS: dict[str, Any] = {
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+    "array": list,
+    "object": dict,
+}
 
 
 def yaml_problems(program: dict[str, Any], schema: dict[str, Any]) -> list[str]:
