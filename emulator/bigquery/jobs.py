@@ -40,7 +40,7 @@ _QUERY_NOTE = (
     "GoogleSQL only; what is not translated is refused by name (persistent and JavaScript functions, procedures, "
     "UNPIVOT, IF and loops of scripts, transactions, geography, machine learning)"
 )
-_NOTE = f"queries: {_QUERY_NOTE}; files are CSV and JSON lines; no snapshots or clones"
+_NOTE = f"queries: {_QUERY_NOTE}; files are CSV and JSON lines, Parquet when loaded; no snapshots or clones"
 _KINDS = ("query", "load", "extract", "copy")
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,1024}")
 #: How long jobs.query and getQueryResults wait where the request names no time, in milliseconds.

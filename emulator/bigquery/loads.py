@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid
 from ..patterns import wildcard
+from . import parquet
 from .copies import table_of
 from .names import TableName, check_table_id, no_dataset, no_table
 from .rows import BadRowError, RowReader, put_rows
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from .jobs import Work
 
-_FORMATS = ("CSV", "NEWLINE_DELIMITED_JSON")
+_FORMATS = ("CSV", "NEWLINE_DELIMITED_JSON", "PARQUET")
 _URI = re.compile(r"gs://([^/]+)/(.+)")
 #: Rows that are looked at to find the columns of data without a schema.
 _SAMPLE = 500
@@ -42,7 +43,7 @@ def run_load(work: Work) -> None:
     options = work.configuration["load"]
     form = str(options.get("sourceFormat") or "CSV").upper()
     if form not in _FORMATS:
-        raise ApiError(501, f"The emulator loads {' and '.join(_FORMATS)}, not {form}.")
+        raise ApiError(501, f"The emulator loads {', '.join(_FORMATS)}, not {form}.")
     name = table_of(options.get("destinationTable") or {}, work.project, "destinationTable")
     check_table_id(name.table)
     document = _may_write(work, name, options)
@@ -125,10 +126,11 @@ def _load(
     own = None if document is None else document["resource"].get("schema", {}).get("fields")
     given = options.get("schema", {}).get("fields")
     truncating = options.get("writeDisposition") == "WRITE_TRUNCATE"
-    header: list[str] | None = None
     skip = int(options.get("skipLeadingRows") or 0)
     if given:
         schema = checked_schema(given)
+    elif form == "PARQUET":
+        schema = own or checked_schema(parquet.schema(work.catalog.engine, files[0]))
     elif options.get("autodetect") or (
         not own and form == "NEWLINE_DELIMITED_JSON" and options.get("autodetect") is None
     ):
@@ -141,7 +143,6 @@ def _load(
         schema = own
     else:
         raise invalid("No schema specified on job or table.")
-    del header
     target = folder / "rows.ndjson"
     rows, bad = _convert(work, options, form, schema, files, target, skip)
     updates = options.get("schemaUpdateOptions") or []
@@ -186,8 +187,7 @@ def _convert(
     good, bad = 0, 0
     with target.open("w", encoding="utf-8") as out:
         for file in files:
-            source = _json_rows(file) if form != "CSV" else _csv_rows(file, options, schema, skip)
-            for place, row in source:
+            for place, row in _rows(work, options, form, schema, file, skip):
                 if good % 1000 == 0:
                     work.check_cancelled()
                 try:
@@ -196,7 +196,7 @@ def _convert(
                     made = reader.row(row)
                 except BadRowError as error:
                     bad += 1
-                    kind = "CSV" if form == "CSV" else "JSON"
+                    kind = "JSON" if form == "NEWLINE_DELIMITED_JSON" else form
                     lead = f"Error while reading data, error message: {kind} parsing error in row starting at"
                     message = f"{lead} {place}: {error}"
                     if bad > most:
@@ -206,6 +206,15 @@ def _convert(
                 out.write(json.dumps(made, separators=(",", ":"), ensure_ascii=False) + "\n")
                 good += 1
     return good, bad
+
+
+def _rows(
+    work: Work, options: dict[str, Any], form: str, schema: list[dict[str, Any]], file: Path, skip: int
+) -> Iterator[tuple[str, Any]]:
+    """The rows of a file as JSON has them, each with its place; a BadRowError stands for one that can't be read."""
+    if form == "CSV":
+        return _csv_rows(file, options, schema, skip)
+    return parquet.rows(work.catalog.engine, file) if form == "PARQUET" else _json_rows(file)
 
 
 def _opened(file: Path) -> Any:

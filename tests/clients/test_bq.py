@@ -122,3 +122,49 @@ def test_parameters_destinations_and_policies(bq: Bq) -> None:
     role, member = "roles/bigquery.dataViewer", "user:alice@example.org"
     policy = well(bq("add-iam-policy-binding", f"--member={member}", f"--role={role}", "dicom.found"))
     assert json.loads(policy[policy.index("{") :])["bindings"] == [{"role": role, "members": [member]}]
+
+
+# What a person types in a row, and a part of what bq says to it; each command works on what those before it left.
+SESSION: list[tuple[tuple[str, ...], str]] = [
+    (("mk", "--location=EU", "--label=team:radiology", "--default_table_expiration=7200", "dicom"), "created"),
+    (("show", "dicom"), "team:radiology"),
+    (("update", "--description=metadata", "dicom"), "successfully updated"),
+    (("mk", "--time_partitioning_type=DAY", "--clustering_fields=b", "dicom.parts", "a:INTEGER,b:STRING"), "created"),
+    (("mk", "--table", "dicom.t", "a:INTEGER,b:STRING"), "created"),
+    (("load", "--skip_leading_rows=1", "dicom.t", "{folder}/rows.csv"), ""),
+    (("insert", "dicom.t", "{folder}/rows.json"), ""),
+    (("update", "--schema={folder}/schema.json", "dicom.t"), "successfully updated"),
+    (("head", "-n", "1", "dicom.t"), "| 1 | x |"),
+    (("cp", "-a", "dicom.t", "dicom.t_2024"), "successfully copied"),
+    (("query", "--use_legacy_sql=false", "SELECT COUNT(*) AS n, MAX(_TABLE_SUFFIX) AS s FROM `dicom.t_*`"), "3 | 2024"),
+    (("extract", "--destination_format=NEWLINE_DELIMITED_JSON", "dicom.t", "gs://research-files/t.json"), ""),
+    (("mk", "--view=SELECT 1 AS one", "--use_legacy_sql=false", "dicom.v"), "View"),
+    (("update", "--view=SELECT 2 AS two", "--use_legacy_sql=false", "dicom.v"), "successfully updated"),
+    (("ls", "-j", "-n", "2"), "SUCCESS"),
+    (("rm", "-f", "-t", "dicom.parts"), ""),
+    (("ls", "dicom"), "t_2024"),
+]  # fmt: skip
+
+
+def test_a_row_of_commands_does_what_it_says(bq: Bq, emulator: LocalEmulator, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n1,x\n2,y\n")
+    (tmp_path / "rows.json").write_text('{"a": 3, "b": "z"}\n')
+    names = {"a": "INTEGER", "b": "STRING", "c": "DATE"}
+    (tmp_path / "schema.json").write_text(json.dumps([{"name": name, "type": kind} for name, kind in names.items()]))
+    address = f"{emulator.url}/storage/v1/b?project=research-analytics"
+    with urllib.request.urlopen(urllib.request.Request(address, b'{"name": "research-files"}', method="POST")):
+        pass
+    for command, expected in SESSION:
+        said = well(bq(*(part.replace("{folder}", str(tmp_path)) for part in command)))
+        assert expected in said, command
+    lines = storage.read_object(emulator.emulator, "research-files", "t.json")
+    assert lines is not None
+    assert len(lines.splitlines()) == 3
+    assert json.loads(lines.splitlines()[0]) == {"a": "1", "b": "x"}
+
+
+def test_a_query_that_costs_too_much_is_not_run(bq: Bq) -> None:
+    well(bq("mk", "dicom"))
+    well(bq("query", "--use_legacy_sql=false", "CREATE TABLE dicom.t AS SELECT 1 AS n"))
+    refused = told(bq("query", "--use_legacy_sql=false", "--maximum_bytes_billed=1000", "SELECT n FROM dicom.t"))
+    assert "Query exceeded limit for bytes billed: 1000. 10485760 or higher required" in refused

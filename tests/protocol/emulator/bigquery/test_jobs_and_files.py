@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import io
 import json
 import urllib.request
 from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,6 +170,69 @@ def test_uploads_come_in_parts_and_in_pieces(client: bigquery.Client) -> None:
     job.result(retry=NEVER)
     assert job.output_rows == 3000
     assert rows(client, "SELECT SUM(a) AS s FROM d.u") == [{"s": 2999 * 1500}]
+
+
+@pytest.fixture
+def parquet(tmp_path: Path) -> bytes:
+    """A file with a column of every kind."""
+    import duckdb
+
+    columns = """1 AS a, 'é' AS b, [1, 2] AS l, {'q': 1.5::DOUBLE, 'w': [{'z': 'y'}]} AS s, 'ab'::BLOB AS y,
+        TIMESTAMPTZ '2024-01-01 02:00:00.5+02' AS t, TIMESTAMP '2024-01-02 03:04:05' AS n,
+        1.25::DECIMAL(10,2) AS d, DATE '2024-01-01' AS da, TIME '01:02:03' AS ti, true AS bo"""
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT {columns}) TO '{tmp_path}/x.parquet' (FORMAT parquet)")
+    return (tmp_path / "x.parquet").read_bytes()
+
+
+def test_what_is_no_parquet_file_is_refused(client: bigquery.Client) -> None:
+    config = bigquery.LoadJobConfig(source_format="PARQUET")
+    for data in (b"no parquet", b"PAR1" + bytes(100) + b"PAR1", b""):
+        with pytest.raises(BadRequest, match="Parquet") as caught:
+            client.load_table_from_file(io.BytesIO(data), "d.t", job_config=config).result(retry=NEVER)
+        assert "/tmp" not in str(caught.value)
+
+
+def test_parquet_files_bring_their_schema(emulator: LocalEmulator, client: bigquery.Client, parquet: bytes) -> None:
+    put(emulator, "x.parquet", parquet)
+    job = load(client, "gs://research-files/*.parquet", "d.t", source_format="PARQUET")
+    assert job.output_rows == 1
+    kinds = {field.name: (field.field_type, field.mode) for field in client.get_table("d.t").schema}
+    assert kinds == {
+        "a": ("INTEGER", "NULLABLE"),
+        "b": ("STRING", "NULLABLE"),
+        "l": ("INTEGER", "REPEATED"),
+        "s": ("RECORD", "NULLABLE"),
+        "y": ("BYTES", "NULLABLE"),
+        "t": ("TIMESTAMP", "NULLABLE"),
+        "n": ("TIMESTAMP", "NULLABLE"),
+        "d": ("NUMERIC", "NULLABLE"),
+        "da": ("DATE", "NULLABLE"),
+        "ti": ("TIME", "NULLABLE"),
+        "bo": ("BOOLEAN", "NULLABLE"),
+    }
+    assert rows(client, "SELECT * FROM d.t") == [
+        {
+            "a": 1,
+            "b": "é",
+            "l": [1, 2],
+            "s": {"q": 1.5, "w": [{"z": "y"}]},
+            "y": b"ab",
+            "t": dt.datetime(2024, 1, 1, 0, 0, 0, 500000, dt.UTC),
+            "n": dt.datetime(2024, 1, 2, 3, 4, 5, tzinfo=dt.UTC),
+            "d": Decimal("1.25"),
+            "da": dt.date(2024, 1, 1),
+            "ti": dt.time(1, 2, 3),
+            "bo": True,
+        }
+    ]
+
+
+def test_a_job_may_say_which_columns_a_parquet_file_becomes(client: bigquery.Client, parquet: bytes) -> None:
+    schema = [bigquery.SchemaField("n", "DATETIME"), bigquery.SchemaField("d", "FLOAT")]
+    config = bigquery.LoadJobConfig(source_format="PARQUET", schema=schema, ignore_unknown_values=True)
+    client.load_table_from_file(io.BytesIO(parquet), "d.t", job_config=config).result(retry=NEVER)
+    assert rows(client, "SELECT * FROM d.t") == [{"n": dt.datetime(2024, 1, 2, 3, 4, 5), "d": 1.25}]  # noqa: DTZ001
 
 
 def test_a_table_is_extracted_as_csv_and_json(emulator: LocalEmulator, client: bigquery.Client) -> None:
