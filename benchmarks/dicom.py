@@ -2,8 +2,8 @@
 
 The import of 5,000 files stands beside a single-process loop of ``pydicom.dcmread(path, stop_before_pixels=True)`` over
 the same files. The files are pydicom's own CT and MR images with new UIDs. The metadata of 100,000 instances is
-exported against a limit of 5 seconds: those of the CT image, once without and once with its 176 private elements, which
-make up three quarters of a row.
+exported, the best of three times: those of the CT image, once without its 176 private elements, against 40,000 rows a
+second, and once with them, which make up three quarters of a row, against 5 seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from emulator.storage import service as storage
 
 IMPORTED = 5_000
 EXPORTED = 100_000
-EXPORT_LIMIT_SECONDS = 5.0
+EXPORT_LIMIT_SECONDS = {False: EXPORTED / 40_000, True: 5.0}
+EXPORTS = 3
 
 PROJECT = "hospital-imaging"
 BUCKET = "benchmark-inbox"
@@ -90,12 +91,13 @@ def _export(elements: str, *, private: bool) -> Figure:
                 "writeDisposition": "WRITE_TRUNCATE",
             }
         }
-        seconds = _timed(emulator, "images:export", body, EXPORTED)
+        seconds = min(_timed(emulator, "images:export", body, EXPORTED) for _ in range(EXPORTS))
+    limit = EXPORT_LIMIT_SECONDS[private]
     return Figure(
         f"metadata export of {EXPORTED:,} CT instances: {elements}",
         f"{seconds:.2f} s, {EXPORTED / seconds:,.0f} rows/s",
-        f"limit: {EXPORT_LIMIT_SECONDS:g} s",
-        seconds / EXPORT_LIMIT_SECONDS,
+        f"limit: {limit:g} s",
+        seconds / limit,
         1.0,
     )
 

@@ -61,6 +61,36 @@ def open_instance(source: bytes | Path) -> FileDataset:
         raise UnsupportedError(f"the instance can't be read: {type(error).__name__}") from None
 
 
+def written(dataset: FileDataset, syntax: str) -> bytes:
+    """The bytes of an instance whose pixel data are as the transfer syntax wants them.
+
+    Raises:
+        Exception: of any kind, if there are values that can't be written.
+    """
+    from pydicom import dcmwrite
+    from pydicom.uid import UID
+
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    out = BytesIO()
+    # Forced, because pydicom does not know all of the transfer syntaxes.
+    dcmwrite(out, dataset, force_encoding=True, implicit_vr=syntax == IMPLICIT, little_endian=syntax != BIG_ENDIAN)
+    return out.getvalue()
+
+
+def read_values(dataset: Dataset, *, needed: bool) -> None:
+    """Make values of all bytes, so that they are written anew; ``needed``: where the bytes would not do as they are."""
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+        except Exception:
+            if needed:
+                raise
+            continue
+        if element.VR == "SQ":
+            for item in element.value or ():
+                read_values(item, needed=needed)
+
+
 def syntax_of(dataset: FileDataset) -> str:
     """The transfer syntax UID; implicit VR little endian if the file does not say."""
     return str(dataset.file_meta.get("TransferSyntaxUID", "") or IMPLICIT)

@@ -20,13 +20,15 @@ from .pixels import (
     frame_count,
     frame_of,
     open_instance,
+    read_values,
     require_pixels,
     syntax_of,
     to_little_endian,
+    written,
 )
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset, FileDataset
+    from pydicom.dataset import FileDataset
 
 #: JPEG quality, and the largest error of a pixel value in near-lossless JPEG-LS. The service's own are not documented.
 _QUALITY = 90
@@ -43,34 +45,14 @@ def transcoded(source: bytes | Path, target: str) -> bytes:
     Raises:
         UnsupportedError: it can't be had in that form.
     """
-    from pydicom import dcmwrite
-
     dataset = open_instance(source)
     before = dataset.original_encoding
     _change(dataset, target)
-    after = target == ts.IMPLICIT, True
-    out = BytesIO()
     try:
-        _read_all(dataset, needed=before != after)
-        # Forced, because pydicom does not know all of the transfer syntaxes.
-        dcmwrite(out, dataset, force_encoding=True, implicit_vr=after[0], little_endian=after[1])
+        read_values(dataset, needed=before != (target == ts.IMPLICIT, True))
+        return written(dataset, target)
     except Exception as error:  # noqa: BLE001 - values that are not valid make pydicom fail in any way
         raise UnsupportedError(f"the instance can't be written in {target}: {type(error).__name__}") from None
-    return out.getvalue()
-
-
-def _read_all(dataset: Dataset, *, needed: bool) -> None:
-    """Make values of all bytes, so that they are written anew; ``needed``: where the bytes would not do as they are."""
-    for tag in list(dataset.keys()):
-        try:
-            element = dataset[tag]
-        except Exception:
-            if needed:
-                raise
-            continue
-        if element.VR == "SQ":
-            for item in element.value or ():
-                _read_all(item, needed=needed)
 
 
 def transcoded_frames(source: bytes | Path, numbers: list[int] | None, target: str) -> list[bytes]:

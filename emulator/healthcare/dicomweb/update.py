@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -17,6 +16,7 @@ from ...errors import ApiError, invalid
 from ...routing import Routes
 from ..arrivals import somebody_listens, tell
 from ..failures import Failures
+from ..forms import source_of
 from ..instances import Instance, Instances, New
 from ..names import StoreName
 from ..operations import Operation, Operations
@@ -103,20 +103,24 @@ def _apply(emulator: Emulator, store: StoreName, number: int, one: Instance, cha
     """
     import pydicom
 
-    from ..dicom.pixels import UnsupportedError, open_instance
+    from ..dicom.pixels import UnsupportedError, open_instance, syntax_of, written
     from ..dicom.reader import BadInstanceError, read_instance
 
     blobs = emulator.state.blobs
-    file = blobs.path(one.blob)
     try:
-        dataset = open_instance(blobs.read(one.blob) if file is None else file)
+        dataset = open_instance(source_of(emulator, one))
         before = {tag: str(dataset.get(int(tag, 16), "")) for tag in _FIXED}
-        dataset.update(pydicom.Dataset.from_json(changes))
+        changed = pydicom.Dataset.from_json(changes)
+        dataset.update(changed)
         if before != {tag: str(dataset.get(int(tag, 16), "")) for tag in _FIXED}:
             raise invalid("the UIDs that identify an instance can't be changed")
-        out = BytesIO()
-        dataset.save_as(out, enforce_file_format=True)
-        record = read_instance(out.getvalue())
+        data = written(dataset, one.transfer_syntax or syntax_of(dataset))
+        # pydicom writes question marks for characters that the instance's character set does not have.
+        again = open_instance(data)
+        beyond_ascii = not json.dumps(changes, ensure_ascii=False).isascii()
+        if beyond_ascii and any(again[element.tag].value != element.value for element in changed):
+            raise invalid(f"instance {one.uid}: its Specific Character Set has not all of the characters")
+        record = read_instance(data)
     except ApiError:
         raise
     except (UnsupportedError, BadInstanceError) as error:
@@ -124,7 +128,7 @@ def _apply(emulator: Emulator, store: StoreName, number: int, one: Instance, cha
     except Exception as error:  # noqa: BLE001 - whatever the metadata are, they are the client's
         raise invalid(f"instance {one.uid} can't be changed that way: {type(error).__name__}") from None
     instances = emulator.service(Instances)
-    new = New(record, blobs.put(out.getvalue()), one.storage_class)
+    new = New(record, blobs.put(data), one.storage_class)
     (stored,) = instances.add(number, [new], replace=True)
     if somebody_listens(emulator, store):
         tell(emulator, store, "StoreInstances", instances.by_ids([stored]))

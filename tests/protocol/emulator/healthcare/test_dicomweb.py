@@ -156,6 +156,31 @@ def test_metadata_that_can_not_be_changed_are_refused(filled: Client, body: byte
     assert text in json.loads(answer)["error"]["message"]
 
 
+@pytest.mark.parametrize("name", ["image_dfl.dcm", "MR_small_bigendian.dcm", "MR_small_jp2klossless.dcm"])
+def test_instances_keep_their_transfer_syntax_when_metadata_change(ready: Client, name: str) -> None:
+    kind = {"Content-Type": "application/dicom"}
+    assert ready.raw("POST", f"{ready.store}/dicomWeb/studies", file(name), kind)[0] == 200
+    dataset = read(name)
+    address = f"{ready.store}/{path(dataset)}"
+    change = b'[{"00100020": {"vr": "LO", "Value": ["changed"]}}]'
+    status, _, answer = ready.in_version("v1beta1").raw("PATCH", f"{address}/metadata", change, kind)
+    assert status == 200, answer
+    _, _, stored = ready.raw("GET", address, None, {"Accept": "application/dicom; transfer-syntax=*"})
+    after = pydicom.dcmread(io.BytesIO(stored))
+    assert after.file_meta.TransferSyntaxUID == dataset.file_meta.TransferSyntaxUID
+    assert (after.PatientID, after.Rows, after.PixelData) == ("changed", dataset.Rows, dataset.PixelData)
+
+
+def test_characters_that_the_character_set_does_not_have_are_refused(filled: Client) -> None:
+    beta = filled.in_version("v1beta1")
+    address = f"{filled.store}/{path(read('CT_small.dcm'))}/metadata"  # ISO_IR 100: Latin-1
+    for name, wanted in (("Jérôme", 200), ("山田", 400)):
+        change = json.dumps([{"00100010": {"vr": "PN", "Value": [{"Alphabetic": name}]}}]).encode()
+        assert beta.raw("PATCH", address, change, {"Content-Type": "application/dicom+json"})[0] == wanted
+    (metadata,) = filled.ok("GET", address)
+    assert metadata["00100010"]["Value"] == [{"Alphabetic": "Jérôme"}]
+
+
 def test_metadata_are_changed_at_once_for_an_instance_and_by_an_operation_for_more(filled: Client) -> None:
     beta = filled.in_version("v1beta1")
     dataset = read("CT_small.dcm")
