@@ -6,7 +6,8 @@ from typing import Any
 import pulumi
 
 from components.grant_resources import declare_grant
-from components.grants import Agent, Grant, On, Use, agents_of, grants_for
+from components.grant_rules import Agent, On, Use
+from components.grants import Grant, agents_of, grants_for
 from components.project_access import ProjectAccess, ProjectAccessArgs, agent_email
 from components.providers import Providers
 from components.secrets import conceal

@@ -7,7 +7,7 @@ import pulumi
 
 from components.arguments import arguments, child
 from components.grant_resources import DECLARE
-from components.grants import RULES, On, Target, Use
+from components.grant_rules import RULES, On, Target, Use
 from components.settings.fields import kms_key_parts, topic_parts
 from operations.invalid import InputError, quoted
 

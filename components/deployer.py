@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from components.google_rest import GoogleRest, RestError
-from components.grants import MADE_BY_SERVICE_USAGE, Grant, On, agents_of, grants_for
+from components.grant_rules import MADE_BY_SERVICE_USAGE, On
+from components.grants import Grant, agents_of, grants_for
 from components.settings import Settings
 
 

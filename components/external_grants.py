@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from components.google_rest import GoogleRest, RestError
-from components.grants import Agent, Grant, On, Target, agents_of, grants_for
+from components.grant_rules import Agent, On, Target
+from components.grants import Grant, agents_of, grants_for
 from components.settings import Settings
 
 

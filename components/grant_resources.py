@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 import pulumi
 import pulumi_gcp as gcp
 
-from components.grants import Grant, On, Target
+from components.grant_rules import On, Target
+from components.grants import Grant
 
 # `*IAMMember` only. `*IAMBinding` would take the role from everybody else, `*IAMPolicy` every role.
 Declare = Callable[[str, str, pulumi.Input[str], Target, pulumi.ResourceOptions], pulumi.Resource]

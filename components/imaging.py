@@ -15,7 +15,8 @@ from components.bucket import Bucket, BucketArgs, LifecycleRule
 from components.dicom_export import DicomExport, DicomExportArgs, ExportFilter
 from components.dicom_import import DicomImport, DicomImportArgs
 from components.dicom_store import DicomStore, DicomStoreArgs
-from components.grants import On, own_filter_bucket
+from components.grant_rules import On
+from components.grants import own_filter_bucket
 from components.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
 from components.providers import Providers
 from components.reference_views import ReferenceViews, ReferenceViewsArgs

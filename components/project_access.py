@@ -11,7 +11,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from components.arguments import arguments, child
-from components.grants import RULES, Agent, Use
+from components.grant_rules import RULES, Agent, Use
 
 API_DOMAIN = "googleapis.com"
 

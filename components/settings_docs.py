@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from components.deployer import needs_of
-from components.grants import AGENT_EMAILS, RULES
+from components.grant_rules import AGENT_EMAILS, RULES
 from components.settings import Settings, settings_from
 from components.settings.problems import FOREIGN_KEYS, NAMESPACE
 

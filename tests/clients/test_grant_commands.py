@@ -12,7 +12,7 @@ import pytest
 
 from components import external_grants
 from components.google_rest import GoogleRest
-from components.grants import On
+from components.grant_rules import On
 from components.settings import settings_from
 from emulator.environment import environment
 from emulator.server import LocalEmulator

@@ -20,7 +20,8 @@ from pydicom.uid import generate_uid
 from components.access import apis_by_project
 from components.deployer import needs_of
 from components.google_rest import GoogleRest, RestError
-from components.grants import Agent, Grant, On, grants_for
+from components.grant_rules import Agent, On
+from components.grants import Grant, grants_for
 from components.settings import settings_from
 from emulator.server import LocalEmulator
 from operations.connection import Connection, ConnectionSettings

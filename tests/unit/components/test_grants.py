@@ -2,7 +2,8 @@
 
 import pytest
 
-from components.grants import RULES, Agent, Grant, Use, grants_for
+from components.grant_rules import RULES, Agent, Use
+from components.grants import Grant, grants_for
 from components.settings import Settings, settings_from
 
 HEALTHCARE = "agent"

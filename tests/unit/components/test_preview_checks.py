@@ -10,7 +10,8 @@ import pytest
 from components import deployer, external_grants, preview_checks
 from components.deployer import Need
 from components.google_rest import RestError
-from components.grants import On, grants_for
+from components.grant_rules import On
+from components.grants import grants_for
 from components.settings import Settings, settings_from
 
 NEED = Need(On.PROJECT, "hospital-imaging", "hospital-imaging", ("healthcare.datasets.create",), "a dataset", "roles/x")
