@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .instances import Instance
 
 
+#: Larger instances are read by worker processes, even if their frames only have to be cut out.
+_LARGE = 64 * 1024 * 1024
+
+
 def source_of(emulator: Emulator, one: Instance) -> bytes | Path:
     """Where an instance's bytes are: the file, or the bytes themselves."""
     path = emulator.state.blobs.path(one.blob)
@@ -51,7 +55,10 @@ def frames_in(emulator: Emulator, one: Instance, numbers: list[int] | None, synt
 
     stored = one.transfer_syntax or ts.IMPLICIT
     if syntax in ("*", stored) or {syntax, stored} <= ts.NATIVE:
-        return stored_frames(source_of(emulator, one), numbers)
+        if one.size <= _LARGE:
+            return stored_frames(source_of(emulator, one), numbers)
+        cut: list[bytes] = emulator.service(PixelPool).do("cut", source_of(emulator, one), numbers)
+        return cut
     found: list[bytes] = emulator.service(PixelPool).do("frames", source_of(emulator, one), numbers, syntax)
     return found
 

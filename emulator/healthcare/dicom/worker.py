@@ -43,10 +43,11 @@ def read_all(sources: list[bytes | str]) -> list[Record | tuple[str, int]]:
 def _tasks(kind: str) -> dict[str, Callable[..., Any]]:
     if kind != "pixels":
         return {"read": read_all}
+    from .pixels import stored_frames
     from .rendering import rendered
     from .transcoding import transcoded, transcoded_frames
 
-    return {"transcode": transcoded, "frames": transcoded_frames, "render": rendered}
+    return {"transcode": transcoded, "frames": transcoded_frames, "cut": stored_frames, "render": rendered}
 
 
 def send(stream: BinaryIO, value: object) -> None:

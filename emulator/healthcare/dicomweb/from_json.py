@@ -132,8 +132,8 @@ def _file_of(dataset: Any, read: Callable[[str], tuple[str, bytes] | None], enco
     syntax = _checked_syntax(dataset)
     if encoded in _UNSUPPORTED:
         raise invalid(f"binary values in transfer syntax {encoded} are not supported")
-    _fill(dataset, read, syntax)
     try:
+        _fill(dataset, read, syntax)
         header = {tag: dataset.pop(tag) for tag in list(dataset) if tag.startswith("0002")}
         made = pydicom.Dataset.from_json(dataset)
         made.file_meta = FileMetaDataset(pydicom.Dataset.from_json(header))
@@ -142,6 +142,8 @@ def _file_of(dataset: Any, read: Callable[[str], tuple[str, bytes] | None], enco
             made["PixelData"].is_undefined_length = True
         out = BytesIO()
         made.save_as(out, implicit_vr=syntax == ts.IMPLICIT, little_endian=True, enforce_file_format=True)
+    except ApiError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever the metadata are, they are the client's
         raise invalid(f"the metadata are not a DICOM data set: {type(error).__name__}") from None
     return out.getvalue()

@@ -117,6 +117,19 @@ def test_change_data_capture_exists_in_v1beta1_and_needs_the_json_schema(ready: 
     assert "schema_json" in ready.in_version("v1beta1").refused("POST", f"{ready.store}:export", body)[2]
 
 
+def test_change_data_capture_is_refused_where_older_rows_would_stay(target: Client, sql: bigquery.Client) -> None:
+    target.import_files({"a.dcm": file("CT_small.dcm")})
+    beta = target.in_version("v1beta1")
+    body = to(schemaJson={}, changeDataCaptureConfig={}, writeDisposition="WRITE_APPEND")
+    assert beta.run("export", body)["metadata"]["counter"] == {"success": "1"}
+    assert "Type" not in columns(sql)
+    again = beta.run("export", body)
+    assert again["error"]["code"] == 12
+    assert "change_data_capture_config" in again["error"]["message"]
+    assert len(rows(sql)) == 1
+    assert "error" not in beta.run("export", to(schemaJson={}, changeDataCaptureConfig={}, force=True))
+
+
 PERMISSIONS = [
     ((), "jobUser", "bigquery.jobs.create"),
     (("roles/bigquery.dataEditor",), "jobUser", "bigquery.jobs.create"),

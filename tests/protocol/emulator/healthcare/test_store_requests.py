@@ -221,6 +221,14 @@ def test_the_first_part_has_to_be_the_metadata(ready: Client) -> None:
     assert blob_files(ready.local) == []
 
 
+@pytest.mark.parametrize("depth", [100, 200, 300, 450, 1000, 100_000])
+def test_metadata_that_are_nested_too_deeply_are_refused(ready: Client, depth: int) -> None:
+    nested = '{"vr":"SQ","Value":[{"0040A730":' * depth + '{"vr":"SQ"}' + "}]}" * depth
+    body, headers = json_request(photo(x0040A730="NESTED"), IMAGE)
+    body = body.replace(b'"NESTED"', nested.encode())
+    assert ready.raw("POST", f"{ready.store}/dicomWeb/studies", body, headers)[0] in (400, 409)
+
+
 # -- storage classes --
 
 

@@ -18,7 +18,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from emulator.healthcare import pool
+from emulator.healthcare import forms, pool
 from emulator.healthcare.dicom.pixels import UnsupportedError
 from emulator.server import LocalEmulator
 
@@ -116,6 +116,16 @@ def test_frames_are_answered_in_the_accepted_form(filled: Client, accept: str, k
     status, headers, answer = get(filled, f"{address(filled, RLE_FILE)}/frames/2", accept)
     assert status == 200, answer
     assert f"{kind}; transfer-syntax={syntax}" in headers["content-type"] + answer.decode("latin-1")
+
+
+def test_frames_of_large_instances_are_cut_out_in_another_process(
+    filled: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "_LARGE", 100)
+    _, _, answer = get(filled, f"{address(filled, MR)}/frames/1", "application/octet-stream")
+    assert answer == dataset_of(MR).PixelData
+    pixels = filled.local.emulator.service(pool.PixelPool)
+    assert len(pixels._workers._idle) == 1
 
 
 def test_frames_that_can_not_be_had_that_way_answer_406(filled: Client) -> None:
