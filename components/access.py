@@ -104,7 +104,9 @@ class Access:
                 self._emails[agent] = holder.agents[agent.service]
             else:
                 provider = self._providers.for_project(agent.project)
-                self._emails[agent] = agent_email(agent, pulumi.InvokeOutputOptions(provider=provider))
+                self._emails[agent] = agent_email(
+                    agent.service, agent.project, pulumi.InvokeOutputOptions(provider=provider)
+                )
         return self._emails[agent]
 
     def _member(self, grant: Grant) -> pulumi.Output[str]:

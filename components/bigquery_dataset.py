@@ -16,11 +16,11 @@ from components.arguments import arguments, child
 class BigQueryDatasetArgs:
     """Arguments of `BigQueryDataset`."""
 
-    name: str
+    name: pulumi.Input[str]
     """The dataset's id: letters, digits and underscores."""
-    project: str
+    project: pulumi.Input[str]
     """Project that holds the dataset."""
-    location: str | None = None
+    location: pulumi.Input[str] | None = None
     """Location, such as `EU` or `europe-west4`; needed unless `existing`. It can't be changed later."""
     description: pulumi.Input[str] | None = None
     """Text that BigQuery shows beside the dataset."""
@@ -51,7 +51,7 @@ class BigQueryDataset(pulumi.ComponentResource):
         protected = args.deletion_protection is not False
         if args.existing:
             self.name = pulumi.Output.from_input(args.name)
-            self.dataset_id = pulumi.Output.from_input(f"projects/{args.project}/datasets/{args.name}")
+            self.dataset_id = pulumi.Output.concat("projects/", args.project, "/datasets/", args.name)
         else:
             expiration = args.default_table_expiration
             self.resource = gcp.bigquery.Dataset(
@@ -61,7 +61,7 @@ class BigQueryDataset(pulumi.ComponentResource):
                 location=args.location,
                 description=args.description,
                 labels=args.labels,
-                default_encryption_configuration={"kms_key_name": args.kms_key} if args.kms_key else None,
+                default_encryption_configuration={"kms_key_name": args.kms_key} if args.kms_key is not None else None,
                 default_table_expiration_ms=round(expiration * 1000) if expiration is not None else None,
                 delete_contents_on_destroy=not protected,
                 # Its id is the dataset's own name, so the old one has to go first.

@@ -24,11 +24,11 @@ class LifecycleRule:
 class BucketArgs:
     """Arguments of `Bucket`."""
 
-    name: str
+    name: pulumi.Input[str]
     """The bucket's name, unique in all of Google Cloud."""
-    project: str
+    project: pulumi.Input[str]
     """Project that holds the bucket."""
-    location: str | None = None
+    location: pulumi.Input[str] | None = None
     """Location, such as `EU` or `europe-west4`; needed unless `existing`. It can't be changed later."""
     labels: pulumi.Input[dict[str, pulumi.Input[str]]] | None = None
     """Labels, 64 at most."""
@@ -62,7 +62,7 @@ class Bucket(pulumi.ComponentResource):
                 project=args.project,
                 location=args.location,
                 labels=args.labels,
-                encryption={"default_kms_key_name": args.kms_key} if args.kms_key else None,
+                encryption={"default_kms_key_name": args.kms_key} if args.kms_key is not None else None,
                 lifecycle_rules=[_rule(arguments(LifecycleRule, rule)) for rule in args.lifecycle or []] or None,
                 uniform_bucket_level_access=True,
                 public_access_prevention="enforced",

@@ -12,7 +12,7 @@ from components.arguments import arguments, child
 class DicomStoreArgs:
     """Arguments of `DicomStore`."""
 
-    name: str
+    name: pulumi.Input[str]
     """The store's id: 1 to 256 letters, digits, underscores, hyphens and dots."""
     dataset: pulumi.Input[str]
     """Full name of the Healthcare dataset, `projects/…/locations/…/datasets/…`."""

@@ -12,11 +12,11 @@ from components.arguments import arguments, child
 class HealthcareDatasetArgs:
     """Arguments of `HealthcareDataset`."""
 
-    name: str
+    name: pulumi.Input[str]
     """The dataset's id: 1 to 256 letters, digits, underscores, hyphens and dots."""
-    project: str
+    project: pulumi.Input[str]
     """Project that holds the dataset."""
-    location: str
+    location: pulumi.Input[str]
     """Location, such as `europe-west4`. It can't be changed later."""
     time_zone: pulumi.Input[str] | None = None
     """IANA time zone that dates without one are read in. UTC if unset."""
@@ -39,9 +39,10 @@ class HealthcareDataset(pulumi.ComponentResource):
         super().__init__("imaging:index:HealthcareDataset", name, {}, opts)
         args = arguments(HealthcareDatasetArgs, args)
         self.resource: gcp.healthcare.Dataset | None = None
-        full_name = f"projects/{args.project}/locations/{args.location}/datasets/{args.name}"
         if args.existing:
-            self.dataset_id = pulumi.Output.from_input(full_name)
+            self.dataset_id = pulumi.Output.concat(
+                "projects/", args.project, "/locations/", args.location, "/datasets/", args.name
+            )
         else:
             self.resource = gcp.healthcare.Dataset(
                 name,
@@ -49,7 +50,7 @@ class HealthcareDataset(pulumi.ComponentResource):
                 project=args.project,
                 location=args.location,
                 time_zone=args.time_zone,
-                encryption_spec={"kms_key_name": args.kms_key} if args.kms_key else None,
+                encryption_spec={"kms_key_name": args.kms_key} if args.kms_key is not None else None,
                 opts=child(self, opts, protect=args.deletion_protection is not False or None),
             )
             self.dataset_id = self.resource.id

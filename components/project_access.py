@@ -11,7 +11,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from components.arguments import arguments, child
-from components.grant_rules import RULES, Agent, Use
+from components.grant_rules import AGENT_EMAILS, RULES, Use
 
 API_DOMAIN = "googleapis.com"
 
@@ -20,7 +20,7 @@ API_DOMAIN = "googleapis.com"
 class ProjectAccessArgs:
     """Arguments of `ProjectAccess`."""
 
-    project: str
+    project: pulumi.Input[str]
     """Id of the project."""
     apis: list[str] | None = None
     """APIs to enable, by short name: `healthcare`, `bigquery`, `storage`, …"""
@@ -66,11 +66,10 @@ class ProjectAccess(pulumi.ComponentResource):
         if args.service_agent:
             self.ready.append(self._identity(name, args.project, "healthcare", list(enabled.values()), opts))
             # Computed, not read from the identity: so a preview knows the address before the agent exists.
-            agent = Agent("healthcare", args.project)
-            self.service_agent = agent_email(agent, pulumi.InvokeOutputOptions(parent=self))
-            self.agents[agent.service] = self.service_agent
+            self.service_agent = agent_email("healthcare", args.project, pulumi.InvokeOutputOptions(parent=self))
+            self.agents["healthcare"] = self.service_agent
             if args.grant_agent_role is not False:
-                self.ready.append(self._agent_role(args.project, self.service_agent, opts))
+                self.ready.append(self._agent_role(name, args.project, self.service_agent, opts))
         for service in args.encryption_agents or []:
             self.agents[service] = self._encryption_agent(name, args.project, service, list(enabled.values()), opts)
         self.encryption_agents = pulumi.Output.all(
@@ -87,7 +86,7 @@ class ProjectAccess(pulumi.ComponentResource):
     def _encryption_agent(
         self,
         name: str,
-        project: str,
+        project: pulumi.Input[str],
         service: str,
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None,
@@ -105,18 +104,24 @@ class ProjectAccess(pulumi.ComponentResource):
         return self._identity(name, project, service, after, opts).email
 
     def _agent_role(
-        self, project: str, agent: pulumi.Output[str], opts: pulumi.ResourceOptions | None
+        self,
+        name: str,
+        project: pulumi.Input[str],
+        agent: pulumi.Output[str],
+        opts: pulumi.ResourceOptions | None,
     ) -> gcp.projects.IAMMember:
         rule = RULES[Use.ACT_AS_AGENT]
         return gcp.projects.IAMMember(
-            f"agent-{rule.verb}-{project}",
+            f"agent-{rule.verb}-{name}",
             project=project,
             role=rule.role,
             member=pulumi.Output.concat("serviceAccount:", agent),
             opts=child(self, opts, depends_on=list(self.ready)),
         )
 
-    def _enable(self, name: str, project: str, api: str, opts: pulumi.ResourceOptions | None) -> gcp.projects.Service:
+    def _enable(
+        self, name: str, project: pulumi.Input[str], api: str, opts: pulumi.ResourceOptions | None
+    ) -> gcp.projects.Service:
         return gcp.projects.Service(
             f"{name}-{api}",
             project=project,
@@ -128,7 +133,7 @@ class ProjectAccess(pulumi.ComponentResource):
     def _identity(
         self,
         name: str,
-        project: str,
+        project: pulumi.Input[str],
         service: str,
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None,
@@ -141,12 +146,13 @@ class ProjectAccess(pulumi.ComponentResource):
         )
 
 
-def agent_email(agent: Agent, opts: pulumi.InvokeOutputOptions) -> pulumi.Output[str]:
+def agent_email(service: str, project: pulumi.Input[str], opts: pulumi.InvokeOutputOptions) -> pulumi.Output[str]:
     """Return the e-mail address of a service agent, whether it exists yet or not.
 
     Args:
-        agent: the agent.
+        service: one of `AGENT_EMAILS`.
+        project: the id of the project that it acts for.
         opts: the provider to ask for the project's number, or a parent that has it.
     """
-    project = gcp.organizations.get_project_output(project_id=agent.project, opts=opts)
-    return project.number.apply(agent.email)
+    found = gcp.organizations.get_project_output(project_id=project, opts=opts)
+    return found.number.apply(lambda number: AGENT_EMAILS[service].format(number=number))

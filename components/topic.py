@@ -12,9 +12,9 @@ from components.arguments import arguments, child
 class TopicArgs:
     """Arguments of `Topic`."""
 
-    name: str
+    name: pulumi.Input[str]
     """The topic's id."""
-    project: str
+    project: pulumi.Input[str]
     """Project that holds the topic."""
     labels: pulumi.Input[dict[str, pulumi.Input[str]]] | None = None
     """Labels, 64 at most."""
@@ -35,7 +35,7 @@ class Topic(pulumi.ComponentResource):
         args = arguments(TopicArgs, args)
         self.resource: gcp.pubsub.Topic | None = None
         if args.existing:
-            self.topic_id = pulumi.Output.from_input(f"projects/{args.project}/topics/{args.name}")
+            self.topic_id = pulumi.Output.concat("projects/", args.project, "/topics/", args.name)
         else:
             self.resource = gcp.pubsub.Topic(
                 name,

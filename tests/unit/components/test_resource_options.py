@@ -120,3 +120,32 @@ def test_a_transformation_of_a_component_reaches_its_resources(run: Run, compone
 
     program = run(lambda: COMPONENTS[component]("it", pulumi.ResourceOptions(transformations=[note])).urn)
     assert {each.type for each in children(program, component)} <= set(seen)
+
+
+def test_names_projects_and_places_may_be_outputs_of_other_resources(run: Run) -> None:
+    def known(text: str) -> pulumi.Output[str]:
+        return pulumi.Output.from_input(text)
+
+    def declare() -> pulumi.Output[Any]:
+        place: dict[str, Any] = {"project": known(PROJECT), "location": known("EU")}
+        dataset = HealthcareDataset("radiology", HealthcareDatasetArgs(name=known("radiology"), **place))
+        adopted = HealthcareDataset("adopted", HealthcareDatasetArgs(name=known("old"), existing=True, **place))
+        store = DicomStore("pacs", DicomStoreArgs(name=known("pacs"), dataset=dataset.dataset_id))
+        tables = BigQueryDataset("dicom", BigQueryDatasetArgs(name=known("dicom"), kms_key=known("key"), **place))
+        bucket = Bucket("inbox", BucketArgs(name=known("inbox"), kms_key=known("key"), **place))
+        topic = Topic("dicom", TopicArgs(name=known("dicom"), project=known(PROJECT)))
+        access = ProjectAccess("hospital", ProjectAccessArgs(project=known(PROJECT), service_agent=True))
+        return pulumi.Output.all(
+            adopted.dataset_id, store.store_id, tables.dataset_id, bucket.name, topic.topic_id, access.service_agent
+        )
+
+    program = run(declare)
+    assert program.result == [
+        f"projects/{PROJECT}/locations/EU/datasets/old",
+        f"projects/{PROJECT}/locations/EU/datasets/radiology/dicomStores/pacs",
+        f"projects/{PROJECT}/datasets/dicom",
+        "inbox",
+        f"projects/{PROJECT}/topics/dicom",
+        "service-4711@gcp-sa-healthcare.iam.gserviceaccount.com",
+    ]
+    assert program.one("gcp:projects/iAMMember:IAMMember").name == "agent-acts-in-hospital"
