@@ -13,7 +13,7 @@ import logging
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
@@ -22,11 +22,11 @@ from . import control, discovery
 from .batch import run_batch
 from .call import Call, parse_json
 from .cloud.enablement import check_enabled
-from .errors import ApiError, not_found, unimplemented
+from .errors import ApiError, unimplemented
 from .fields import select, selection_of
 from .iam import OWNER
 from .routing import Route, Router
-from .services import all_routes, page_for
+from .services import all_routes, not_an_api, page_for
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -105,7 +105,7 @@ class Application:
         path, _, query = target.partition("?")
         found = self.router.find(http_method, path)
         if found is None:
-            raise not_found(f"No API that the emulator serves has {http_method} {unquote(path)[:300]}")
+            raise not_an_api(self.emulator, http_method, path)
         data = b"" if body is None else json.dumps(body).encode()
 
         async def receive() -> dict[str, Any]:
@@ -205,9 +205,7 @@ class Application:
                 response = await page_for(self, exchange)
             if response is not None:
                 return response
-            raise not_found(
-                f"No API that the emulator serves has {exchange.http_method} {unquote(exchange.path)[:300]}"
-            )
+            raise not_an_api(self.emulator, exchange.http_method, exchange.path)
         except ApiError as error:
             await exchange.drain()
             return json_response(error.body(legacy=_LEGACY_PATH.match(exchange.path) is not None), error.status)

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from .bigquery import routes as bigquery
 from .cloud import routes as cloud
+from .errors import ApiError, not_found, unimplemented
 from .healthcare import routes as healthcare
 from .storage import routes as storage
+from .storage.store import store
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
     from .app import Application, Exchange
     from .routing import Routes
+    from .runtime import Emulator
 
 
 def all_routes() -> list[Routes]:
     """The handlers of all served APIs."""
     return [*healthcare(), *bigquery(), *storage(), *cloud()]
+
+
+def not_an_api(emulator: Emulator, http_method: str, path: str) -> ApiError:
+    """What is said about an address that no API has: 404, or 501 if it looks like one of an API that is not served."""
+    text = unquote(path)[:300]
+    if store(emulator).buckets.get(path.split("/")[1]) is not None:
+        return unimplemented(
+            f"The emulator does not serve the XML API of Cloud Storage ({http_method} {text}): use the JSON API."
+        )
+    return not_found(f"No API that the emulator serves has {http_method} {text}")
 
 
 async def page_for(application: Application, exchange: Exchange) -> Response | None:

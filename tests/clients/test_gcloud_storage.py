@@ -106,3 +106,39 @@ def test_policies_and_labels_of_buckets(gcloud: Gcloud) -> None:
     well(gcloud("buckets", "update", "gs://inbox-1", "--update-labels=team=radiology"))
     shown = well(gcloud("buckets", "describe", "gs://inbox-1", "--format=value(labels.team,location)"))
     assert shown.split() == ["radiology", "US"]
+
+
+# What a person types in a row, and a part of what gcloud answers; each command works on what those before it left.
+SESSION: list[tuple[tuple[str, ...], str]] = [
+    (("rsync", "-r", "{folder}/tree", "gs://inbox-1/copy"), ""),
+    (("ls", "-l", "gs://inbox-1/copy/**"), "TOTAL: 2 objects, 6 bytes"),
+    (("objects", "update", "gs://inbox-1/copy/1.txt", "--custom-metadata=a=b", "--storage-class=NEARLINE"), ""),
+    (
+        ("objects", "describe", "gs://inbox-1/copy/1.txt", "--format=value(storage_class,custom_fields.a)"),
+        "NEARLINE\tb",
+    ),
+    (("objects", "compose", "gs://inbox-1/copy/1.txt", "gs://inbox-1/copy/sub/2.txt", "gs://inbox-1/both.txt"), ""),
+    (("cat", "gs://inbox-1/both.txt"), "onetwo"),
+    (("cp", "{folder}/tree/1.txt", "gs://inbox-1/new.txt", "--if-generation-match=0"), ""),
+    (("buckets", "update", "gs://inbox-1", "--versioning", "--soft-delete-duration=0"), ""),
+    (("buckets", "describe", "gs://inbox-1", "--format=value(versioning_enabled)"), "True"),
+    (("rsync", "-r", "gs://inbox-1/copy", "{folder}/back", "--delete-unmatched-destination-objects"), ""),
+    (("rm", "gs://inbox-1/copy/**"), ""),
+]
+
+
+def test_a_row_of_commands_does_what_it_says(gcloud: Gcloud, tmp_path: Path) -> None:
+    for name, content in (("tree/1.txt", "one"), ("tree/sub/2.txt", "two"), ("back/old.txt", "old")):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    well(gcloud("buckets", "create", "gs://inbox-1"))
+    for command, expected in SESSION:
+        said = well(gcloud(*(part.replace("{folder}", str(tmp_path)) for part in command)))
+        assert expected in said, command
+    back = {str(path.relative_to(tmp_path / "back")) for path in (tmp_path / "back").rglob("*.txt")}
+    assert back == {"1.txt", "sub/2.txt"}
+    again = gcloud("cp", str(tmp_path / "tree/1.txt"), "gs://inbox-1/new.txt", "--if-generation-match=0")
+    assert again.returncode == 1
+    assert "At least one of the pre-conditions you specified did not hold" in again.stderr
+    assert well(gcloud("ls", "gs://inbox-1/**")).split() == ["gs://inbox-1/both.txt", "gs://inbox-1/new.txt"]

@@ -247,3 +247,11 @@ def test_objects_and_their_bytes_outlive_the_process(tmp_path: Any) -> None:
     assert len([path for path in (tmp_path / "second" / "blobs").rglob("*") if path.is_file()]) == 1
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize("http_method", ["GET", "PUT", "HEAD", "DELETE"])
+def test_the_xml_api_is_refused_by_name(rest: Callable[..., Any], bucket: str, http_method: str) -> None:
+    refused = rest(http_method, f"/{bucket}/a.dcm", b"abc" if http_method == "PUT" else None)
+    assert refused.status == 501
+    assert http_method == "HEAD" or "XML API of Cloud Storage" in refused.message
+    assert rest(http_method, "/nowhere/a.dcm").status == 404
