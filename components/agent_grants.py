@@ -1,4 +1,4 @@
-"""What a Cloud Healthcare service agent needs for imports, exports, streams and notifications, as one component."""
+"""What a service agent needs for imports, exports, streams, notifications and keys, as one component."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ class AgentGrantsArgs:
     """Arguments of `AgentGrants`."""
 
     service_agent: pulumi.Input[str]
-    """E-mail address of the agent: `ProjectAccess.service_agent` of the project that holds the stores."""
+    """E-mail address of the agent: `ProjectAccess.service_agent` of the project that holds the stores; for the keys of
+    buckets, tables and topics one of `ProjectAccess.encryption_agents` of the project that holds these."""
     write_tables_in: list[str] | None = None
     """BigQuery datasets that metadata is exported or streamed to, each `PROJECT.DATASET`."""
     run_jobs_in: list[str] | None = None
@@ -29,7 +30,7 @@ class AgentGrantsArgs:
     publish_to: list[str] | None = None
     """Topics of notifications, each `projects/PROJECT/topics/TOPIC`."""
     use_keys: list[str] | None = None
-    """Keys of Healthcare datasets, each `projects/…/cryptoKeys/KEY`."""
+    """Keys that the agent encrypts with, each `projects/…/cryptoKeys/KEY`."""
 
 
 class AgentGrants(pulumi.ComponentResource):

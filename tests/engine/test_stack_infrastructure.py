@@ -52,9 +52,12 @@ def test_it_is_created_stays_as_it_is_changes_in_place_and_goes(tmp_path: Path, 
 def test_protection_is_honoured_and_explained_and_can_be_lifted(tmp_path: Path, emulator: LocalEmulator) -> None:
     stack = Stack(tmp_path, config(emulator, deletionProtection=True))
     stack.up()
-    with pytest.raises(StackFailedError, match="protect"):
-        stack.destroy()
-    assert "gcp:healthcare/dataset:Dataset radiology" in stack.resources()
+    before = set(stack.resources())
+    with pytest.raises(StackFailedError) as refused:
+        stack.run("destroy", "--yes")
+    for name in ("DicomStore::pacs", "Bucket::hospital-dicom-out", "Dataset::research-analytics.dicom"):
+        assert f"{name}' cannot be deleted\n    because it is protected" in str(refused.value).replace('"', "'")
+    assert set(stack.resources()) == before, "nothing is deleted, not even what is not protected"
     stack.config["imaging:deletionProtection"] = False
     stack.up()
     stack.destroy()
