@@ -9,6 +9,7 @@ extracts it in parts, and Cloud Storage composes the parts.
 
 import hashlib
 import re
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -179,7 +180,8 @@ def _write_large(
     distinct = run_query(connection, lines, job.project, job.location, clock)
     digest = _large_digest(connection, job, query, clock)
     path = _path(bucket, name, digest)
-    parts_prefix = f"{path.path.removesuffix('.txt')}/"
+    # Another stack may just be making the same file: its parts are its own.
+    parts_prefix = f"{path.path.removesuffix('.txt')}-{uuid.uuid4().hex[:8]}/"
     extract_lines(connection, distinct, f"gs://{bucket}/{parts_prefix}part-*.txt", clock)
     parts, _ = cloud_storage.list_objects(connection, bucket, parts_prefix, max_pages=100, clock=clock)
     names = [part.name for part in parts]

@@ -27,6 +27,7 @@ def follow(
     facts: Facts,
     limits: StartLimits,
     timeout: float,
+    service_agent: str | None = None,
     on_progress: Callable[[Progress], None] = lambda _progress: None,
     say: Say = lambda _text: None,
     on_restart: Say = lambda _operation: None,
@@ -44,6 +45,7 @@ def follow(
         facts: what was found before the start.
         limits: how long to wait for grants.
         timeout: seconds to wait for the end of one operation.
+        service_agent: e-mail of the Healthcare service agent, for messages.
         on_progress: told of every look at the running operation.
         say: told of what is waited out.
         on_restart: told the name of each new operation.
@@ -71,6 +73,14 @@ def follow(
             f"{format_duration(left)} at most: {outcome.error_message}"
         )
         clock.sleep(pause)
-        started = start(connection, request, limits=limits, say=say, clock=clock, facts=facts, journal=journal)
-        operation = started.operation
+        operation = start(
+            connection,
+            request,
+            limits=limits,
+            service_agent=service_agent,
+            say=say,
+            clock=clock,
+            facts=facts,
+            journal=journal,
+        ).operation
         on_restart(operation)

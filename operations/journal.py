@@ -156,11 +156,6 @@ class Journal:
         if entry and (entry.operation in operations or seconds_of(started_at) > seconds_of(entry.time)):
             self.settle()
 
-    def forget(self) -> None:
-        """Remove the file: the resource is gone."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-
     def others(self) -> list[Entry]:
         """Return the last starts of all other resources."""
         files = sorted(self._folder.glob("*.json")) if self._folder else []
