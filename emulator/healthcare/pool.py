@@ -6,17 +6,23 @@ for the next time, and ended when there was none for a while.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import os
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from ..call import Call
     from ..runtime import Emulator
     from .dicom.reader import Record
 
@@ -27,6 +33,8 @@ _CHUNK_FILES = 48
 _CHUNK_BYTES = 4 * 1024 * 1024
 #: A task on pixels that takes longer is given up, with the process that does it.
 PIXEL_SECONDS = 60.0
+#: Requests that may wait for pixels at a time.
+_WAITING = 16
 
 
 class Workers:
@@ -262,6 +270,28 @@ class PixelPool:
         if isinstance(found, UnsupportedError):
             raise found
         return found
+
+
+class PixelThreads:
+    """Threads that wait for pixels, so that those that all other requests share never do."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._threads = ThreadPoolExecutor(_WAITING, thread_name_prefix="pixels")
+        emulator.on_close(lambda: self._threads.shutdown(wait=False, cancel_futures=True))
+
+    def run(self, handler: Callable[[Call], Response], call: Call) -> Future[Response]:
+        """Run the handler of a call."""
+        return self._threads.submit(handler, call)
+
+
+def beside_others(handler: Callable[[Call], Response]) -> Callable[[Call], Awaitable[Response]]:
+    """Have a handler run where its waiting for pixels holds no other request up."""
+
+    @functools.wraps(handler)
+    async def run(call: Call) -> Response:
+        return await asyncio.wrap_future(call.emulator.service(PixelThreads).run(handler, call))
+
+    return run
 
 
 def _portions(blobs: list[tuple[str, int]]) -> Iterable[range]:

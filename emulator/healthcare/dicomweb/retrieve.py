@@ -20,6 +20,7 @@ from ..dicom import syntaxes as ts
 from ..forms import frames_in, instance_in, pictures_of, source_of
 from ..instances import Instance, Instances
 from ..names import StoreName
+from ..pool import beside_others
 from .accept import BYTES, DICOM, JSON, XML, Accepted, Multipart, choices, choose
 from .common import READ, found_instances, is_number, root, store_and_path
 from .native_xml import native_xml
@@ -63,9 +64,9 @@ def _first_possible(forms: list[Accepted], answer: Callable[[Accepted], Response
     f"{_STUDIES}.retrieveStudy",
     f"{_STUDIES}.series.retrieveSeries",
     f"{_INSTANCES}.retrieveInstance",
-    blocking=True,
     note=_LIMITS,
 )
+@beside_others
 def retrieve(call: Call) -> Response:
     """The instances of a study or series, or one instance."""
     store, number, path = store_and_path(call, READ)
@@ -177,9 +178,9 @@ def _frame_form(one: Instance, kind: str, syntax: str) -> tuple[str, str]:
 
 @routes.method(
     f"{_INSTANCES}.frames.retrieveFrames",
-    blocking=True,
     note=f"{_LIMITS}, nor are the values of frames as PNG",
 )
+@beside_others
 def retrieve_frames(call: Call) -> Response:
     """Frames of an instance: uncompressed, as stored, or in another transfer syntax."""
     store, number, path = store_and_path(call, READ)
@@ -222,9 +223,9 @@ def _frame_numbers(call: Call, one: Instance) -> list[int]:
 @routes.method(
     f"{_INSTANCES}.retrieveRendered",
     f"{_INSTANCES}.frames.retrieveRendered",
-    blocking=True,
     note="one frame at a time: what the service makes of several is not documented",
 )
+@beside_others
 def retrieve_rendered(call: Call) -> Response:
     """A picture of an instance or frame."""
     store, number, path = store_and_path(call, READ)

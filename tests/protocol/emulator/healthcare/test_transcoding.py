@@ -52,6 +52,13 @@ def get(ready: Client, path: str, accept: str) -> tuple[int, dict[str, str], byt
     return found
 
 
+def fresh_pool(local: LocalEmulator) -> pool.PixelPool:
+    """The pool that decodes, without processes of earlier tests."""
+    pixels = local.emulator.service(pool.PixelPool)
+    pixels._workers._end_idle()
+    return pixels
+
+
 # -- Accept --
 
 
@@ -122,9 +129,9 @@ def test_frames_of_large_instances_are_cut_out_in_another_process(
     filled: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forms, "_LARGE", 100)
+    pixels = fresh_pool(filled.local)
     _, _, answer = get(filled, f"{address(filled, MR)}/frames/1", "application/octet-stream")
     assert answer == dataset_of(MR).PixelData
-    pixels = filled.local.emulator.service(pool.PixelPool)
     assert len(pixels._workers._idle) == 1
 
 
@@ -188,15 +195,32 @@ def test_a_decoder_that_does_not_come_to_an_end_is_ended(
 ) -> None:
     monkeypatch.setattr(pool, "PIXEL_SECONDS", 0.5)
     os.mkfifo(tmp_path / "endless")  # nobody writes to it, so reading it takes forever
-    pixels = emulator.emulator.service(pool.PixelPool)
+    pixels = fresh_pool(emulator)
     with pytest.raises(UnsupportedError, match=r"within 0\.5 s"):
         pixels.do("transcode", tmp_path / "endless", RLE)
     monkeypatch.setattr(pool, "PIXEL_SECONDS", 60)
     assert dataset_of(pixels.do("transcode", MR, RLE)).file_meta.TransferSyntaxUID == RLE
 
 
+def test_requests_that_wait_for_pixels_hold_no_other_up(
+    filled: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "PIXEL_SECONDS", 0.5)
+    os.mkfifo(tmp_path / "endless")
+    monkeypatch.setattr(forms, "source_of", lambda *_: tmp_path / "endless")
+    waiting = [threading.Thread(target=get, args=(filled, f"{address(filled, MR)}/rendered", "*/*")) for _ in range(12)]
+    for thread in waiting:
+        thread.start()
+    # Listing and storing are done by the threads that requests share, of which there are fewer than twelve.
+    for _ in range(20):
+        assert len(filled.ok("GET", f"{filled.store}/dicomWeb/instances")) == 2
+    assert any(thread.is_alive() for thread in waiting)
+    for thread in waiting:
+        thread.join()
+
+
 def test_a_decoder_that_crashes_spoils_one_instance_and_nothing_else(emulator: LocalEmulator, tmp_path: Path) -> None:
-    pixels = emulator.emulator.service(pool.PixelPool)
+    pixels = fresh_pool(emulator)
     assert pixels.do("frames", MR, [1], RLE)
     (worker,) = pixels._workers._idle
     os.mkfifo(tmp_path / "crash")
@@ -219,7 +243,7 @@ def enormous() -> bytes:
 
 
 def test_an_image_that_claims_to_be_enormous_takes_bounded_memory(emulator: LocalEmulator) -> None:
-    pixels = emulator.emulator.service(pool.PixelPool)
+    pixels = fresh_pool(emulator)
     assert pixels.do("frames", MR, [1], JPEG_2000)
     (worker,) = pixels._workers._idle
     with pytest.raises(UnsupportedError):
