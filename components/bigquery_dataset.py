@@ -10,6 +10,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from components.arguments import arguments, child
+from components.grant_rules import RULES, Use, each_member
 
 
 @dataclass(kw_only=True)
@@ -32,8 +33,12 @@ class BigQueryDatasetArgs:
     """Seconds after which new tables are deleted; 3600 at least. Never if unset."""
     deletion_protection: bool | None = None
     """Refuse to delete the dataset. If false, a destroy takes it with its tables. Defaults to true."""
+    readers: list[str] | None = None
+    """Members that may read the tables, as `group:…` or `user:…`."""
+    editors: list[str] | None = None
+    """Members that may change the tables."""
     existing: bool | None = None
-    """The dataset exists already: nothing is created, changed or deleted."""
+    """The dataset exists already: it is granted on, and never created, changed or deleted."""
 
 
 class BigQueryDataset(pulumi.ComponentResource):
@@ -69,4 +74,13 @@ class BigQueryDataset(pulumi.ComponentResource):
             )
             self.name = self.resource.dataset_id
             self.dataset_id = self.resource.id
+        for use, member in each_member({Use.READ_TABLES: args.readers, Use.EDIT_TABLES: args.editors}):
+            gcp.bigquery.DatasetIamMember(
+                f"{name}-{member}-{RULES[use].verb}",
+                project=args.project,
+                dataset_id=self.name,
+                role=RULES[use].role,
+                member=member,
+                opts=child(self, opts),
+            )
         self.register_outputs({"datasetId": self.dataset_id, "name": self.name})

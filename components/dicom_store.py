@@ -6,6 +6,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from components.arguments import arguments, child
+from components.grant_rules import RULES, Use, each_member
 
 
 @dataclass(kw_only=True)
@@ -27,8 +28,12 @@ class DicomStoreArgs:
     that the service agent may write to them: pass those grants in `depends_on`."""
     deletion_protection: bool | None = None
     """Refuse to delete the store, which would delete all its images. Defaults to true."""
+    readers: list[str] | None = None
+    """Members that may read and export the images, as `group:…` or `user:…`."""
+    writers: list[str] | None = None
+    """Members that may also import, store and delete images."""
     existing: bool | None = None
-    """The store exists already: nothing is created, changed or deleted."""
+    """The store exists already: it is granted on, and never created, changed or deleted."""
 
 
 class DicomStore(pulumi.ComponentResource):
@@ -62,4 +67,12 @@ class DicomStore(pulumi.ComponentResource):
                 opts=child(self, opts, protect=args.deletion_protection is not False or None),
             )
             self.store_id = self.resource.id
+        for use, member in each_member({Use.READ_IMAGES: args.readers, Use.EDIT_IMAGES: args.writers}):
+            gcp.healthcare.DicomStoreIamMember(
+                f"{name}-{member}-{RULES[use].verb}",
+                dicom_store_id=self.store_id,
+                role=RULES[use].role,
+                member=member,
+                opts=child(self, opts),
+            )
         self.register_outputs({"storeId": self.store_id})

@@ -3,7 +3,7 @@
 `RULES` says for each use which role Google asks for, on which kind of resource, and on which page.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -117,6 +117,14 @@ RULES: Mapping[Use, Rule] = {
         "https://cloud.google.com/bigquery/docs/access-control",
     ),
 }
+
+
+def each_member(members: Mapping[Use, list[str] | None]) -> Iterator[tuple[Use, str]]:
+    """Yield every member with the use that is granted, as listed."""
+    for use, listed in members.items():
+        for member in listed or []:
+            yield use, member
+
 
 # A role that allows all that another one allows, on the same resource: the lesser grant would be unnecessary.
 # https://cloud.google.com/storage/docs/access-control/iam-roles

@@ -6,6 +6,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from components.arguments import arguments, child
+from components.grant_rules import RULES, Use, each_member
 
 
 @dataclass(kw_only=True)
@@ -25,8 +26,14 @@ class HealthcareDatasetArgs:
     created (pass that grant in `depends_on`). It can't be changed later."""
     deletion_protection: bool | None = None
     """Refuse to delete the dataset, which would delete all its stores and images. Defaults to true."""
+    readers: list[str] | None = None
+    """Members that may read and export the images of every store, as `group:…` or `user:…`."""
+    editors: list[str] | None = None
+    """Members that may also import, store and delete images."""
+    admins: list[str] | None = None
+    """Members that manage the dataset and its operations."""
     existing: bool | None = None
-    """The dataset exists already: nothing is created, changed or deleted."""
+    """The dataset exists already: it is granted on, and never created, changed or deleted."""
 
 
 class HealthcareDataset(pulumi.ComponentResource):
@@ -54,4 +61,13 @@ class HealthcareDataset(pulumi.ComponentResource):
                 opts=child(self, opts, protect=args.deletion_protection is not False or None),
             )
             self.dataset_id = self.resource.id
+        uses = {Use.READ_IMAGES: args.readers, Use.EDIT_IMAGES: args.editors, Use.ADMINISTER_DATASET: args.admins}
+        for use, member in each_member(uses):
+            gcp.healthcare.DatasetIamMember(
+                f"{name}-{member}-{RULES[use].verb}",
+                dataset_id=self.dataset_id,
+                role=RULES[use].role,
+                member=member,
+                opts=child(self, opts),
+            )
         self.register_outputs({"datasetId": self.dataset_id})

@@ -316,3 +316,68 @@ class TestReferenceViews:
 def test_arguments_may_come_as_a_mapping_as_from_a_component_package(run: Run) -> None:
     arguments: Any = {"name": "inbox", "project": "hospital-imaging", "existing": True}
     assert run(lambda: Bucket("inbox", arguments).name).result == "inbox"
+
+
+MEMBERS = ["group:one@example.org", "user:two@example.org"]
+
+
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize(
+    ("declare", "kind", "roles", "granted_on"),
+    [
+        (
+            lambda existing: HealthcareDataset(
+                "it",
+                HealthcareDatasetArgs(
+                    name="radiology",
+                    project="hospital-imaging",
+                    location="europe-west4",
+                    existing=existing,
+                    readers=MEMBERS,
+                    editors=MEMBERS,
+                    admins=MEMBERS,
+                ),
+            ),
+            "gcp:healthcare/datasetIamMember:DatasetIamMember",
+            {"roles/healthcare.dicomViewer", "roles/healthcare.dicomEditor", "roles/healthcare.datasetAdmin"},
+            {"datasetId": DATASET_ID},
+        ),
+        (
+            lambda existing: DicomStore(
+                "it",
+                DicomStoreArgs(name="pacs", dataset=DATASET_ID, existing=existing, readers=MEMBERS, writers=MEMBERS),
+            ),
+            "gcp:healthcare/dicomStoreIamMember:DicomStoreIamMember",
+            {"roles/healthcare.dicomViewer", "roles/healthcare.dicomEditor"},
+            {"dicomStoreId": f"{DATASET_ID}/dicomStores/pacs"},
+        ),
+        (
+            lambda existing: BigQueryDataset(
+                "it",
+                BigQueryDatasetArgs(
+                    name="dicom",
+                    project="research-analytics",
+                    location="EU",
+                    existing=existing,
+                    readers=MEMBERS,
+                    editors=MEMBERS,
+                ),
+            ),
+            "gcp:bigquery/datasetIamMember:DatasetIamMember",
+            {"roles/bigquery.dataViewer", "roles/bigquery.dataEditor"},
+            {"datasetId": "dicom", "project": "research-analytics"},
+        ),
+    ],
+    ids=["HealthcareDataset", "DicomStore", "BigQueryDataset"],
+)
+def test_people_are_granted_on_what_is_made_and_on_what_exists(
+    run: Run, declare: Callable[[bool], Any], kind: str, roles: set[str], granted_on: dict[str, str], existing: bool
+) -> None:
+    grants = run(lambda: declare(existing).urn).all(kind)
+    assert {(each.inputs["role"], each.inputs["member"]) for each in grants} == {
+        (role, member) for role in roles for member in MEMBERS
+    }
+    for each in grants:
+        assert granted_on.items() <= each.inputs.items()
+        assert each.parent.endswith(" it")
+        assert each.name.startswith("it-")
