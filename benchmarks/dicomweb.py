@@ -227,7 +227,8 @@ def _fill(local: object) -> None:
     """Put the instances into the index. How they come there is measured elsewhere; they share one file."""
     from emulator.healthcare.access import stores
     from emulator.healthcare.dicom.reader import read_instance
-    from emulator.healthcare.instances import Instances, New
+    from emulator.healthcare.instances import Instances
+    from emulator.healthcare.stored import New
     from emulator.server import LocalEmulator
 
     assert isinstance(local, LocalEmulator)  # noqa: S101 - for the type checker

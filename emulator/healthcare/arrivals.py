@@ -9,7 +9,7 @@ from .names import StoreName
 
 if TYPE_CHECKING:
     from ..runtime import Emulator
-    from .instances import Instance
+    from .stored import Instance
 
 
 def somebody_listens(emulator: Emulator, store: StoreName) -> bool:

@@ -18,8 +18,9 @@ from .agent_checks import WRITE, require_bucket
 from .dicom import syntaxes as ts
 from .failures import Failures
 from .forms import frames_in, instance_in, pictures_of
-from .instances import Instance, Instances
+from .instances import Instances
 from .selection import Selection
+from .stored import Instance
 
 if TYPE_CHECKING:
     from .operations import Operation

@@ -14,7 +14,7 @@ from .pool import PixelPool
 if TYPE_CHECKING:
     from ..runtime import Emulator
     from .dicom.rendering import Viewport
-    from .instances import Instance
+    from .stored import Instance
 
 
 #: Larger instances are read by worker processes, even if their frames only have to be cut out.

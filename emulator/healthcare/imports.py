@@ -12,9 +12,10 @@ from .agent_checks import READ, require_bucket
 from .arrivals import somebody_listens, tell
 from .failures import Failures
 from .gcs_uri import Source, parse_source
-from .instances import Instances, New
+from .instances import Instances
 from .names import StoreName
 from .operations import Operation, Operations
+from .stored import New
 
 if TYPE_CHECKING:
     from ..runtime import Emulator

@@ -15,7 +15,7 @@ from .names import StoreName
 
 if TYPE_CHECKING:
     from ..runtime import Emulator
-    from .instances import Instance
+    from .stored import Instance
 
 
 def notify(

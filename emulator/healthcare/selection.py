@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from ..errors import ApiError, invalid
 from .agent_checks import READ, require_bucket
 from .gcs_uri import parse_object
-from .instances import Instance, Instances, Path
+from .instances import Instances
 from .names import StoreName
+from .stored import Instance, Path
 
 if TYPE_CHECKING:
     from ..call import Call

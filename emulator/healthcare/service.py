@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .access import datasets, public, stores
-from .instances import Counts, Instances
+from .instances import Instances
 from .operations import Operations
+from .stored import Counts
 
 if TYPE_CHECKING:
     from ..runtime import Emulator

@@ -11,9 +11,10 @@ from ..errors import ApiError, invalid, unimplemented
 from .agent_checks import require_agent_role
 from .bigquery_uri import TableName, parse_table_uri
 from .export_bigquery import NO_CHANGE_DATA_CAPTURE, Layout, json_row
-from .instances import Instance, Instances
+from .instances import Instances
 from .names import StoreName
 from .schemas import flattened, json_layout, whole_row
+from .stored import Instance
 
 if TYPE_CHECKING:
     from ..runtime import Emulator

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from ...errors import not_found
 from ..access import find_store
-from ..instances import Instance, Instances, Path
+from ..instances import Instances
 from ..names import StoreName
+from ..stored import Instance, Path
 
 if TYPE_CHECKING:
     from ...call import Call

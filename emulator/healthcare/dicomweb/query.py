@@ -15,7 +15,8 @@ from starlette.responses import Response
 
 from ...errors import invalid
 from ...routing import Routes
-from ..instances import Instances, Path
+from ..instances import Instances
+from ..stored import Path
 from .accept import JSON, XML, Multipart, choose
 from .common import READ, is_number, root, store_and_path
 from .native_xml import native_xml

@@ -18,9 +18,10 @@ from ...errors import ApiError, invalid, not_found
 from ...routing import Routes
 from ..dicom import syntaxes as ts
 from ..forms import frames_in, instance_in, pictures_of, source_of
-from ..instances import Instance, Instances
+from ..instances import Instances
 from ..names import StoreName
 from ..pool import beside_others
+from ..stored import Instance
 from .accept import BYTES, DICOM, JSON, XML, Accepted, Multipart, choices, choose
 from .common import READ, found_instances, is_number, root, store_and_path
 from .native_xml import native_xml

@@ -20,8 +20,9 @@ from ...errors import ApiError, invalid
 from ...routing import Routes
 from ..access import stores
 from ..arrivals import somebody_listens, tell
-from ..instances import STORAGE_CLASSES, Instances, New
+from ..instances import Instances
 from ..names import StoreName
+from ..stored import STORAGE_CLASSES, New
 from .accept import DICOM, JSON, XML, accepted, parse_media_type
 from .common import UPDATE, WRITE, root, store_and_path
 from .from_json import instances_from_json

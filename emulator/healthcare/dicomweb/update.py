@@ -17,9 +17,10 @@ from ...routing import Routes
 from ..arrivals import somebody_listens, tell
 from ..failures import Failures
 from ..forms import source_of
-from ..instances import Instance, Instances, New
+from ..instances import Instances
 from ..names import StoreName
 from ..operations import Operation, Operations
+from ..stored import Instance, New
 from .accept import JSON
 from .common import UPDATE, found_instances, store_and_path
 
