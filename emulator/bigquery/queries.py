@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from .catalog import Catalog
     from .jobs import Work
+    from .sql.outcomes import Outcome, Plan
     from .sql.queries import Query
-    from .sql.statements import Outcome, Plan
     from .types import Field
 
 #: How long a result without a destination is kept, in milliseconds.
@@ -119,7 +119,7 @@ def _session(work: Work, options: dict[str, Any], text: str) -> Session:
 
 def _selected(work: Work, session: Session, plan: Plan) -> tuple[Outcome, bool]:
     """What a SELECT gives, and whether that was known already."""
-    from .sql.statements import Outcome
+    from .sql.outcomes import Outcome
 
     cache = work.emulator.service(ResultCache)
     known = cache.find(work, session)
@@ -213,7 +213,7 @@ class _Sink:
         self.options = options
 
     def __call__(self, session: Session, query: Query, fields: list[Field]) -> TableName:
-        from .sql.statements import store
+        from .sql.outcomes import store
 
         catalog = self.work.catalog
         reference = self.options.get("destinationTable") or {}
@@ -251,7 +251,7 @@ class _Sink:
             raise no_table(name, session.location)
 
     def _write(self, name: TableName, query: Query, fields: list[Field]) -> None:
-        from .sql.statements import store
+        from .sql.outcomes import store
 
         catalog = self.work.catalog
         document = catalog.find_table(name)
@@ -285,7 +285,7 @@ class _Sink:
         schema: list[dict[str, Any]],
     ) -> tuple[list[dict[str, Any]], str]:
         from .rows import reshape_table
-        from .sql.statements import store
+        from .sql.outcomes import store
 
         catalog = self.work.catalog
         have = document["resource"]["schema"]["fields"]
@@ -329,9 +329,9 @@ def view_schema(catalog: Catalog, principal: str, project: str, text: str) -> tu
     Raises:
         ApiError: the query is wrong, or reads what the caller may not.
     """
+    from .sql.outcomes import check_plan
     from .sql.parser import parse
     from .sql.queries import Compiler
-    from .sql.statements import check_plan
 
     session = Session(catalog, principal, project, text)
     nodes = parse(text)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from .catalog import Catalog
-    from .sql.expressions import Function
     from .sql.queries import Compiler, Relation
+    from .sql.scopes import Function
     from .sql.values import Expr
 
 #: How deep views may be built on views.

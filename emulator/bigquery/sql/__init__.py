@@ -4,14 +4,18 @@ A statement is parsed by sqlglot, then compiled here: names are resolved and eve
 by which the DuckDB expression with the same meaning is chosen. Whatever this compiler does not know is refused with
 its name; nothing is passed to DuckDB unread, so a query is answered rightly or not at all.
 
-=====================  ====================================================================================
-:mod:`.parser`         text to sqlglot's tree; syntax errors with their position
-:mod:`.values`         typed expressions, literals, coercions and casts
-:mod:`.functions`      functions with plain arguments, as a table
-:mod:`.special`        functions whose arguments are read in their own way (dates, JSON, arrays, formats)
-:mod:`.aggregates`     aggregate and window functions
-:mod:`.expressions`    the compiler of expressions
-:mod:`.queries`        the compiler of SELECT, FROM, WITH and set operations
-:mod:`.statements`     INSERT, UPDATE, DELETE, MERGE, CREATE, ALTER, DROP
-=====================  ====================================================================================
+=======================  ==================================================================================
+:mod:`.parser`           text to sqlglot's tree; syntax errors with their position
+:mod:`.scopes`           what names mean where an expression stands
+:mod:`.values`           typed expressions, coercions and casts
+:mod:`.expressions`      the compiler of expressions, on :mod:`.names`, :mod:`.literals`, :mod:`.operators` and
+                         :mod:`.predicates`
+:mod:`.functions`        functions with plain arguments, as a table
+:mod:`.special`          functions whose arguments are read in their own way, with :mod:`.strings`, :mod:`.arrays`,
+                         :mod:`.dates`, :mod:`.json_functions` and :mod:`.format_function`
+:mod:`.aggregates`       aggregate and window functions
+:mod:`.queries`          the compiler of queries, with :mod:`.select`, :mod:`.from_clause` and :mod:`.pivot`
+:mod:`.statements`       all statements, with :mod:`.dml`, :mod:`.ddl_create`, :mod:`.ddl_alter` and :mod:`.scripts`
+:mod:`.outcomes`         what a compiled statement is and does
+=======================  ==================================================================================
 """

@@ -70,8 +70,9 @@ def mutilated(source: random.Random) -> str:
 
 
 def run(catalog: Catalog, sql: str) -> None:
+    from emulator.bigquery.sql.outcomes import store
     from emulator.bigquery.sql.parser import parse
-    from emulator.bigquery.sql.statements import Statements, store
+    from emulator.bigquery.sql.statements import Statements
 
     def sink(_: Session, query: Any, fields: Any) -> TableName:
         physical = catalog.engine.write(lambda cursor: store(catalog, cursor, query, fields))

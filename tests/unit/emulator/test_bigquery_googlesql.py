@@ -24,9 +24,9 @@ def catalog() -> Iterator[Catalog]:
 
 def evaluated(catalog: Catalog, expression: str) -> Any:
     """The value of an expression as the REST API encodes it, with arrays and structs made plain."""
+    from emulator.bigquery.sql.outcomes import store
     from emulator.bigquery.sql.parser import parse
     from emulator.bigquery.sql.queries import Compiler
-    from emulator.bigquery.sql.statements import store
 
     sql = f"SELECT {expression} AS v"
     session = Session(catalog, "owner", "research-analytics", sql)

@@ -1,0 +1,229 @@
+"""Logic: comparisons, IN, LIKE, CASE, EXISTS.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/operators
+"""
+
+# ruff: noqa: S608 - what is put together here was compiled: names are quoted, values escaped
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlglot import exp
+
+from ..types import BOOL, STRING, array, duckdb_type
+from . import values
+from .operators import Operators
+from .values import Expr, coerced, supertype
+
+
+class Predicates(Operators):
+    """Operators that make or take conditions."""
+
+    def _and(self, node: exp.And) -> Expr:
+        return self._logical(node, "AND")
+
+    def _or(self, node: exp.Or) -> Expr:
+        return self._logical(node, "OR")
+
+    def _logical(self, node: Any, word: str) -> Expr:
+        # Long chains nest to the left: flattened, they don't exhaust the stack.
+        operands: list[Any] = []
+        left: Any = node
+        while isinstance(left, type(node)):
+            operands.insert(0, left.expression)
+            left = left.this
+        operands.insert(0, left)
+        parts = [self.compiled(operand, BOOL, f"Operand of {word}").sql for operand in operands]
+        return Expr("(" + f" {word} ".join(parts) + ")", BOOL)
+
+    def _not(self, node: exp.Not) -> Expr:
+        return Expr(f"(NOT {self.compiled(node.this, BOOL, 'Operand of NOT').sql})", BOOL)
+
+    def _eq(self, node: exp.EQ) -> Expr:
+        return self._compare(node, "=")
+
+    def _neq(self, node: exp.NEQ) -> Expr:
+        return self._compare(node, "!=")
+
+    def _gt(self, node: exp.GT) -> Expr:
+        return self._compare(node, ">")
+
+    def _gte(self, node: exp.GTE) -> Expr:
+        return self._compare(node, ">=")
+
+    def _lt(self, node: exp.LT) -> Expr:
+        return self._compare(node, "<")
+
+    def _lte(self, node: exp.LTE) -> Expr:
+        return self._compare(node, "<=")
+
+    def _nullsafeeq(self, node: exp.NullSafeEQ) -> Expr:
+        return self._compare(node, "IS NOT DISTINCT FROM")
+
+    def _nullsafeneq(self, node: exp.NullSafeNEQ) -> Expr:
+        return self._compare(node, "IS DISTINCT FROM")
+
+    def _compare(self, node: Any, operator: str) -> Expr:
+        left, right = self.compile(node.this), self.compile(node.expression)
+        a, b = self.comparable(left, right, operator, node)
+        return Expr(f"({a.sql} {operator} {b.sql})", BOOL)
+
+    def comparable(self, left: Expr, right: Expr, operator: str, node: Any) -> tuple[Expr, Expr]:
+        """Two values as one type that can be compared with the operator."""
+        for value, other in ((left, right), (right, left)):
+            # A literal of the wrong form is said as such, not as a missing signature.
+            if value.constant and value.type == STRING and other.type.kind in ("DATE", "TIME", "DATETIME", "TIMESTAMP"):
+                made = coerced(value, other.type)
+                if made is not None:
+                    return (made, other) if value is left else (other, made)
+        kind = supertype([left, right])
+        ordered = operator not in ("=", "!=", "IS NOT DISTINCT FROM", "IS DISTINCT FROM")
+        bad = kind is None or kind.kind in ("ARRAY", "JSON") or (kind.kind == "STRUCT" and ordered)
+        if bad or kind is None:
+            raise self.error(
+                f"No matching signature for operator {operator} for argument types: {left.type}, {right.type}", node
+            )
+        return self.needed(left, kind, node), self.needed(right, kind, node)
+
+    def _is(self, node: exp.Is) -> Expr:
+        value = self.compile(node.this)
+        negate = " NOT" if node.args.get("negate") else ""
+        right: Any = node.expression
+        if isinstance(right, exp.Not):
+            negate, right = " NOT", right.this
+        if isinstance(right, exp.Null):
+            return Expr(f"({value.sql} IS{negate} NULL)", BOOL)
+        if isinstance(right, exp.Boolean):
+            word = "TRUE" if right.this else "FALSE"
+            truth = self.needed_bool(value, node)
+            return Expr(f"(({truth} = {word}) IS{negate} TRUE)", BOOL)
+        raise self.unsupported("this IS expression", node)
+
+    def needed_bool(self, value: Expr, node: Any) -> str:
+        """A BOOL, or an error."""
+        made = coerced(value, BOOL)
+        if made is None:
+            raise self.error(f"Expected BOOL, got {value.type}", node)
+        return made.sql
+
+    def _between(self, node: exp.Between) -> Expr:
+        value, low, high = self.compile(node.this), self.compile(node.args["low"]), self.compile(node.args["high"])
+        a, b = self.comparable(value, low, "BETWEEN", node)
+        c, d = self.comparable(value, high, "BETWEEN", node)
+        negate = "NOT " if node.args.get("negate") else ""
+        return Expr(f"({negate}({a.sql} >= {b.sql} AND {c.sql} <= {d.sql}))", BOOL)
+
+    def _like(self, node: exp.Like) -> Expr:
+        if isinstance(node.expression, (exp.Any, exp.All, exp.Tuple)):
+            raise self.unsupported("quantified LIKE", node)
+        left, right = self.compile(node.this), self.compile(node.expression)
+        kinds = {left.type.kind, right.type.kind} - {"NULL"}
+        if kinds and kinds != {"STRING"}:
+            if kinds == {"BYTES"}:
+                raise self.unsupported("LIKE on BYTES", node)
+            raise self.error(
+                f"No matching signature for operator LIKE for argument types: {left.type}, {right.type}", node
+            )
+        word = "NOT LIKE" if node.args.get("negate") else "LIKE"
+        a, b = self.needed(left, STRING, node), self.needed(right, STRING, node)
+        return Expr(f"({a.sql} {word} {b.sql} ESCAPE '\\')", BOOL)
+
+    def _in(self, node: exp.In) -> Expr:
+        value = self.compile(node.this)
+        word = "NOT IN" if node.args.get("negate") else "IN"
+        negate = "NOT " if node.args.get("negate") else ""
+        unnest, query = node.args.get("unnest"), node.args.get("query")
+        if unnest is not None:
+            return self._in_array(value, self.compile(unnest.expressions[0]), negate, node)
+        if query is not None:
+            inner = query.this if isinstance(query, exp.Subquery) else query
+            made = self.query(inner)
+            if len(made.fields) != 1:
+                raise self.error("Subquery of type IN must have only one output column", node)
+            a, b = self.comparable(value, Expr("x", made.fields[0].type), "IN", node)
+            if b.type != made.fields[0].type:
+                wide = Expr("s.c0", made.fields[0].type)
+                sql = self.needed(wide, b.type, node).sql
+                return Expr(f"({a.sql} {word} (SELECT {sql} FROM ({made.sql}) AS s))", BOOL)
+            return Expr(f"({a.sql} {word} ({made.sql}))", BOOL)
+        if not node.expressions:
+            raise self.error("Syntax error: Expected a list, UNNEST or a query after IN", node)
+        items = [self.compile(item) for item in node.expressions]
+        kind = supertype([value, *items])
+        if kind is None or kind.kind in ("ARRAY", "JSON"):
+            shown = ", ".join(dict.fromkeys(str(item.type) for item in items))
+            raise self.error(
+                f"No matching signature for operator IN for argument types {value.type} and {{{shown}}}", node
+            )
+        listed = ", ".join(self.needed(item, kind, node).sql for item in items)
+        return Expr(f"({self.needed(value, kind, node).sql} {word} ({listed}))", BOOL)
+
+    def _in_array(self, value: Expr, items: Expr, negate: str, node: Any) -> Expr:
+        if items.type.kind == "NULL":
+            return Expr(f"({negate}false)", BOOL)
+        if items.type.kind != "ARRAY":
+            raise self.error(f"Second argument of IN UNNEST must be an array but was {items.type}", node)
+        element = items.type.element or value.type
+        probe = coerced(value, element)
+        if probe is None and items.parts is not None:
+            kind = supertype([value, *items.parts])
+            probe = None if kind is None else coerced(value, kind)
+            widened = None if kind is None else coerced(items, array(kind))
+            if widened is not None:
+                items = widened
+        elif probe is None and element.kind in ("INT64", "NUMERIC") and value.type.kind in ("FLOAT64", "NUMERIC"):
+            probe = value
+            items = Expr(f"CAST({items.sql} AS {duckdb_type(array(value.type))})", array(value.type))
+        if probe is None:
+            raise self.error(
+                f"No matching signature for operator IN UNNEST for argument types {value.type} and {items.type}", node
+            )
+        body = (
+            f"CASE WHEN coalesce(len({items.sql}), 0) = 0 THEN false WHEN {probe.sql} IS NULL THEN NULL "
+            f"WHEN list_contains({items.sql}, {probe.sql}) THEN true "
+            f"WHEN list_count({items.sql}) < len({items.sql}) THEN NULL ELSE false END"
+        )
+        return Expr(f"({negate}{body})", BOOL)
+
+    def _case(self, node: exp.Case) -> Expr:
+        subject = None if node.this is None else self.compile(node.this)
+        conditions, results = [], []
+        for branch in node.args["ifs"]:
+            if subject is None:
+                conditions.append(self.compiled(branch.this, BOOL, "CASE condition").sql)
+            else:
+                a, b = self.comparable(subject, self.compile(branch.this), "=", branch)
+                conditions.append(f"({a.sql} = {b.sql})")
+            results.append(self.compile(branch.args["true"]))
+        default = node.args.get("default")
+        results.append(values.null() if default is None else self.compile(default))
+        kind = self.common(results, "CASE", node)
+        parts = [self.needed(result, kind, node).sql for result in results]
+        body = " ".join(f"WHEN {condition} THEN {part}" for condition, part in zip(conditions, parts[:-1], strict=True))
+        return Expr(f"CASE {body} ELSE {parts[-1]} END", kind)
+
+    def _if(self, node: exp.If) -> Expr:
+        condition = self.compiled(node.this, BOOL, "IF condition")
+        if node.args.get("false") is None:
+            raise self.error("No matching signature for function IF with two arguments", node)
+        results = [self.compile(node.args["true"]), self.compile(node.args["false"])]
+        kind = self.common(results, "IF", node)
+        a, b = (self.needed(result, kind, node).sql for result in results)
+        return Expr(f"CASE WHEN {condition.sql} THEN {a} ELSE {b} END", kind)
+
+    def _exists(self, node: exp.Exists) -> Expr:
+        return Expr(f"EXISTS ({self.query(node.this).sql})", BOOL)
+
+    def _subquery(self, node: exp.Subquery) -> Expr:
+        return self.scalar_subquery(node.this)
+
+    def scalar_subquery(self, node: Any) -> Expr:
+        """A query in brackets as a value."""
+        made = self.query(node)
+        if len(made.fields) != 1:
+            raise self.error(
+                "Scalar subquery cannot have more than one column unless using SELECT AS STRUCT to build STRUCT values",
+                node,
+            )
+        return Expr(f"({made.sql})", made.fields[0].type)

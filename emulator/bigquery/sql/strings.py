@@ -1,0 +1,174 @@
+"""Functions of strings that need more than a template.
+
+https://cloud.google.com/bigquery/docs/reference/standard-sql/string_functions
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ..types import INT64, STRING, array, text
+from .arguments import arguments, typed
+from .functions import Handler
+from .values import Expr
+
+if TYPE_CHECKING:
+    from .queries import Compiler
+
+
+def _concat(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    return c.concatenated(arguments(c, name, nodes, node, 1, 1000), node, name)
+
+
+def _substr(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    given = arguments(c, name, nodes, node, 2, 3)
+    if given[0].type.kind == "BYTES":
+        raise c.unsupported(f"{name} on BYTES", node)
+    value, *numbers = typed(c, name, nodes, node, [STRING, INT64, INT64], 2)
+    start = numbers[0].sql
+    # Position 0 is 1; a negative one counts from the end, and one before the start is the start.
+    at = f"CASE WHEN {start} = 0 THEN 1 WHEN {start} < -length({value.sql}) THEN 1 ELSE {start} END"
+    if numbers[0].constant and isinstance(numbers[0].literal, int) and numbers[0].literal > 0:
+        at = start
+    if len(numbers) == 1:
+        return Expr(f"substring({value.sql}, {at})", STRING)
+    length = numbers[1].sql
+    problem = c.fail("Third argument in SUBSTR() cannot be negative")
+    return Expr(f"CASE WHEN {length} < 0 THEN {problem} ELSE substring({value.sql}, {at}, {length}) END", STRING)
+
+
+def _trim(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    given = typed(c, name, nodes, node, [STRING, STRING], 1)
+    word = name.lower()
+    if len(given) == 1:
+        # All white space of Unicode is trimmed, not only blanks.
+        body = given[0].sql
+        if name in ("TRIM", "LTRIM"):
+            body = f"regexp_replace({body}, '^[\\s\\p{{Z}}]+', '')"
+        if name in ("TRIM", "RTRIM"):
+            body = f"regexp_replace({body}, '[\\s\\p{{Z}}]+$', '')"
+        return Expr(body, STRING)
+    return Expr(f"{word}({given[0].sql}, {given[1].sql})", STRING)
+
+
+def _pad(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    given = typed(c, name, nodes, node, [STRING, INT64, STRING], 2)
+    fill = given[2].sql if len(given) == 3 else "' '"
+    made = f"{name.lower()}({given[0].sql}, CAST({given[1].sql} AS INTEGER), {fill})"
+    return Expr(_bounded(c, name, given[1].sql, made), STRING)
+
+
+def _bounded(c: Compiler, name: str, size: str, made: str) -> str:
+    problem = c.fail(f"Output of {name} exceeds max allowed output size of 1MB")
+    return f"CASE WHEN {size} > 1048576 THEN {problem} ELSE {made} END"
+
+
+def _repeat(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    value, times = typed(c, name, nodes, node, [STRING, INT64])
+    size = f"CAST(strlen({value.sql}) AS HUGEINT) * {times.sql}"
+    return Expr(_bounded(c, name, size, f"repeat({value.sql}, {times.sql})"), STRING)
+
+
+def _split(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    given = typed(c, name, nodes, node, [STRING, STRING], 1)
+    separator = given[1].sql if len(given) == 2 else "','"
+    return Expr(f"string_split({given[0].sql}, {separator})", array(STRING))
+
+
+def _instr(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    if len(nodes) != 2:
+        raise c.unsupported("INSTR with a position", node)
+    value, part = typed(c, name, nodes, node, [STRING, STRING])
+    return Expr(f"strpos({value.sql}, {part.sql})", INT64)
+
+
+def _groups(c: Compiler, pattern: Expr, name: str, node: Any) -> int:
+    """Capturing groups of a pattern that is written out."""
+    if not pattern.constant or not isinstance(pattern.literal, str):
+        raise c.unsupported(f"{name} with a pattern that is not a literal or parameter", node)
+    bare = re.sub(r"\\.|\[(?:\\.|[^\]\\])*\]", "", pattern.literal)
+    count = len(re.findall(r"\((?!\?)|\(\?P?<(?![=!])", bare))
+    if count > 1:
+        raise c.error(
+            "Regular expressions passed into extraction functions must not have more than 1 capturing group", node
+        )
+    return count
+
+
+def _regexp_extract(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    if len(nodes) > 2:
+        raise c.unsupported(f"{name} with a position or occurrence", node)
+    value, pattern = typed(c, name, nodes, node, [STRING, STRING])
+    group = _groups(c, pattern, name, node)
+    if name == "REGEXP_EXTRACT_ALL":
+        return Expr(f"regexp_extract_all({value.sql}, {pattern.sql}, {group})", array(STRING))
+    found = f"regexp_extract({value.sql}, {pattern.sql}, {group})"
+    return Expr(f"CASE WHEN regexp_matches({value.sql}, {pattern.sql}) THEN {found} END", STRING)
+
+
+def _regexp_replace(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    value, pattern, with_ = typed(c, name, nodes, node, [STRING, STRING, STRING])
+    return Expr(f"regexp_replace({value.sql}, {pattern.sql}, {with_.sql}, 'g')", STRING)
+
+
+def _regexp_instr(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    if len(nodes) > 2:
+        raise c.unsupported(f"{name} with a position or occurrence", node)
+    value, pattern = typed(c, name, nodes, node, [STRING, STRING])
+    group = _groups(c, pattern, name, node)
+    found = f"regexp_extract({value.sql}, {pattern.sql}, {group})"
+    return Expr(
+        f"CASE WHEN regexp_matches({value.sql}, {pattern.sql}) THEN strpos({value.sql}, {found}) "
+        f"WHEN {value.sql} IS NOT NULL THEN 0 END",
+        INT64,
+    )
+
+
+#: Characters that end a word for INITCAP, unless the call names others.
+_WORD_ENDS = r'\s\[\](){}/|<>!?@"^#$&~_,.:;*%+\-'
+
+
+def _initcap(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    if len(nodes) != 1:
+        raise c.unsupported("INITCAP with delimiters", node)
+    (value,) = typed(c, name, nodes, node, [STRING])
+    words = f"regexp_extract_all({value.sql}, {text(f'[^{_WORD_ENDS}]+|[{_WORD_ENDS}]+')})"
+    return Expr(f"array_to_string(list_transform({words}, lambda w: upper(w[1]) || lower(w[2:])), '')", STRING)
+
+
+def _code_points(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+    (value,) = arguments(c, name, nodes, node, 1, 1)
+    if name == "TO_CODE_POINTS":
+        if value.type != STRING:
+            raise c.unsupported("TO_CODE_POINTS on anything but STRING", node)
+        return Expr(
+            f"list_transform(regexp_extract_all({value.sql}, '(?s).'), lambda x: CAST(unicode(x) AS BIGINT))",
+            array(INT64),
+        )
+    points = c.needed(value, array(INT64), node)
+    return Expr(f"array_to_string(list_transform({points.sql}, lambda x: chr(CAST(x AS INTEGER))), '')", STRING)
+
+
+#: Functions by name.
+HANDLERS: dict[str, Handler] = {
+    "CONCAT": _concat,
+    "SUBSTR": _substr,
+    "SUBSTRING": _substr,
+    "TRIM": _trim,
+    "LTRIM": _trim,
+    "RTRIM": _trim,
+    "REPEAT": _repeat,
+    "LPAD": _pad,
+    "RPAD": _pad,
+    "SPLIT": _split,
+    "INSTR": _instr,
+    "INITCAP": _initcap,
+    "REGEXP_EXTRACT": _regexp_extract,
+    "REGEXP_SUBSTR": _regexp_extract,
+    "REGEXP_EXTRACT_ALL": _regexp_extract,
+    "REGEXP_REPLACE": _regexp_replace,
+    "REGEXP_INSTR": _regexp_instr,
+    "TO_CODE_POINTS": _code_points,
+    "CODE_POINTS_TO_STRING": _code_points,
+}
