@@ -23,6 +23,8 @@ from .reader import BadInstanceError, Record, read_instance
 
 #: Address space of a process that works on pixels, in bytes.
 MEMORY = 4 * 1024**3
+#: A task on pixels that takes longer ends the process, also when the emulator that would end it is gone.
+ALARM_SECONDS = 90
 
 
 def read_all(sources: list[bytes | str]) -> list[Record | tuple[str, int]]:
@@ -114,7 +116,10 @@ def main(kind: str) -> None:
     try:
         tasks = _tasks(kind)
         while (request := receive(sys.stdin.buffer)) is not None:
+            if kind == "pixels":
+                signal.alarm(ALARM_SECONDS)
             send(answers, _answer(tasks, request))
+            signal.alarm(0)
     except BrokenPipeError:
         os._exit(0)  # the emulator was killed; flushing at the usual exit would fail again
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pydicom
 import pydicom.data
@@ -114,6 +116,26 @@ def test_a_killed_emulator_loses_nothing_acknowledged_and_says_which_operation_i
         third.call("DELETE", STORE)
         third.call("POST", f"{PLACE}/datasets/radiology/dicomStores?dicomStoreId=pacs", {})
         assert third.call("GET", f"{STORE}:getDICOMStoreMetrics")["instanceCount"] == "0"
+
+
+def test_a_large_instance_that_was_on_its_way_leaves_nothing(tmp_path: Path) -> None:
+    with served(tmp_path) as first:
+        first.wait(first.call("POST", f"{PLACE}/datasets?datasetId=radiology", {}))
+        first.call("POST", f"{PLACE}/datasets/radiology/dicomStores?dicomStoreId=pacs", {})
+        place = urlsplit(first.url)
+        connection = http.client.HTTPConnection(place.hostname or "", place.port)
+        connection.putrequest("POST", f"/v1/{STORE}/dicomWeb/studies")
+        connection.putheader("Content-Type", "application/dicom")
+        connection.putheader("Content-Length", "100000000")
+        connection.endheaders((FILES / "CT_small.dcm").read_bytes() + b"x" * 20_000_000)
+        deadline = time.monotonic() + 30
+        while not any((tmp_path / "blobs" / "parts").glob("*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    connection.close()
+    with served(tmp_path) as second:
+        assert second.call("GET", f"{STORE}/dicomWeb/instances") == []
+        assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
 
 
 def test_instances_of_a_killed_import_are_whole_and_the_rest_can_follow(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import io
 import os
 import signal
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from pydicom.data import get_testdata_file
 
 from emulator.healthcare import forms, pool
 from emulator.healthcare.dicom.pixels import UnsupportedError
+from emulator.healthcare.dicom.worker import send
 from emulator.server import LocalEmulator
 
 Client = Any
@@ -200,6 +203,23 @@ def test_a_decoder_that_does_not_come_to_an_end_is_ended(
         pixels.do("transcode", tmp_path / "endless", RLE)
     monkeypatch.setattr(pool, "PIXEL_SECONDS", 60)
     assert dataset_of(pixels.do("transcode", MR, RLE)).file_meta.TransferSyntaxUID == RLE
+
+
+def test_a_process_whose_emulator_is_gone_ends_by_itself(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "endless")
+    program = "from emulator.healthcare.dicom import worker; worker.ALARM_SECONDS = 1; worker.main('pixels')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(pool.__file__).parents[2],
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    send(process.stdin, ("transcode", (tmp_path / "endless", RLE)))  # type: ignore[arg-type]
+    process.stdin.close()
+    assert process.wait(30) == -signal.SIGALRM
+    process.stdout.close()
 
 
 def test_requests_that_wait_for_pixels_hold_no_other_up(
