@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ApiError
+from .masks import camel
 
 #: Discovery documents that are served, as (API, version); later entries never hide a path of an earlier one.
 DOCUMENTS: tuple[tuple[str, str], ...] = (
@@ -240,8 +241,8 @@ def _check_object(
         inner = f"{at}.{snake}" if at else snake
         if name in properties:
             _check(schemas, properties[name], item, inner, problems)
-        elif (camel := _camel(name)) in properties:
-            _check(schemas, properties[camel], item, inner, problems)
+        elif (spelled := camel(name)) in properties:
+            _check(schemas, properties[spelled], item, inner, problems)
         elif rest is not None:
             _check(schemas, rest, item, inner, problems)
         else:
@@ -285,7 +286,7 @@ def _declared(schemas: dict[str, Any], spec: dict[str, Any], value: Any, keep_nu
             properties, rest = spec.get("properties", {}), spec.get("additionalProperties")
             found = {}
             for name, item in value.items():
-                known = name if name in properties or rest is not None else _camel(name)
+                known = name if name in properties or rest is not None else camel(name)
                 inner = properties.get(known, rest)
                 if inner is None or (item in (None, []) and not keep_null and inner.get("type") != "any"):
                     continue
@@ -312,11 +313,6 @@ def _type_of(schemas: dict[str, Any], spec: dict[str, Any]) -> str:
 
 
 _CAPITAL = re.compile(r"[A-Z]")
-
-
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part[:1].upper() + part[1:] for part in tail)
 
 
 def _check_scalar(spec: dict[str, Any], kind: str, value: Any, at: str, problems: list[tuple[str, str]]) -> None:

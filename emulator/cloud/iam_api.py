@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ApiError, invalid, not_found
 from ..iam import same_etag
 from ..iam.roles import PERMISSIONS, ROLES, permissions_of
+from ..masks import patched, top_fields
 from ..paging import page
 from ..routing import Routes
 from .policies import serve_policies
@@ -82,12 +83,10 @@ def patch_role(call: Call) -> dict[str, Any]:
             "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff.",
             name="ABORTED",
         )
-    mask = [_camel(name.strip()) for name in call.query.get("updateMask", "").split(",") if name.strip()]
-    names = mask or [name for name in _ROLE_FIELDS if name in body]
+    names = top_fields(call.query.get("updateMask")) or [name for name in _ROLE_FIELDS if name in body]
     if wrong := [name for name in names if name not in _ROLE_FIELDS]:
         raise invalid(f"updateMask: {', '.join(wrong)} can't be changed")
-    changed = {key: value for key, value in role.items() if key not in names}
-    changed.update({name: body[name] for name in names if body.get(name)})
+    changed = patched(role, body, names)
     _check_permissions(changed)
     _roles(call.emulator)[role["name"]] = _with_etag(changed)
     return _roles(call.emulator)[role["name"]]
@@ -192,12 +191,10 @@ def patch_account(call: Call) -> dict[str, Any]:
     """Change the name or the description of a service account."""
     account = _account(call, "iam.serviceAccounts.update")
     sent = call.body.get("serviceAccount") or {}
-    names = [_camel(name.strip()) for name in (call.body.get("updateMask") or "").split(",") if name.strip()]
+    names = top_fields(call.body.get("updateMask"))
     if not names or any(name not in ("displayName", "description") for name in names):
         raise invalid("updateMask: display_name and description can be changed")
-    changed = {key: value for key, value in account.items() if key not in names}
-    changed.update({name: sent[name] for name in names if sent.get(name)})
-    _accounts(call.emulator)[account["email"]] = _with_etag(changed)
+    _accounts(call.emulator)[account["email"]] = _with_etag(patched(account, sent, names))
     return _accounts(call.emulator)[account["email"]]
 
 
@@ -286,11 +283,6 @@ def _with_etag(document: Document) -> Document:
     plain = {key: value for key, value in document.items() if key != "etag"}
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).digest()
     return {**plain, "etag": base64.b64encode(b"\x07" + digest[:7]).decode()}
-
-
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part[:1].upper() + part[1:] for part in tail)
 
 
 serve_policies(routes, "projects.serviceAccounts", "iam.serviceAccounts", _account_keys)

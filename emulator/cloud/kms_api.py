@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..clock import now, rfc3339
 from ..errors import ApiError, invalid, not_found
+from ..masks import patched, top_fields
 from ..paging import page
 from ..routing import Routes
 from .kms_service import Kms
@@ -29,7 +30,7 @@ _VERSIONS = f"{_KEYS}.cryptoKeyVersions"
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,63}")
 #: Default algorithm by purpose; the others need one in the versionTemplate.
 _ALGORITHMS = {"ENCRYPT_DECRYPT": "GOOGLE_SYMMETRIC_ENCRYPTION"}
-_CHANGEABLE = frozenset({"labels", "nextRotationTime", "rotationPeriod", "versionTemplate", "primary"})
+_CHANGEABLE = frozenset({"labels", "nextRotationTime", "rotationPeriod", "versionTemplate"})
 #: https://cloud.google.com/kms/docs/destroy-restore
 _DESTROY_AFTER = "2592000s"
 
@@ -130,12 +131,7 @@ def list_keys(call: Call) -> dict[str, Any]:
 def patch_key(call: Call) -> dict[str, Any]:
     """Change the fields that the mask names."""
     kms, key = _key(call, "cloudkms.cryptoKeys.update")
-    changed = dict(key)
-    for name in _mask(call, _CHANGEABLE - {"primary"}):
-        if call.body.get(name) in (None, {}, ""):
-            changed.pop(name, None)
-        else:
-            changed[name] = call.body[name]
+    changed = patched(key, call.body, _mask(call, _CHANGEABLE))
     kms.keys[key["name"]] = changed
     return _shown(kms, changed)
 
@@ -295,8 +291,7 @@ def _shown(kms: Kms, key: Document) -> dict[str, Any]:
 
 
 def _mask(call: Call, possible: frozenset[str]) -> list[str]:
-    names = [name.strip().partition(".")[0] for name in call.query.get("updateMask", "").split(",") if name.strip()]
-    names = [re.sub(r"_(\w)", lambda found: found[1].upper(), name) for name in names]
+    names = top_fields(call.query.get("updateMask"))
     if not names or any(name not in possible for name in names):
         raise invalid(f"updateMask: one or more of {', '.join(sorted(possible))} is expected")
     return names

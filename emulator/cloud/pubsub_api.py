@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ApiError, invalid, not_found
+from ..masks import patched, top_fields
 from ..paging import page
 from ..routing import Routes
 from .kms_service import key_location
@@ -361,21 +362,12 @@ def _mask(call: Call) -> str | None:
 
 
 def _masked(old: Document, sent: dict[str, Any], mask: str | None, possible: frozenset[str]) -> Document:
-    names = [_camel(name.strip().partition(".")[0]) for name in (mask or "").split(",") if name.strip()]
+    names = top_fields(mask)
     if not names:
         raise invalid("The update_mask in the request must be set, and not empty.")
     if wrong := [name for name in names if name not in possible]:
         raise invalid(f"Invalid update_mask provided: {', '.join(wrong)} can't be changed.")
-    kept = _sent(sent, possible)
-    return {
-        **{key: value for key, value in old.items() if key not in names},
-        **{n: kept[n] for n in names if n in kept},
-    }
-
-
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part[:1].upper() + part[1:] for part in tail)
+    return patched(old, _sent(sent, possible), names)
 
 
 def _topic_keys(call: Call) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from ..errors import invalid
+from ..masks import camel
 
 
 def merged(old: dict[str, Any], new: dict[str, Any], mask: str, fields: tuple[str, ...]) -> dict[str, Any]:
@@ -29,11 +30,11 @@ def merged(old: dict[str, Any], new: dict[str, Any], mask: str, fields: tuple[st
     result = copy.deepcopy(old)
     for path in paths:
         names = path.split(".")
-        names[0] = _camel(names[0])
+        names[0] = camel(names[0])
         if names[0] not in fields:
             raise invalid(f"invalid update_mask path {path!r}: the fields that can be updated are {', '.join(fields)}")
         # The keys of labels are the user's own; everything else is in camel case.
-        names[1:] = [".".join(names[1:])] if names[0] == "labels" and len(names) > 1 else [_camel(n) for n in names[1:]]
+        names[1:] = [".".join(names[1:])] if names[0] == "labels" and len(names) > 1 else [camel(n) for n in names[1:]]
         _copy(result, new, names)
     return result
 
@@ -67,8 +68,3 @@ def _copy(target: dict[str, Any], source: Any, names: list[str]) -> None:
         target[last] = copy.deepcopy(source[last])
     else:
         target.pop(last, None)
-
-
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(part[:1].upper() + part[1:] for part in tail)
