@@ -38,6 +38,7 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # its messages may 
 
 #: A deflated file may expand to this many bytes.
 LARGEST_INFLATED = 256 * 1024 * 1024
+_INFLATED_AT_ONCE = 4 * 1024 * 1024
 #: Reads of a file by pydicom, which takes up to three for an element and much longer than cutting it out does.
 _MOST_READS = 400_000
 #: Files up to this size have too few elements to do harm; larger ones are read through a meter.
@@ -343,15 +344,24 @@ def inflated(data: Any, start: int, syntax: tuple[int, int] | None) -> bytes:
     """
     if syntax is None:
         raise BadInstanceError("the deflated DICOM instance has no transfer syntax")
+    padded = _EXPLICIT.ljust(syntax[1] - syntax[0], b"\0")
+    out = BytesIO()  # which gives its contents away without copying them
+    out.write(bytes(data[: syntax[0]]) + padded + bytes(data[syntax[1] : start]))
+    largest = out.tell() + LARGEST_INFLATED
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    left: bytes = bytes(data[start:])
     try:
-        content = stream.decompress(data[start:], LARGEST_INFLATED)
+        while not stream.eof:
+            piece = stream.decompress(left, _INFLATED_AT_ONCE)
+            left = stream.unconsumed_tail
+            if not piece and not left:
+                break  # it is cut; what is there is read
+            out.write(piece)
+            if out.tell() > largest:
+                raise BadInstanceError(f"the deflated DICOM instance expands to more than {LARGEST_INFLATED >> 20} MiB")
     except zlib.error as error:
         raise BadInstanceError(f"the deflated DICOM instance is damaged: {error}") from None
-    if stream.unconsumed_tail:
-        raise BadInstanceError(f"the deflated DICOM instance expands to more than {LARGEST_INFLATED >> 20} MiB")
-    padded = _EXPLICIT.ljust(syntax[1] - syntax[0], b"\0")
-    return bytes(data[: syntax[0]]) + padded + bytes(data[syntax[1] : start]) + content
+    return out.getvalue()
 
 
 def end_of_header(data: Any) -> tuple[int, tuple[int, int] | None]:

@@ -149,6 +149,18 @@ def test_all_values_of_a_big_endian_instance_survive(name: str) -> None:
     assert np.array_equal(after.pixel_array, before.pixel_array)
 
 
+@pytest.mark.parametrize("side", [2047, 2048, 2049, 4096])
+def test_deflated_instances_of_any_size_come_back_whole(side: int) -> None:
+    dataset = read(file("CT_small.dcm"))
+    dataset.Rows = dataset.Columns = side
+    dataset.PixelData = bytes(side * side * 2)
+    out = io.BytesIO()
+    dataset.save_as(out)
+    small = transcoded(out.getvalue(), ts.DEFLATED)
+    assert len(small) < 200_000
+    assert read(transcoded(small, ts.EXPLICIT)).PixelData == dataset.PixelData
+
+
 def test_jpeg_lossless_is_decoded() -> None:
     # The RLE file holds the same picture; its decoder is pydicom's own.
     made = read(transcoded(file("SC_rgb_jpeg_gdcm.dcm"), ts.EXPLICIT))
