@@ -142,11 +142,15 @@ def _check(args: RunArgs) -> None:
 _programs: "WeakKeyDictionary[Any, dict[str, Any]]" = WeakKeyDictionary()
 
 
-def waits_provider() -> pulumi.ProviderResource:
+def waits_provider(name: str = "waits") -> pulumi.ProviderResource:
     """Return the instance of the dynamic provider in which all waits of the program run.
 
     In a process of their own they share what is read of the operations and keep nothing from the starts. Its name is
     part of every stack's state: a resource whose provider changes is replaced.
+
+    Args:
+        name: what it is called if this call makes it. In a component package every component is a program of its own
+            in the same stack, and needs one of its own name.
     """
     program = _program()
     if "waits" not in program:
@@ -154,7 +158,7 @@ def waits_provider() -> pulumi.ProviderResource:
         # Unlike the default instance, this one isn't given the stack's configuration by the engine. Like those of
         # the Google provider itself, credentials in it are kept in the state as secrets.
         given = {f"gcp:{key}": config.get_secret(key) for key in CREDENTIAL_KEYS if _is_set(key)}
-        program["waits"] = pulumi.ProviderResource("pulumi-python", "waits", given)
+        program["waits"] = pulumi.ProviderResource("pulumi-python", name, given)
     provider: pulumi.ProviderResource = program["waits"]
     return provider
 

@@ -146,11 +146,14 @@ def _write_launcher(path: Path, plugin: str, places: Places) -> None:
     Path(new.name).replace(path)
 
 
-# Dynamic resources are the program's own code, so they run in the virtual environment that its Pulumi.yaml names. The
-# engine passes the runtime's options on in the environment, and starts plugins in the program's folder.
+# Dynamic resources are the program's own code, so they run in the virtual environment that its Pulumi.yaml names, else
+# with the Python that Pulumi is told to take. The engine passes the runtime's options on in the environment, and starts
+# plugins in the program's folder.
 _PROJECTS_PYTHON = """\
 if [ -n "$PULUMI_RUNTIME_VIRTUALENV" ] && [ -x "$PULUMI_RUNTIME_VIRTUALENV/bin/python" ]; then
   python=$PULUMI_RUNTIME_VIRTUALENV/bin/python
+elif [ -n "$PULUMI_PYTHON_CMD" ]; then
+  python=$PULUMI_PYTHON_CMD
 fi
 """
 

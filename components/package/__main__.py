@@ -17,6 +17,7 @@ from components import (
     ReferenceViews,
     Topic,
 )
+from components.package.runs import DicomExport, DicomImport
 
 if __name__ == "__main__":
     component_provider_host(
@@ -25,6 +26,8 @@ if __name__ == "__main__":
             AgentGrants,
             BigQueryDataset,
             Bucket,
+            DicomExport,
+            DicomImport,
             DicomStore,
             HealthcareDataset,
             ProjectAccess,
