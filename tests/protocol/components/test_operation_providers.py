@@ -1,0 +1,149 @@
+"""The dynamic providers of imports and exports without an engine: what they keep in mind, and what they cancel."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.engine_log import Failure
+from components.operation_inputs import journal_folder, journal_of
+from components.operation_resources import AwaitedProvider, StartedProvider
+from emulator.server import LocalEmulator
+from operations.requests import request_from_body
+from tests.protocol.operations.hospital import STORE, TABLE, Hospital
+
+URN = "urn:pulumi:test::imaging::imaging:index:DicomExport$pulumi-python:dynamic/imaging:StartedOperation::metadata"
+BODY = {"bigqueryDestination": {"tableUri": TABLE, "writeDisposition": "WRITE_TRUNCATE", "schemaFlattened": {}}}
+
+
+@pytest.fixture(autouse=True)
+def _journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGING_JOURNAL", str(tmp_path / "starts"))
+
+
+@pytest.fixture
+def hospital(emulator: LocalEmulator) -> Iterator[Hospital]:
+    made = Hospital(emulator)
+    made.store_instances(2)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def props(emulator: LocalEmulator) -> dict[str, Any]:
+    return {
+        "label": "metadata",
+        "store": STORE,
+        "method": "export",
+        "body": BODY,
+        "allowedFailures": 0.0,
+        "permissionWait": 0.0,
+        "maxRunning": 5.0,
+        "endpoint": emulator.url,
+        "rerun": "always",
+        "previous": {"read": True},
+        "inPreview": False,
+        "urn": URN,
+    }
+
+
+def awaited(started: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **started,
+        "urn": URN.replace("StartedOperation", "AwaitedOperation"),
+        "startedAt": started["started_at"],
+        "filterUri": "",
+        "timeout": 60.0,
+    }
+
+
+def states(hospital: Hospital) -> list[str]:
+    """Say of each export whether it runs or how it ended, in their order."""
+    return [
+        "running" if not each.get("done") else "cancelled" if each.get("error") else "done"
+        for each in hospital.operations("ExportDicomData")
+    ]
+
+
+def test_a_start_that_the_stack_never_saved_is_found_again_and_an_awaited_one_is_not(
+    hospital: Hospital, props: dict[str, Any]
+) -> None:
+    first = StartedProvider().create(props)
+    again = StartedProvider().create(props)
+    assert again.outs == first.outs
+    AwaitedProvider().create(awaited(dict(again.outs or {})))
+    second = StartedProvider().create(props)
+    AwaitedProvider().create(awaited(dict(second.outs or {})))
+    assert states(hospital) == ["done", "done"]
+
+
+def test_a_start_that_a_diff_has_seen_in_the_state_is_not_adopted_by_the_update_that_follows(
+    hospital: Hospital, props: dict[str, Any]
+) -> None:
+    first = dict(StartedProvider().create(props).outs or {})
+    while "running" in states(hospital):
+        pass
+    assert StartedProvider().diff("id", first, props).changes
+    second = dict(StartedProvider().update("id", first, props).outs or {})
+    AwaitedProvider().create(awaited(second))
+    assert states(hospital) == ["done", "done"]
+
+
+def test_an_update_cancels_what_runs_and_a_delete_does_too(hospital: Hospital, props: dict[str, Any]) -> None:
+    hospital.fault("export", times=2, operation={"seconds": 3600})
+    first = dict(StartedProvider().create(props).outs or {})
+    second = dict(StartedProvider().update("id", first, {**props, "trigger": "again"}).outs or {})
+    assert states(hospital) == ["cancelled", "running"]
+    StartedProvider().delete("id", second)
+    assert states(hospital) == ["cancelled", "cancelled"]
+    assert journal_of(props).open_entry is None
+
+
+def test_deleting_what_was_replaced_leaves_its_replacement_alone(hospital: Hospital, props: dict[str, Any]) -> None:
+    first = dict(StartedProvider().create(props).outs or {})
+    AwaitedProvider().create(awaited(first))
+    hospital.fault("export", operation={"seconds": 3600})
+    second = dict(StartedProvider().create(props).outs or {})
+    StartedProvider().delete("id", first)
+    assert states(hospital) == ["done", "running"]
+    entry = journal_of(props).open_entry
+    assert entry is not None
+    assert entry.operation == second["operation"]
+
+
+def test_deleting_a_run_cancels_what_was_started_anew_in_its_place(hospital: Hospital, props: dict[str, Any]) -> None:
+    first = dict(StartedProvider().create(props).outs or {})
+    hospital.fault("export", operation={"seconds": 3600})
+    journal = journal_of(props, instead_of=first["operation"])
+    journal.begin(request_from_body(STORE, "export", BODY), first["started_at"], [], {})
+    stores = hospital.connection.healthcare.projects().locations().datasets().dicomStores()
+    body: Any = BODY
+    journal.began(stores.export(name=STORE, body=body).execute()["name"])
+    StartedProvider().delete("id", first)
+    assert states(hospital) == ["done", "cancelled"]
+    assert journal.open_entry is None
+
+
+def test_a_service_away_is_a_failure_unless_it_is_a_preview(hospital: Hospital, props: dict[str, Any]) -> None:
+    first = dict(StartedProvider().create(props).outs or {})
+    away = {**props, "endpoint": "http://127.0.0.1:9"}
+    with pytest.raises(Failure, match=r'^export "metadata": can\'t see whether a new run is needed: nothing answers'):
+        StartedProvider().diff("id", first, away)
+    del away["inPreview"]
+    assert StartedProvider().diff("id", first, away).changes is False
+    assert len(states(hospital)) == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [
+        ({"IMAGING_JOURNAL": "/volume/starts", "PULUMI_HOME": "/p"}, "/volume/starts"),
+        ({"PULUMI_HOME": "/p"}, "/p/imaging/starts"),
+        ({}, str(Path.home() / ".pulumi/imaging/starts")),
+    ],
+)
+def test_the_journal_is_where_pulumi_keeps_things_of_the_user_unless_told_otherwise(
+    environment: dict[str, str], folder: str
+) -> None:
+    assert str(journal_folder(environment)) == folder
