@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from ..errors import RPC_CODES
 from .html import Html, el, join
 from .layout import Page, missing
 from .parts import (
@@ -82,6 +83,10 @@ def _store_settings(resource: dict[str, Any]) -> list[Any]:
     return found
 
 
+#: Names of google.rpc.Code by number.
+_CODES = {number: name for name, number in RPC_CODES.items()}
+
+
 async def store_page(application: Application, query: Parameters) -> Page:
     """The studies of one DICOM store."""
     from ..healthcare import service as healthcare
@@ -101,7 +106,7 @@ async def store_page(application: Application, query: Parameters) -> Page:
             one["studyDate"],
             one["series"],
             one["instances"],
-            code(one["uid"]),
+            el("code", one["uid"], class_="long"),
         ]
         for one in studies[:_STUDIES_ON_A_PAGE]
     ]
@@ -154,7 +159,7 @@ def _operation_row(operation: dict[str, Any]) -> list[Any]:
     success, failure, pending = (counter.get(key, 0) for key in ("success", "failure", "pending"))
     total = success + failure + pending
     method = metadata.get("apiMethodName", "").rpartition(".")[2]
-    dataset, _, number = operation["name"].partition("/operations/")
+    dataset, _, id_ = operation["name"].partition("/operations/")
     if "error" in operation:
         state = pill("cancelled" if operation["error"].get("code") == 1 else "failed", "bad")
     elif not operation.get("done"):
@@ -165,14 +170,16 @@ def _operation_row(operation: dict[str, Any]) -> list[Any]:
     error = operation.get("error")
     outcome: Html | None = None
     if error:
-        outcome = el("span", f"{error.get('code')}: {error.get('message', '')}", class_="error")
+        number = error.get("code", RPC_CODES["UNKNOWN"])
+        named = f"{_CODES.get(number, 'UNKNOWN')} ({number})"
+        outcome = lines([el("strong", named), el("span", error.get("message", ""), class_="error")])
     elif operation.get("done"):
         outcome = details("response", el("pre", pretty(operation.get("response", {}))))
-    name = lines([el("strong", method), el("span", f"{dataset.rpartition('/')[2]} · {number}", class_="note")])
+    name = lines([el("strong", method), el("span", f"{dataset.rpartition('/')[2]} · {id_}", class_="note")])
     return [
         name,
         state,
-        progress(success + failure, total, label) if total or not operation.get("done") else None,
+        progress(success + failure, total, label, partly=failure > 0) if total or not operation.get("done") else None,
         when(metadata.get("createTime")),
         lasted(metadata.get("createTime"), metadata.get("endTime")),
         outcome,

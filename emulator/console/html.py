@@ -14,7 +14,7 @@ class Html(str):
 
 
 #: Elements without content.
-_VOID = frozenset({"input", "meta", "link", "br", "hr"})
+_VOID = frozenset({"input", "meta", "link", "br", "hr", "wbr"})
 
 
 def el(element: str, /, *children: Any, **attributes: Any) -> Html:

@@ -75,7 +75,7 @@ def response(page: Page, *, part: bool) -> Response:
     ]
     navigation = el(
         "header",
-        el("a", el("b", "Emulator"), el("span", "Google Cloud for DICOM, here"), href="/", class_="brand"),
+        el("a", el("b", "Emulator"), el("span", "Google Cloud for DICOM"), href="/", class_="brand"),
         el("nav", el("ul", entries), aria_label="Pages"),
     )
     document = el(
@@ -163,14 +163,15 @@ tbody tr:hover td{background:var(--raised)}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td time{white-space:nowrap;font-variant-numeric:tabular-nums;color:var(--muted)}
 code,pre,textarea,.mono{font-family:var(--mono);font-size:.86em}
-td code{overflow-wrap:anywhere}
+td code,td strong{overflow-wrap:break-word}
+.long,td .error{overflow-wrap:anywhere}
 pre{margin:0;padding:.8rem 1rem;background:var(--raised);border:1px solid var(--line);border-radius:8px;
 overflow:auto;max-height:24rem;white-space:pre-wrap}
 .wide td{white-space:nowrap;max-width:22rem;overflow:hidden;text-overflow:ellipsis}
 .wide td pre{white-space:pre-wrap;width:24rem}
 main p.note:has(+input){margin-bottom:.8rem}
 .empty{padding:0 0 .3rem;color:var(--muted)}
-.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(7.6rem,1fr));gap:.8rem;margin:0 0 1.2rem}
+.figures{display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:.8rem;margin:0 0 1.2rem}
 .figure{display:block;background:var(--surface);border:1px solid var(--line);border-radius:var(--radius);
 padding:.8rem 1rem;color:inherit}
 a.figure:hover{border-color:var(--accent);text-decoration:none}
@@ -184,6 +185,9 @@ a.figure:hover{border-color:var(--accent);text-decoration:none}
 .plain{color:var(--muted);background:var(--raised);border:1px solid var(--line)}
 .error{color:var(--bad)}
 .progress{min-width:11rem}
+.progress.partly progress::-webkit-progress-value{background:var(--warn)}
+.progress.partly progress::-moz-progress-bar{background:var(--warn)}
+.pills{display:flex;flex-wrap:wrap;gap:.4rem}
 .progress small{color:var(--muted);font-variant-numeric:tabular-nums}
 progress{appearance:none;display:block;width:100%;height:.5rem;border:0;border-radius:99px;overflow:hidden;
 background:var(--line)}
@@ -197,6 +201,7 @@ input,textarea,select,button{font:inherit;color:inherit;background:var(--surface
 border-radius:8px;padding:.45rem .7rem}
 textarea{width:100%;min-height:8.5rem;resize:vertical;line-height:1.45}
 input[type=search]{width:min(24rem,100%);margin:0 0 1rem}
+input,select{max-width:100%}
 form .row{display:flex;flex-wrap:wrap;gap:.6rem;align-items:center;margin-top:.6rem}
 button{background:var(--accent);border-color:var(--accent);color:var(--surface);font-weight:600;cursor:pointer}
 button:hover{filter:brightness(1.08)}
@@ -209,6 +214,18 @@ border-radius:8px;background:var(--bad-soft);color:var(--bad);font-weight:600}
 body>header{position:static;height:auto;padding:.8rem 1rem;border-right:0;border-bottom:1px solid var(--line)}
 .brand{margin:0 0 .5rem}.brand span{display:none}body>header ul{display:flex;flex-wrap:wrap}
 main{padding:1.1rem 1rem 3rem}}
+@media (min-width:86rem){.figures{grid-template-columns:repeat(8,minmax(0,1fr))}}
+@media (max-width:40rem){.figures{grid-template-columns:repeat(2,minmax(0,1fr))}
+.scroll:not(.wide) thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+.scroll:not(.wide) tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}
+.scroll:not(.wide) tbody tr:last-child{border-bottom:0}
+.scroll:not(.wide) td{display:grid;grid-template-columns:6.5rem minmax(0,1fr);gap:.6rem;padding:.2rem 1.1rem;border:0;
+text-align:left;white-space:normal;overflow-wrap:anywhere}
+.scroll:not(.wide) td::before{content:attr(data-column);color:var(--muted);font-size:.78rem;font-weight:600;
+padding-top:.1rem}
+.scroll:not(.wide) td>*{grid-column:2;min-width:0}
+.scroll:not(.wide) td.nothing{display:none}
+.scroll:not(.wide) td .pill{justify-self:start}}
 @media (prefers-reduced-motion:no-preference){progress:not([value])::-webkit-progress-bar{
 background:linear-gradient(90deg,var(--line),var(--accent),var(--line));background-size:200% 100%;
 animation:busy 1.4s linear infinite}@keyframes busy{to{background-position:-200% 0}}}

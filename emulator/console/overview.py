@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ..projects import project_number
+from ..settings import Settings
 from ..storage.store import store
 from .bigquery import dataset_ids
 from .healthcare import operations_table
-from .html import el, join
+from .html import Html, el, join
 from .layout import Page
 from .parts import (
     anchor,
@@ -17,12 +18,14 @@ from .parts import (
     figure,
     figures,
     link,
+    pill,
     section,
     table,
 )
 
 if TYPE_CHECKING:
     from ..app import Application
+    from ..runtime import Emulator
     from .layout import Parameters
 
 
@@ -73,10 +76,26 @@ async def overview(application: Application, _: Parameters) -> Page:
                 note="A project exists as soon as a call names it",
             ),
             section("Latest operations", operations_table(operations[:6])),
+            section("Settings", el("p", _settings(emulator), class_="pills"), note="PATCH /emulator/v1/settings"),
             section("Clients", el("p", "Point Google's clients at ", code(emulator.url), " with ", code(_ENV))),
         ]
     )
     return Page("Overview", body, "/", live=True)
+
+
+def _settings(emulator: Emulator) -> list[Html]:
+    """How the emulator behaves; what is not as it was at the start stands out."""
+    usual = Settings().to_json()
+    return [
+        pill(f"{name} {_shown(value)}", "plain" if value == usual[name] else "warn")
+        for name, value in emulator.settings.to_json().items()
+    ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 _NO_PROJECT = "No project yet. Create a dataset, a bucket or a table in any project, and it is here."

@@ -31,8 +31,7 @@ def table(
     """A table; ``numbers`` are the columns that are aligned to the right, ``wide`` keeps cells on one line."""
     right = frozenset(numbers)
     body = [
-        el("tr", [el("td", cell, class_="number" if index in right else None) for index, cell in enumerate(row)])
-        for row in rows
+        el("tr", [_cell(cell, columns[index], number=index in right) for index, cell in enumerate(row)]) for row in rows
     ]
     if not body:
         return el("p", empty, class_="empty")
@@ -54,6 +53,13 @@ def table(
     )
 
 
+def _cell(value: Any, column: str, *, number: bool) -> Html:
+    """A cell; it names its column, for narrow windows, where cells stand below one another."""
+    nothing = value is None or value == ""
+    names = [name for name, wanted in (("number", number), ("nothing", nothing)) if wanted]
+    return el("td", value, class_=" ".join(names) or None, data_column=column)
+
+
 def figure(value: Any, name: str, href: str | None = None) -> Html:
     """A large number with what it counts."""
     inside = [el("strong", value), el("span", name)]
@@ -70,10 +76,10 @@ def pill(text: str, kind: str) -> Html:
     return el("span", text, class_=f"pill {kind}")
 
 
-def progress(done: int, total: int, label: str) -> Html:
-    """A bar; a total of 0 means that it is not known yet."""
+def progress(done: int, total: int, label: str, *, partly: bool = False) -> Html:
+    """A bar; a total of 0 means that it is not known yet, ``partly`` that not all of what is done went well."""
     bar = el("progress", f"{label}", value=done if total else None, max=total or None, aria_label=label)
-    return el("div", bar, el("small", label), class_="progress")
+    return el("div", bar, el("small", label), class_="progress partly" if partly else "progress")
 
 
 def link(text: Any, href: str, **attributes: Any) -> Html:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 from ..cloud.logs import Logs
 from ..cloud.logs_filter import parse
 from ..errors import ApiError
-from .html import el, join
+from .html import Html, el, join
 from .layout import Page
 from .parts import (
     anchor,
     code,
+    details,
     filter_box,
     lines,
     pill,
@@ -36,13 +38,15 @@ async def iam_page(application: Application, _: Parameters) -> Page:
     parts = []
     for key in emulator.iam.resources():
         rows = []
-        for binding in emulator.iam.get(key).get("bindings", ()):
-            condition = binding.get("condition", {})
-            rows.append(
-                [code(binding["role"]), lines(binding["members"]), code(condition["expression"]) if condition else ""]
-            )
-        bindings = table(["Role", "Members", "Condition"], rows, empty="Nobody holds anything here.", caption=key)
-        parts.append(section(key, bindings, id_=anchor(key)))
+        granted = emulator.iam.get(key).get("bindings", [])
+        conditional = any("condition" in one for one in granted)
+        columns = ["Role", "Members", *(["Condition"] if conditional else [])]
+        for binding in granted:
+            condition = binding.get("condition", {}).get("expression")
+            cells = [code(binding["role"]), lines(binding["members"]), code(condition) if condition else ""]
+            rows.append(cells[: len(columns)])
+        bindings = table(columns, rows, empty="Nobody holds anything here.", caption=key)
+        parts.append(section(_resource(key), bindings, id_=anchor(key)))
     roles = emulator.state.collection("iam.roles")
     custom = [[code(name), lines(roles[name].get("includedPermissions", ()))] for name in roles.keys_under("")]
     if custom:
@@ -52,6 +56,17 @@ async def iam_page(application: Application, _: Parameters) -> Page:
     head = el("p", pill("enforced" if enforced else "off", "good" if enforced else "warn"), " ", note, class_="note")
     empty = el("section", el("p", "No policy was set yet.", class_="empty"))
     return Page("IAM policies", join([head, filter_box("bindings"), *(parts or [empty])]), "/console/iam")
+
+
+def _resource(key: str) -> str:
+    """What a policy belongs to, as people say it."""
+    kind, _, rest = key.partition("/")
+    if kind == "b":
+        return f"Bucket {rest}"
+    if kind == "bigquery":
+        project, _, name = rest.partition("/")
+        return f"BigQuery {'table' if '/' in name else 'dataset'} {project}.{name.replace('/', '.')}"
+    return f"Project {rest}" if "/" not in rest else key
 
 
 async def logs_page(application: Application, query: Parameters) -> Page:
@@ -82,14 +97,25 @@ async def logs_page(application: Application, query: Parameters) -> Page:
     for key, one in await asyncio.to_thread(newest):
         severity = one.get("severity", "DEFAULT")
         kind = {"ERROR": "bad", "CRITICAL": "bad", "WARNING": "warn"}.get(severity, "plain")
-        payload = one.get("textPayload") or pretty(one.get("jsonPayload") or one.get("protoPayload") or {})
         operation = one.get("operation", {}).get("id", "").rpartition("/")[2]
         rows.append(
-            [when(one["timestamp"]), pill(severity.lower(), kind), key.partition("/")[0], operation, el("pre", payload)]
+            [when(one["timestamp"]), pill(severity.lower(), kind), key.partition("/")[0], operation, _payload(one)]
         )
     columns = ["Time", "Severity", "Project", "Operation", "Payload"]
     entries = table(columns, rows, empty="No entry.", caption="Log entries")
     return Page("Logs", join([section("Filter", form), section("Entries", entries)]), "/console/logs")
+
+
+def _payload(entry: dict[str, Any]) -> Html:
+    """What an entry says: its text, or the error and the source of an operation, and the rest to be opened."""
+    if entry.get("textPayload"):
+        return el("pre", entry["textPayload"])
+    payload = entry.get("jsonPayload") or entry.get("protoPayload") or {}
+    error = payload.get("error")
+    if not isinstance(error, dict) or not error.get("message"):
+        return el("pre", pretty(payload))
+    source = el("code", payload["source"], class_="long") if payload.get("source") else None
+    return lines([el("span", error["message"], class_="error"), source, details("entry", el("pre", pretty(payload)))])
 
 
 async def requests_page(application: Application, _: Parameters) -> Page:
@@ -104,7 +130,12 @@ async def requests_page(application: Application, _: Parameters) -> Page:
                 one["sequence"],
                 when(one["time"]),
                 pill(str(status or "closed"), kind),
-                lines([el("strong", one["method"]), code(f"{one['httpMethod']} {one['path']}")]),
+                lines(
+                    [
+                        el("strong", [[part, el("wbr")] for part in re.findall(r"[^.]*\.?", one["method"])]),
+                        el("code", f"{one['httpMethod']} {one['path']}", class_="long"),
+                    ]
+                ),
                 one["principal"],
             ]
         )
