@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import syntaxes as ts
+from .decoders import decoder_for
 from .pixels import UnsupportedError, frame_count, open_instance, require_pixels, syntax_of
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _image(dataset: FileDataset, number: int) -> Any:
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     if int(dataset.get("SamplesPerPixel", 1)) == 3 and int(dataset.get("BitsAllocated", 8)) > 8:
         raise UnsupportedError("colour images of more than 8 bits a sample can't be rendered")
-    pixels = pixel_array(dataset, index=number - 1, decoding_plugin=ts.DECODERS.get(syntax, ""))
+    pixels = pixel_array(dataset, index=number - 1, decoding_plugin=decoder_for(dataset, syntax))
     if photometric == "PALETTE COLOR":
         colours = apply_color_lut(pixels, dataset)
         if colours.dtype.itemsize > 1:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import syntaxes as ts
+from .decoders import decoder_for
 from .pixels import (
     UnsupportedError,
     frame_count,
@@ -112,7 +113,7 @@ def _change(dataset: FileDataset, target: str) -> None:
             if original == ts.DEFLATED_FRAMES:
                 _inflate(dataset)
             elif original in ts.DECODERS:
-                dataset.decompress(decoding_plugin=ts.DECODERS[original], generate_instance_uid=False)
+                dataset.decompress(decoding_plugin=decoder_for(dataset, original), generate_instance_uid=False)
             if encode is not None:
                 _tidy(dataset)
                 encode(dataset)

@@ -35,8 +35,8 @@ _STUDIES = "projects.locations.datasets.dicomStores.studies"
 _INSTANCES = f"{_STUDIES}.series.instances"
 _PICTURES = ("image/jpeg", "image/png")
 _LIMITS = (
-    "no library for JPEG XL, for encoding JPEG Extended and HTJ2K, for decoding JPEG Extended of 12 bits; more than 8"
-    " bits as JPEG baseline: the scaling is not documented"
+    "no library for JPEG XL, nor for encoding JPEG Extended and HTJ2K; more than 8 bits as JPEG baseline: the scaling"
+    " is not documented"
 )
 #: Answers that are made before they begin stay in memory up to this size.
 _IN_MEMORY = 16 * 1024 * 1024

@@ -174,6 +174,7 @@ COMPRESSED = (
     "JPEGLSNearLossless_16.dcm",
     "MR_small_jp2klossless.dcm",
     "SC_rgb_gdcm_KY.dcm",  # JPEG 2000
+    "JPGExtended.dcm",
     "image_dfl.dcm",
 )
 

@@ -191,6 +191,15 @@ def test_jpeg_2000_and_jpeg_ls_are_decoded_as_gdcm_does(name: str, plugin: str) 
     assert np.array_equal(made.pixel_array, pixel_array(file(name), decoding_plugin=plugin))
 
 
+@pytest.mark.parametrize("name", ["JPGExtended.dcm", "JPEG-lossy.dcm"])
+def test_jpeg_extended_of_twelve_bits_is_decoded_as_dcmtk_does(name: str) -> None:
+    # Values by dcmdjpeg of DCMTK 3.6.7.
+    made = read(transcoded(file(name), ts.EXPLICIT)).pixel_array
+    assert (str(made.dtype), made.min(), made.max(), int(made.astype(int).sum())) == ("uint16", 0, 264, 3_767_007)
+    assert made[420:422, 140:146].tolist() == [[244, 242, 249, 260, 218, 219], [234, 236, 248, 264, 238, 240]]
+    assert picture(name).max() > 0
+
+
 # -- encoding --
 
 

@@ -1,0 +1,79 @@
+"""Which decoder takes which instance, and one that pydicom lacks: JPEG Extended of 12 bits.
+
+pydicom's interface to GDCM refuses JPEG Extended of more than 8 bits, which GDCM decodes as DCMTK does.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from . import syntaxes as ts
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_NAME = "gdcm 12 bits"
+
+#: What pydicom asks of a module with a decoder.
+DECODER_DEPENDENCIES = {ts.JPEG_EXTENDED: ("gdcm",)}
+
+
+def is_available(uid: str) -> bool:
+    """Whether there is a decoder for a transfer syntax here."""
+    return uid in DECODER_DEPENDENCIES
+
+
+def decoder_for(dataset: Dataset, syntax: str) -> str:
+    """The name of the pydicom plugin that decodes an instance; empty if none is needed or there is none.
+
+    Args:
+        dataset: describes the pixels.
+        syntax: their transfer syntax.
+    """
+    if syntax == ts.JPEG_EXTENDED and int(dataset.get("BitsStored") or 8) > 8:
+        _register()
+        return _NAME
+    return ts.DECODERS.get(syntax, "")
+
+
+@cache
+def _register() -> None:
+    from pydicom.pixels.decoders.base import JPEGExtended12BitDecoder
+
+    JPEGExtended12BitDecoder.add_plugin(_NAME, (__name__, "decode_frame"))
+
+
+def decode_frame(source: bytes, runner: Any) -> bytes:
+    """Decode one grey frame of more than 8 bits.
+
+    Args:
+        source: the JPEG stream.
+        runner: pydicom's description of the frame (``pydicom.pixels.decoders.base.DecodeRunner``).
+
+    Raises:
+        ValueError: it can't be decoded.
+    """
+    import gdcm  # type: ignore[import-untyped]
+
+    if runner.samples_per_pixel != 1 or runner.bits_allocated != 16:
+        raise ValueError("only grey images are decoded")
+    fragment, fragments = gdcm.Fragment(), gdcm.SequenceOfFragments.New()
+    fragment.SetByteStringValue(source)
+    fragments.AddFragment(fragment)
+    pixels = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
+    pixels.SetValue(fragments.__ref__())
+    image = gdcm.Image()
+    image.SetNumberOfDimensions(2)
+    image.SetDimensions((runner.columns, runner.rows, 1))
+    image.SetDataElement(pixels)
+    grey = gdcm.PhotometricInterpretation.MONOCHROME2
+    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(grey))
+    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGExtendedProcess2_4))
+    bits = runner.bits_stored
+    image.SetPixelFormat(gdcm.PixelFormat(1, 16, bits, bits - 1, runner.pixel_representation))
+    text = image.GetBuffer()  # bytes, which the bindings take for text
+    if text is None:
+        raise ValueError("not decodable")
+    found: bytes = text.encode("utf-8", "surrogateescape")
+    return found
