@@ -15,6 +15,7 @@ from operations.clock import InterruptedWaitError
 from operations.errors import OperationsError
 from operations.filter_objects import prepare_filter
 from operations.invalid import InputError
+from operations.journal import Journal
 from operations.reading import cancel_running
 from operations.record import recorded
 from operations.rerun import RUN_INPUTS, reason_to_run
@@ -36,7 +37,6 @@ def why_to_start(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None
     Raises:
         Failure: it can't be seen, and this is no preview.
     """
-    tell_journal(olds, news)
     if not olds.get("operation"):
         return "it never started"
     if pulumi.contains_unknowns({key: news.get(key) for key in RUN_INPUTS}):
@@ -67,7 +67,7 @@ def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = N
     """
     connection, clock, journal = connection_of(props), provider_process.clock, journal_of(props)
     urn, chosen, allowed = str(props["urn"]), props.get("filter"), int(props["allowedFailures"])
-    tell_journal(olds or {}, props)
+    _tell_journal(journal, olds or {}, props)
 
     def note(text: str) -> None:
         engine_log.info(urn, text)
@@ -129,12 +129,11 @@ def forget(props: Mapping[str, Any]) -> None:
     journal.settle()
 
 
-def tell_journal(olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
+def _tell_journal(journal: Journal, olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
     """Tell the journal which operations the state has."""
-    if text_of(news, "urn"):
-        record = recorded(news)
-        known = (olds.get("operation"), record.get("operation"), record.get("ended"))
-        journal_of(news).seen([str(each) for each in known if each], text_of(olds, "started_at") or "")
+    record = recorded(news)
+    known = (olds.get("operation"), record.get("operation"), record.get("ended"))
+    journal.seen([str(each) for each in known if each], text_of(olds, "started_at") or "")
 
 
 def _cancel_operation(props: Mapping[str, Any], operation: str, wait: float) -> None:

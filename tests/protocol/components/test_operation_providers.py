@@ -78,7 +78,7 @@ def test_a_start_that_the_stack_never_saved_is_found_again_and_an_awaited_one_is
     assert states(hospital) == ["done", "done"]
 
 
-def test_a_start_that_a_diff_has_seen_in_the_state_is_not_adopted_by_the_update_that_follows(
+def test_a_start_that_is_in_the_state_is_not_adopted_by_the_update_that_follows(
     hospital: Hospital, props: dict[str, Any]
 ) -> None:
     first = dict(StartedProvider().create(props).outs or {})
