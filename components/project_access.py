@@ -111,8 +111,9 @@ class ProjectAccess(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None,
     ) -> gcp.projects.IAMMember:
         rule = RULES[Use.ACT_AS_AGENT]
+        # Either name lasts when the component is renamed: aliases reach children whose names begin with its name.
         return gcp.projects.IAMMember(
-            f"agent-{rule.verb}-{name}",
+            f"agent-{rule.verb}-{project}" if isinstance(project, str) else f"{name}-agent-{rule.verb}",
             project=project,
             role=rule.role,
             member=pulumi.Output.concat("serviceAccount:", agent),

@@ -127,7 +127,7 @@ def test_what_was_adopted_can_be_imported_by_id_and_is_then_the_stacks_own(
     tables = {"datasetReference": {"datasetId": "dicom"}, "location": "EU"}
     rest(emulator, "POST", "bigquery/v2/projects/research-analytics/datasets", tables)
     rest(emulator, "PUT", "v1/projects/hospital-imaging/topics/dicom", {})
-    stores = [{"name": "pacs", "labels": {"team": "radiology"}}, {"name": "research"}]
+    stores: list[dict[str, Any]] = [{"name": "pacs", "labels": {"team": "radiology"}}, {"name": "research"}]
     own = config(emulator, stores=stores, deletionProtection=True)
     adopted = config(
         emulator,

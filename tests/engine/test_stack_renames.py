@@ -33,6 +33,8 @@ def declare(kind, args, name, *after):
 here = "hospital"
 access = declare(ProjectAccess, ProjectAccessArgs(
     project=here, apis=["healthcare", "pubsub"], service_agent=True, encryption_agents=["pubsub"]), "access")
+other = declare(ProjectAccess, ProjectAccessArgs(
+    project=pulumi.Output.from_input("other-hospital"), apis=["healthcare"], service_agent=True), "other")
 tables = declare(BigQueryDataset, BigQueryDatasetArgs(
     name="dicom", project=here, location="EU", deletion_protection=False), "tables", access)
 out = declare(Bucket, BucketArgs(name="hospital-out", project=here, location="EU", deletion_protection=False), "out")

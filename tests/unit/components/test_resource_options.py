@@ -148,4 +148,4 @@ def test_names_projects_and_places_may_be_outputs_of_other_resources(run: Run) -
         f"projects/{PROJECT}/topics/dicom",
         "service-4711@gcp-sa-healthcare.iam.gserviceaccount.com",
     ]
-    assert program.one("gcp:projects/iAMMember:IAMMember").name == "agent-acts-in-hospital"
+    assert program.one("gcp:projects/iAMMember:IAMMember").name == "hospital-agent-acts-in"
