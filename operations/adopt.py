@@ -21,11 +21,8 @@ _MAY_NOT_LIST = (
     "you may not list the dataset's operations to find out whether it took effect; see in the Google Cloud console, "
     "or get roles/healthcare.datasetAdmin"
 )
-_TELL_APART = (
-    "see what they are with `python -m operations describe` and cancel what isn't wanted; those that were cancelled "
-    "don't count the next time"
-)
-_OR_ANEW = "or change `trigger` to start a new one"
+_TELL_APART = "see what they are with `python -m operations describe` and cancel what isn't wanted"
+_OR_ANEW = "change `trigger` to start a new one"
 
 Say = Callable[[str], None]
 
@@ -92,7 +89,7 @@ def find_interrupted(
 
     if entry.known is None:
         if same:
-            raise OperationsError(f"an earlier start was interrupted, and {_MAY_NOT_LIST}; {_OR_ANEW}")
+            raise OperationsError(f"an earlier start was interrupted, and {_MAY_NOT_LIST}; or {_OR_ANEW}")
         return None
     recent = abs(clock.now() - seconds_of(entry.time)) < _ON_ITS_WAY
     dataset = parse_dataset_name(entry.dataset)
@@ -105,7 +102,8 @@ def find_interrupted(
     if len(new) > 1 or (new and rivals):
         raise OperationsError(
             "an earlier start was interrupted, and it can't be told whether it began any of the operations of that "
-            f"moment: {', '.join(new)}; {_TELL_APART}; {_OR_ANEW}"
+            f"moment: {', '.join(new)}; {_TELL_APART}, then run `pulumi up` again, for which those that were cancelled "
+            f"don't count; or {_OR_ANEW}"
         )
     return new[0] if new else None
 
