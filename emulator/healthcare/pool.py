@@ -104,7 +104,8 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=root,
-            env={**os.environ, "TMPDIR": str(temporary)},
+            # One thread each: NumPy would reserve memory for a thread on every core, of which there may be many.
+            env={**os.environ, "TMPDIR": str(temporary), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             bufsize=1024 * 1024,
         )
 
