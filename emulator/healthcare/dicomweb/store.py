@@ -109,7 +109,8 @@ def _storage_class(call: Call) -> str:
 
 def _answer_kind(call: Call) -> str:
     for one in accepted(call):
-        if one.kind in (XML, "*/*"):
+        # "Using the DICOMweb standard" has clients accept application/dicom here; what it shows them is XML.
+        if one.kind in (XML, DICOM, "application/*", "*/*"):
             return XML
         if one.kind in (JSON, "application/json"):
             return JSON

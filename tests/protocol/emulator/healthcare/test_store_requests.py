@@ -45,6 +45,22 @@ def blob_files(local: LocalEmulator) -> list[Path]:
     return [path for path in blobs.file("x").parents[1].rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        ("*/*", "application/dicom+xml"),
+        ("application/*", "application/dicom+xml"),
+        ("application/dicom", "application/dicom+xml"),
+        ("text/html, application/dicom+json;q=0.5", "application/dicom+json"),
+        ("application/dicom+json;q=0.5, application/dicom+xml;q=0.7", "application/dicom+xml"),
+    ],
+)
+def test_the_answer_has_the_form_that_is_accepted_most(ready: Client, accept: str, wanted: str) -> None:
+    headers = {"Content-Type": "application/dicom", "Accept": accept}
+    status, received, _ = ready.raw("POST", f"{ready.store}/dicomWeb/studies", FILE.read_bytes(), headers)
+    assert (status, received["content-type"]) == (200, wanted)
+
+
 # -- large parts --
 
 
