@@ -1,14 +1,17 @@
 """Which permissions the predefined roles hold, as far as the served APIs ask for them.
 
 Cloud Healthcare roles: https://cloud.google.com/healthcare-api/docs/access-control (2026-04-14). BigQuery, Cloud
-Storage, Pub/Sub, Cloud KMS: the access-control page of each product, reduced to the permissions that are checked here.
+Storage, Pub/Sub, Cloud KMS: the access-control page of each product, and what Google's IAM API says of the roles as
+https://github.com/iann0036/iam-dataset publishes it; reduced to the permissions that are checked here.
 A name ending in ``*`` stands for every permission that starts with the text before it.
 """
 
 from __future__ import annotations
 
-_DATASET_READ = ("healthcare.datasets.get", "healthcare.datasets.list", "healthcare.operations.get")
-_STORE_READ = ("healthcare.dicomStores.get", "healthcare.dicomStores.list", "healthcare.operations.get")
+_PROJECT_READ = ("resourcemanager.projects.get", "resourcemanager.projects.list")
+_LOCATIONS = ("healthcare.locations.get", "healthcare.locations.list")
+_DATASET_READ = ("healthcare.datasets.get", "healthcare.datasets.list", "healthcare.operations.get", *_LOCATIONS)
+_STORE_READ = ("healthcare.dicomStores.get", "healthcare.dicomStores.list", "healthcare.operations.get", *_LOCATIONS)
 
 _BIGQUERY_READ = (
     "bigquery.datasets.get",
@@ -22,8 +25,9 @@ _BIGQUERY_READ = (
     "bigquery.tables.export",
     "bigquery.tables.get",
     "bigquery.tables.getData",
+    "bigquery.tables.getIamPolicy",
     "bigquery.tables.list",
-    "resourcemanager.projects.get",
+    *_PROJECT_READ,
 )
 _BIGQUERY_EDIT = (
     *_BIGQUERY_READ,
@@ -35,14 +39,26 @@ _BIGQUERY_EDIT = (
     "bigquery.tables.update",
     "bigquery.tables.updateData",
 )
-_OBJECT_READ = (
-    "storage.objects.get",
-    "storage.objects.list",
-    "storage.managedFolders.list",
+_OBJECT_READ = ("storage.objects.get", "storage.objects.list", "storage.managedFolders.list", *_PROJECT_READ)
+_OBJECT_ADMIN = ("storage.objects.*", "storage.multipartUploads.*", "storage.managedFolders.list", *_PROJECT_READ)
+_PUBSUB_READ = (
+    "pubsub.topics.get",
+    "pubsub.topics.list",
+    "pubsub.subscriptions.get",
+    "pubsub.subscriptions.list",
+    "resourcemanager.projects.get",
+    "serviceusage.services.get",
+    "serviceusage.services.list",
+)
+_KMS_READ = (
+    "cloudkms.keyRings.get",
+    "cloudkms.keyRings.list",
+    "cloudkms.cryptoKeys.get",
+    "cloudkms.cryptoKeys.list",
+    "cloudkms.cryptoKeyVersions.get",
+    "cloudkms.cryptoKeyVersions.list",
     "resourcemanager.projects.get",
 )
-_OBJECT_ADMIN = ("storage.objects.*", "storage.multipartUploads.*", "resourcemanager.projects.get")
-_PROJECT_READ = ("resourcemanager.projects.get", "resourcemanager.projects.list")
 
 #: Everything a viewer of a project may do, by prefix or whole name; editors and owners may do more.
 _VIEW = (
@@ -116,7 +132,12 @@ ROLES: dict[str, tuple[str, ...]] = {
     "roles/owner": ("*",),
     "roles/editor": _EDIT,
     "roles/viewer": _VIEW,
-    "roles/healthcare.datasetAdmin": ("healthcare.datasets.*", "healthcare.operations.*", *_PROJECT_READ),
+    "roles/healthcare.datasetAdmin": (
+        "healthcare.datasets.*",
+        "healthcare.operations.*",
+        *_LOCATIONS,
+        *_PROJECT_READ,
+    ),
     "roles/healthcare.datasetViewer": (*_DATASET_READ, *_PROJECT_READ),
     "roles/healthcare.dicomStoreAdmin": (
         *_STORE_READ,
@@ -167,13 +188,27 @@ ROLES: dict[str, tuple[str, ...]] = {
     "roles/bigquery.dataOwner": ("bigquery.datasets.*", *_BIGQUERY_EDIT, "bigquery.tables.*"),
     "roles/bigquery.dataEditor": _BIGQUERY_EDIT,
     "roles/bigquery.dataViewer": _BIGQUERY_READ,
-    "roles/bigquery.metadataViewer": ("bigquery.datasets.get", "bigquery.tables.get", "bigquery.tables.list"),
+    "roles/bigquery.metadataViewer": (
+        "bigquery.datasets.get",
+        "bigquery.datasets.getIamPolicy",
+        "bigquery.models.getMetadata",
+        "bigquery.models.list",
+        "bigquery.routines.get",
+        "bigquery.routines.list",
+        "bigquery.tables.get",
+        "bigquery.tables.getIamPolicy",
+        "bigquery.tables.list",
+        *_PROJECT_READ,
+    ),
     "roles/bigquery.jobUser": ("bigquery.jobs.create", "bigquery.config.get", *_PROJECT_READ),
     "roles/bigquery.user": (
         "bigquery.jobs.create",
         "bigquery.jobs.list",
         "bigquery.datasets.create",
         "bigquery.datasets.get",
+        "bigquery.datasets.getIamPolicy",
+        "bigquery.models.list",
+        "bigquery.routines.list",
         "bigquery.tables.list",
         *_PROJECT_READ,
     ),
@@ -184,7 +219,9 @@ ROLES: dict[str, tuple[str, ...]] = {
         "storage.objects.delete",
         "storage.objects.get",
         "storage.objects.list",
+        "storage.objects.move",
         "storage.objects.update",
+        "storage.managedFolders.list",
         "storage.multipartUploads.*",
         *_PROJECT_READ,
     ),
@@ -199,6 +236,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "storage.buckets.getIamPolicy",
         "storage.buckets.setIamPolicy",
         "storage.buckets.update",
+        "storage.managedFolders.list",
         "storage.objects.create",
         "storage.objects.delete",
         "storage.objects.list",
@@ -217,31 +255,43 @@ ROLES: dict[str, tuple[str, ...]] = {
         "storage.objects.*IamPolicy",
     ),
     "roles/pubsub.admin": ("pubsub.*", *_PROJECT_READ),
-    "roles/pubsub.editor": ("pubsub.topics.*", "pubsub.subscriptions.*", *_PROJECT_READ),
+    # Who edits topics may not say who else does: no getIamPolicy, no setIamPolicy.
+    "roles/pubsub.editor": (
+        *_PUBSUB_READ,
+        "pubsub.topics.attachSubscription",
+        "pubsub.topics.create",
+        "pubsub.topics.delete",
+        "pubsub.topics.publish",
+        "pubsub.topics.update",
+        "pubsub.subscriptions.consume",
+        "pubsub.subscriptions.create",
+        "pubsub.subscriptions.delete",
+        "pubsub.subscriptions.update",
+    ),
     "roles/pubsub.publisher": ("pubsub.topics.publish",),
     "roles/pubsub.subscriber": ("pubsub.subscriptions.consume", "pubsub.topics.attachSubscription"),
-    "roles/pubsub.viewer": (
-        "pubsub.topics.get",
-        "pubsub.topics.list",
-        "pubsub.subscriptions.get",
-        "pubsub.subscriptions.list",
+    "roles/pubsub.viewer": _PUBSUB_READ,
+    # Who administers keys may not use them.
+    "roles/cloudkms.admin": (
+        *_KMS_READ,
+        "cloudkms.keyRings.*",
+        "cloudkms.cryptoKeys.*",
+        "cloudkms.cryptoKeyVersions.create",
+        "cloudkms.cryptoKeyVersions.destroy",
+        "cloudkms.cryptoKeyVersions.restore",
+        "cloudkms.cryptoKeyVersions.update",
     ),
-    "roles/cloudkms.admin": ("cloudkms.keyRings.*", "cloudkms.cryptoKeys.*", "cloudkms.cryptoKeyVersions.*"),
     "roles/cloudkms.cryptoKeyEncrypterDecrypter": (
         "cloudkms.cryptoKeyVersions.useToDecrypt",
         "cloudkms.cryptoKeyVersions.useToEncrypt",
+        "resourcemanager.projects.get",
     ),
-    "roles/cloudkms.viewer": (
-        "cloudkms.keyRings.get",
-        "cloudkms.keyRings.list",
-        "cloudkms.cryptoKeys.get",
-        "cloudkms.cryptoKeys.list",
-    ),
+    "roles/cloudkms.viewer": _KMS_READ,
     "roles/iam.roleAdmin": ("iam.roles.*", *_PROJECT_READ),
     "roles/iam.serviceAccountAdmin": ("iam.serviceAccounts.*", *_PROJECT_READ),
     "roles/logging.admin": ("logging.*", *_PROJECT_READ),
     "roles/logging.logWriter": ("logging.logEntries.create",),
-    "roles/logging.viewer": ("logging.logEntries.list", "logging.logs.list"),
+    "roles/logging.viewer": ("logging.logEntries.list", "logging.logs.list", "resourcemanager.projects.get"),
     "roles/resourcemanager.projectIamAdmin": (
         "resourcemanager.projects.get",
         "resourcemanager.projects.getIamPolicy",
@@ -266,33 +316,22 @@ _BY_PATTERN = (
     "bigquery.datasets.delete",
     "bigquery.datasets.update",
     "bigquery.jobs.delete",
-    "bigquery.tables.getIamPolicy",
     "bigquery.tables.setIamPolicy",
-    "cloudkms.cryptoKeyVersions.create",
-    "cloudkms.cryptoKeyVersions.destroy",
-    "cloudkms.cryptoKeyVersions.restore",
-    "cloudkms.cryptoKeyVersions.update",
     "cloudkms.cryptoKeys.getIamPolicy",
     "cloudkms.cryptoKeys.setIamPolicy",
     "cloudkms.keyRings.getIamPolicy",
     "cloudkms.keyRings.setIamPolicy",
     "healthcare.datasets.setIamPolicy",
-    "healthcare.locations.get",
-    "healthcare.locations.list",
     "iam.roles.create",
     "iam.roles.delete",
     "iam.roles.undelete",
     "iam.roles.update",
     "iam.serviceAccounts.getIamPolicy",
     "iam.serviceAccounts.setIamPolicy",
-    "pubsub.subscriptions.create",
-    "pubsub.subscriptions.delete",
     "pubsub.subscriptions.getIamPolicy",
     "pubsub.subscriptions.setIamPolicy",
-    "pubsub.subscriptions.update",
     "pubsub.topics.getIamPolicy",
     "pubsub.topics.setIamPolicy",
-    "storage.objects.move",
 )
 #: Every permission that is known here.
 PERMISSIONS = frozenset({*_BY_PATTERN, *(name for held in ROLES.values() for name in held if "*" not in name)})
