@@ -186,6 +186,8 @@ COMMAND_WORDS = Wording(
 
 @dataclass(frozen=True)
 class _Rule:
+    """One explanation. `words` is a pattern for the message; names in braces stand in it as in the texts."""
+
     codes: tuple[int, ...]
     words: str
     kinds: tuple[type, ...]
@@ -219,11 +221,34 @@ _RULES: tuple[_Rule, ...] = (
         "grant it roles/bigquery.jobUser on that project{grants}, then {again}",
     ),
     _Rule(
-        (7,),
-        r"resourcePaths|filter",
-        (ExportToBigQuery, ExportToCloudStorage),
+        (7, 9),
+        # A table has nothing to do with Cloud Storage: whatever speaks of it is about the filter.
+        r"resourcePaths|Cloud Storage|storage\.|{filter_bucket}",
+        (ExportToBigQuery,),
         "{agent} may not read the filter file",
-        "grant it roles/storage.objectViewer on the bucket of the filter file{grants}, then {again}",
+        "grant it roles/storage.objectViewer on bucket {filter_bucket}{grants}, then {again}",
+    ),
+    _Rule(
+        (7, 9),
+        "resourcePaths|{filter_bucket}",
+        (ExportToCloudStorage,),
+        "{agent} may not read the filter file",
+        "grant it roles/storage.objectViewer on bucket {filter_bucket}{grants}, then {again}",
+    ),
+    _Rule(
+        (7, 9),
+        "{bucket}",
+        (ExportToCloudStorage,),
+        "{agent} may not write to bucket {bucket}",
+        "grant it roles/storage.objectAdmin there{grants}, then {again}",
+    ),
+    _Rule(
+        (7, 9),
+        "permission|denied|access",
+        (ExportToCloudStorage,),
+        "{agent} may not write to bucket {bucket}, or not read the filter file in bucket {filter_bucket}",
+        "grant it roles/storage.objectAdmin on the first and roles/storage.objectViewer on the second{grants}, "
+        "then {again}",
     ),
     _Rule(
         (7,),
@@ -318,11 +343,15 @@ def advice(
         names |= {"bucket": request.prefix.bucket}
     elif isinstance(request, Import):
         names |= {"bucket": request.source.bucket, "source": request.source.uri}
+    chosen = None if request is None or isinstance(request, Import) else request.filter
+    if chosen is not None and chosen.bucket != names.get("bucket"):
+        names["filter_bucket"] = chosen.bucket
     for rule in _RULES:
-        fits = code.number in rule.codes and (request is None or isinstance(request, rule.kinds))
-        if fits and re.search(rule.words, message, re.IGNORECASE):
-            try:
+        if code.number not in rule.codes or not (request is None or isinstance(request, rule.kinds)):
+            continue
+        try:
+            if re.search(rule.words.format(**names), message, re.IGNORECASE):
                 return Advice(rule.means.format(**names), rule.do.format(**names))
-            except KeyError:
-                continue  # the rule speaks of a destination and none is known
+        except KeyError:
+            continue  # the rule speaks of a destination or a filter, and none is known
     return Advice(code.cause, f"see the log entries; when the cause is gone, {wording.again}")

@@ -94,6 +94,36 @@ def test_a_denied_job_is_explained_with_the_project_that_the_service_names(proje
     assert hint.do.startswith("grant it roles/bigquery.jobUser on that project")
 
 
+_NO_PERMISSION = "Healthcare API doesn't have required Cloud Storage permission. See …"
+_FILTER = "gs://hospital-lists/x.txt"
+
+
+@pytest.mark.parametrize(
+    ("destination", "message", "means"),
+    [
+        ("bq://research.dicom.x", _NO_PERMISSION, "may not read the filter file"),
+        ("bq://research.dicom.x", "Access Denied: Dataset research:dicom", "may not write to BigQuery dataset"),
+        ("gs://filtered-images/x", f"{_NO_PERMISSION} gs://filtered-images/x/1", "may not write to bucket filtered-"),
+        ("gs://filtered-images/x", f"{_NO_PERMISSION} {_FILTER}", "may not read the filter file"),
+        ("gs://filtered-images/x", _NO_PERMISSION, "filtered-images, or not read the filter file in bucket hospital-l"),
+        ("gs://hospital-lists/x", _NO_PERMISSION, "may not write to bucket hospital-lists"),
+    ],
+)
+def test_a_refusal_of_a_filtered_export_is_about_the_filter_only_where_it_can_be(
+    destination: str, message: str, means: str
+) -> None:
+    disposition = "WRITE_TRUNCATE" if destination.startswith("bq:") else None
+    request = make_export(STORE, destination, write_disposition=disposition, filter_uri=_FILTER)
+    assert means in advice(code_of(7), message, request, AGENT).means
+
+
+@pytest.mark.parametrize("message", [_NO_PERMISSION, "filter … Access Denied"])
+def test_without_a_filter_no_refusal_is_about_one(message: str) -> None:
+    for request in (EXPORT, OBJECTS, make_export(STORE, "gs://filtered-images/x")):
+        hint = advice(code_of(7), message, request, AGENT)
+        assert "filter file" not in hint.means + hint.do
+
+
 def test_an_agent_without_its_own_role_is_told_so() -> None:
     message = "the agent lacks the role roles/healthcare.serviceAgent on its own project hospital-imaging"
     for request in (EXPORT, OBJECTS, IMPORT):
