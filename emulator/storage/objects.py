@@ -170,8 +170,7 @@ def compose(call: Call) -> dict[str, Any]:
             require_readable(call.emulator, bucket, part)
             kept.retain(part["blob"])
             found.append(part)
-        # Known before anything is written; checked again when it is kept.
-        version_for(call.emulator, bucket, _key(call, bucket))
+        key_version(call, bucket)  # known before anything is written; checked again when it is kept
     writer = blobs.create()
     try:
         for part in found:
@@ -245,13 +244,18 @@ def keep(
         if old is not None:
             require(call, "storage.objects.delete", bucket_name, bucket, "object")
             check_not_held(bucket_name, name, old)
-        version = version_for(call.emulator, bucket, _key(call, bucket))
+        version = key_version(call, bucket)
         return kept.put(bucket_name, name, blob, fields, component_count=component_count, kms_version=version)
 
 
-def _key(call: Call, bucket: Document) -> str:
-    """The key that encrypts the object which a call makes; empty without one."""
-    return call.query.get("kmsKeyName") or call.query.get("destinationKmsKeyName") or default_key(bucket)
+def key_version(call: Call, bucket: Document) -> str:
+    """The version of the key that encrypts the object which a call makes; empty without one.
+
+    Raises:
+        ApiError: 400 or 403 if the key can't be used.
+    """
+    key = call.query.get("kmsKeyName") or call.query.get("destinationKmsKeyName") or default_key(bucket)
+    return version_for(call.emulator, bucket, key)
 
 
 def settable(body: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ..errors import ApiError
 from . import conditions
 from .access import bucket_for
 from .errors import invalid_argument, required
-from .objects import check_name, keep, routes, settable
+from .objects import check_name, keep, key_version, routes, settable
 from .related import boundary_of, read_related
 from .resources import known_fields, object_resource
 from .store import store
@@ -50,6 +50,7 @@ async def insert(call: Call) -> dict[str, Any] | Response:
     kind = call.query.get("uploadType", "")
     if not call.route.upload:
         return await _store_media(call, bucket, parse_json(await call.read()), "", _nothing())
+    key_version(call, bucket)  # known before the bytes are read, as are the preconditions
     if kind == "resumable":
         return await _begin(call, bucket_name)
     if kind == "multipart" or (not kind and content_type.startswith("multipart/related")):

@@ -114,6 +114,7 @@ def test_objects_of_a_bucket_with_a_key_are_neither_written_nor_read_without_it(
         for answer in (
             rest("GET", f"{read}?alt=media"),
             rest("POST", f"{upload}b.dcm", b"abc"),
+            rest("POST", f"{upload}b.dcm".replace("media", "resumable"), {}),
             rest("POST", f"{read}/copyTo/b/inbox/o/c.dcm", {}),
             rest("POST", "/storage/v1/b/inbox/o/d.dcm/compose", {"sourceObjects": [{"name": "a.dcm"}]}),
         ):
