@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from components.google_rest import GoogleRest, RestError
-from components.grant_rules import MADE_BY_SERVICE_USAGE, On
-from components.grants import Grant, agents_of, grants_for
+from components.grant_rules import MADE_BY_SERVICE_USAGE, On, Target
+from components.grants import Grant, agents_of, bucket_target, filter_bucket_of, grants_for
 from components.settings import Settings
 
 
@@ -116,6 +116,7 @@ def _needs(settings: Settings) -> Iterator[Need]:
     yield from _api_needs(settings)
     yield from _healthcare_needs(settings)
     yield from _destination_needs(settings)
+    yield from _filter_needs(settings)
     if settings.grants == "managed":
         for grant in grants_for(settings):
             yield from _grant_needs(settings, grant)
@@ -200,7 +201,7 @@ def _destination_needs(settings: Settings) -> Iterator[Need]:
                 tables.project or settings.project,
                 ("bigquery.datasets.create", "bigquery.datasets.get", "bigquery.datasets.update"),
                 f"BigQuery dataset {tables.name}",
-                "roles/bigquery.admin",
+                "roles/bigquery.dataOwner",
             )
     for bucket in settings.buckets:
         if not bucket.existing:
@@ -218,6 +219,34 @@ def _destination_needs(settings: Settings) -> Iterator[Need]:
                 f"topic {topic.name}",
                 "roles/pubsub.admin",
             )
+
+
+def _filter_needs(settings: Settings) -> Iterator[Need]:
+    for export in settings.exports:
+        bucket = filter_bucket_of(settings, export.name)
+        if export.filter is None or bucket is None:
+            continue
+        target = bucket_target(settings, bucket)
+        purpose = f"filter file of export {export.name}"
+        permissions: tuple[str, ...] = ("storage.objects.get",)
+        role = "roles/storage.objectViewer"
+        if not export.filter.file:
+            permissions = ("storage.objects.get", "storage.objects.create")
+            role = "roles/storage.objectAdmin"
+        if export.filter.query:
+            # A large result is put together of parts.
+            permissions += ("storage.objects.list", "storage.objects.delete")
+            yield _on_project(
+                settings.project,
+                ("bigquery.jobs.create",),
+                f"filter query of export {export.name}",
+                "roles/bigquery.jobUser",
+            )
+        if target.project and _bucket_made_here(settings, target):
+            made = ("storage.buckets.create", "storage.buckets.get", *permissions)
+            yield _on_project(target.project, made, purpose, "roles/storage.admin")
+        else:
+            yield Need(On.BUCKET, bucket, target.project, permissions, purpose, role)
 
 
 def _grant_needs(settings: Settings, grant: Grant) -> Iterator[Need]:
@@ -241,9 +270,7 @@ def _made_here(settings: Settings, grant: Grant) -> bool:
             for each in settings.bigquery
         )
     if target.on is On.BUCKET:
-        return target.project is not None and not any(
-            each.name == target.name and each.existing for each in settings.buckets
-        )
+        return _bucket_made_here(settings, target)
     if target.on is On.TOPIC:
         return any(
             f"projects/{each.project or settings.project}/topics/{each.name}" == target.name and not each.existing
@@ -254,6 +281,13 @@ def _made_here(settings: Settings, grant: Grant) -> bool:
     if target.on is On.DICOM_STORE:
         return not any(each.name == target.name.rsplit("/", 1)[-1] and each.existing for each in settings.stores)
     return False
+
+
+def _bucket_made_here(settings: Settings, target: Target) -> bool:
+    # A bucket that is not declared has no project: it exists.
+    return target.project is not None and not any(
+        each.name == target.name and each.existing for each in settings.buckets
+    )
 
 
 def _by_resource(needs: list[Need]) -> dict[tuple[On, str, str | None], list[Need]]:

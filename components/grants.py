@@ -183,7 +183,7 @@ def _runs_wants(settings: Settings) -> Iterator[_Want]:
         yield _Want(
             agent,
             Use.READ_IMPORTS,
-            _bucket(settings, bucket),
+            bucket_target(settings, bucket),
             f"imports/{run.name}",
             f"import {run.name} reads from it",
         )
@@ -200,13 +200,15 @@ def _runs_wants(settings: Settings) -> Iterator[_Want]:
                 yield _Want(agent, Use.RUN_JOBS, target, by, f"export {export.name} loads {table.table} by a job")
         else:
             bucket = parse_export_prefix(export.to).bucket
-            yield _Want(agent, Use.WRITE_IMAGES, _bucket(settings, bucket), by, f"export {export.name} writes to it")
+            yield _Want(
+                agent, Use.WRITE_IMAGES, bucket_target(settings, bucket), by, f"export {export.name} writes to it"
+            )
         bucket_of_filter = filter_bucket_of(settings, export.name)
         if bucket_of_filter:
             yield _Want(
                 agent,
                 Use.READ_FILTER,
-                _bucket(settings, bucket_of_filter),
+                bucket_target(settings, bucket_of_filter),
                 by,
                 f"the filter file of export {export.name} is in it",
             )
@@ -248,7 +250,8 @@ def own_filter_bucket(settings: Settings) -> str:
     return f"{settings.project.replace(':', '-').replace('.', '-')}-dicom-filters"
 
 
-def _bucket(settings: Settings, name: str) -> Target:
+def bucket_target(settings: Settings, name: str) -> Target:
+    """Return a bucket with its project, if that is known: it is declared, or the stack's own."""
     for bucket in settings.buckets:
         if bucket.name == name:
             return Target(On.BUCKET, name, bucket.project or settings.project)

@@ -255,7 +255,13 @@ EVERYTHING: dict[str, Any] = {
     "topics": [{"name": "TOPIC"}],
     "imports": [{"name": "IMPORT", "store": "STORE", "from": "gs://existing-bucket/**"}],
     "exports": [
-        {"name": "EXPORT", "store": "STORE", "to": "bq://project-id.DATASET.TABLE", "writeDisposition": "WRITE_APPEND"}
+        {
+            "name": "EXPORT",
+            "store": "STORE",
+            "to": "bq://project-id.DATASET.TABLE",
+            "writeDisposition": "WRITE_APPEND",
+            "filter": {"query": "SELECT …"},
+        }
     ],
 }
 

@@ -26,6 +26,8 @@ METADATA = {
     "writeDisposition": "WRITE_TRUNCATE",
 }
 
+PROJECTS = ("hospital-imaging", "research-analytics")
+
 
 class Callers:
     """Calls of the emulator as different people."""
@@ -95,6 +97,67 @@ class TestTheDeployer:
             roles = {need.role for need in deployer.needs_of(wanted) if need.project == project}
             grant_on_project(rest(), project, *((role, ALICE) for role in roles))
         assert lacking(wanted, rest(ALICE)) == set()
+
+    def test_without_one_of_the_roles_exactly_what_only_it_gives_is_lacking(self, rest: Callers) -> None:
+        wanted = settings(
+            imports=[{"name": "archive", "store": "pacs", "from": "gs://inbox-bucket/**"}],
+            exports=[METADATA],
+            bigquery=[{"name": "dicom", "project": "research-analytics"}],
+            buckets=[{"name": "inbox-bucket"}],
+            topics=[{"name": "dicom"}],
+        )
+        needs = deployer.needs_of(wanted)
+        held = {project: {need.role for need in needs if need.project == project} for project in PROJECTS}
+        found: dict[tuple[str, str], set[str]] = {}
+        for project, roles in held.items():
+            grant_on_project(rest(), project, *((role, ALICE) for role in roles))
+        for project, roles in held.items():
+            for left_out in roles:
+                grant_on_project(rest(), project, *((role, ALICE) for role in roles - {left_out}))
+                missing, _ = deployer.missing_permissions(wanted, lambda _: rest(ALICE))
+                assert {(need.project, need.role) for need in missing} <= {(project, left_out)}
+                found[project, left_out] = {permission for need in missing for permission in need.permissions}
+            grant_on_project(rest(), project, *((role, ALICE) for role in roles))
+        asked = {(need.project, need.role): set(need.permissions) for need in needs}
+        assert all(permissions <= asked[key] for key, permissions in found.items())
+        # Reading a project comes with the roles that change it.
+        assert {role for (_, role), permissions in found.items() if not permissions} <= {"roles/browser"}
+
+    @pytest.mark.parametrize(
+        ("chosen", "more", "asked"),
+        [
+            (
+                {"file": "gs://filters/ours.txt"},
+                {},
+                {("bucket", "filters", "storage.objects.get")},
+            ),
+            (
+                {"lines": ["/studies/1.2"]},
+                {"filterBucket": "filters"},
+                {("bucket", "filters", "storage.objects.get"), ("bucket", "filters", "storage.objects.create")},
+            ),
+            (
+                {"query": "SELECT '/studies/1.2'"},
+                {},
+                {
+                    ("project", "hospital-imaging", f"storage.{each}")
+                    for each in ("buckets.create", "buckets.get", "objects.get", "objects.create", "objects.list")
+                }
+                | {
+                    ("project", "hospital-imaging", "storage.objects.delete"),
+                    ("project", "hospital-imaging", "bigquery.jobs.create"),
+                },
+            ),
+        ],
+    )
+    def test_a_filter_needs_its_file_its_bucket_and_its_query(
+        self, chosen: dict[str, Any], more: dict[str, Any], asked: set[tuple[str, str, str]]
+    ) -> None:
+        def needed(**export: Any) -> set[tuple[str, str, str]]:
+            wanted = settings(grants="external", exports=[{**METADATA, **export}], **more)
+            return {(need.on, need.name, each) for need in deployer.needs_of(wanted) for each in need.permissions}
+
+        assert needed(filter=chosen) - needed() == asked
 
     def test_what_is_lacking_is_said_with_purpose_and_role(self, rest: Callers) -> None:
         held = [(role, ALICE) for role in ("roles/healthcare.dicomStoreAdmin", "roles/browser")]
