@@ -58,6 +58,7 @@ def place(
     with _queue(dataset.project).turn():
         pause = 1.0
         while True:
+            clock.sleep(0.0)  # whoever was interrupted while queueing starts nothing any more
             with journal.turn(dataset.project, clock):
                 elsewhere = _running_in(connection, _other_datasets(connection, dataset, clock), max_running, clock)
                 # The dataset's own come last, so that those known are from the moment before the start.

@@ -14,7 +14,6 @@ from operations.clock import InterruptibleClock
 from operations.command_line.exit_codes import ExitCode, exit_code_of
 from operations.connection import Connection
 from operations.errors import ApiError, OperationsError, UnreachableError, code_of
-from operations.start import start
 from tests.unit.operations.command_line import CommandLine
 from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
 
@@ -235,12 +234,15 @@ def test_ctrl_c_before_the_start_does_not_speak_of_an_operation(capsys: pytest.C
 def test_ctrl_c_while_the_start_is_on_its_way_still_tells_what_was_started(
     capsys: pytest.CaptureFixture[str], service: Service, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start_and_press(*arguments: Any, **options: Any) -> Any:
-        signal.raise_signal(signal.SIGINT)
-        return start(*arguments, **options)
+    answer = service.answer
+
+    def press_and_answer(method: str, uri: str, body: Any) -> Any:
+        if ":export" in uri:
+            signal.raise_signal(signal.SIGINT)
+        return answer(method, uri, body)
 
     service.seconds = 3600
-    monkeypatch.setattr("operations.command_line.runs.start", start_and_press)
+    monkeypatch.setattr(service, "answer", press_and_answer)
     cli = CommandLine(capsys, connection, SimulatedClock())
     assert cli(EXPORT, clock=InterruptibleClock()) == 130
     assert "stopping as soon as it is known what was started" in cli.err

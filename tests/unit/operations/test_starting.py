@@ -3,6 +3,7 @@
 import pytest
 
 from operations.checks import CheckError, Facts
+from operations.clock import InterruptedWaitError, InterruptibleClock
 from operations.connection import Connection
 from operations.errors import COMMAND_WORDS, STACK_WORDS, OperationsError, UnreachableError
 from operations.requests import Request, make_export, make_import
@@ -262,6 +263,16 @@ def test_operations_of_other_datasets_and_locations_count_too(
     start(connection, request_, clock=clock, say=said.append)
     assert 40 <= clock.time <= 70
     assert said[0] == "5 operations of the project are running, 5 at most; waiting for a place"
+
+
+def test_a_start_that_was_interrupted_while_it_queued_starts_nothing(
+    service: Service, connection: Connection, request_: Request
+) -> None:
+    interrupted = InterruptibleClock()
+    interrupted.interrupt()
+    with pytest.raises(InterruptedWaitError):
+        start(connection, request_, clock=interrupted, facts=Facts())
+    assert service.operations == {}
 
 
 def test_finished_operations_and_those_of_another_kind_hold_nobody_up(
