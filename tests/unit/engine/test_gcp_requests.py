@@ -518,3 +518,40 @@ def test_blocks_of_a_look_up_are_lists(plugin: Any, recorder: Any) -> None:
     found = plugin.invoke("gcp:storage/getBucket:getBucket", {"name": "inbox"})
     assert found["versionings"] == [{"enabled": True}]
     assert found["websites"] == []
+
+
+@pytest.mark.parametrize(
+    ("function", "path", "answer", "output"),
+    [
+        (
+            "gcp:storage/getProjectServiceAccount:getProjectServiceAccount",
+            "/storage/v1/projects/hospital/serviceAccount",
+            {"email_address": "service-4711@gs-project-accounts.iam.gserviceaccount.com"},
+            "emailAddress",
+        ),
+        (
+            "gcp:bigquery/getDefaultServiceAccount:getDefaultServiceAccount",
+            "/bigquery/v2/projects/hospital/serviceAccount",
+            {"email": "bq-4711@bigquery-encryption.iam.gserviceaccount.com"},
+            "email",
+        ),
+    ],
+)
+def test_an_agent_that_uses_keys_is_made_by_asking_for_its_address(
+    plugin: Any, recorder: Any, function: str, path: str, answer: dict[str, str], output: str
+) -> None:
+    recorder.answer("GET", path, answer)
+    found = plugin.invoke(function, {"project": "hospital"})
+    assert recorder.lines() == [f"GET {path}"]
+    (email,) = answer.values()
+    assert found[output] == email
+    assert found["member"] == f"serviceAccount:{email}"
+
+
+def test_the_tables_of_a_dataset_are_listed_page_by_page(plugin: Any, recorder: Any) -> None:
+    path = "/bigquery/v2/projects/hospital/datasets/dicom/tables"
+    first = {"tables": [{"tableReference": {"tableId": "a"}}], "nextPageToken": "next"}
+    recorder.answer("GET", path, first, {"tables": [{"tableReference": {"tableId": "b"}, "labels": {"x": "y"}}]})
+    found = plugin.invoke("gcp:bigquery/getTables:getTables", {"datasetId": "dicom"})
+    assert recorder.lines() == [f"GET {path}", f"GET {path}?pageToken=next"]
+    assert found["tables"] == [{"tableId": "a", "labels": {}}, {"tableId": "b", "labels": {"x": "y"}}]
