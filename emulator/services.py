@@ -28,7 +28,7 @@ def all_routes() -> list[Routes]:
 def not_an_api(emulator: Emulator, http_method: str, path: str) -> ApiError:
     """What is said about an address that no API has: 404, or 501 if it looks like one of an API that is not served."""
     text = unquote(path)[:300]
-    if store(emulator).buckets.get(path.split("/")[1]) is not None:
+    if store(emulator).buckets.get(path.removeprefix("/").partition("/")[0]) is not None:  # OPTIONS may ask for "*"
         return unimplemented(
             f"The emulator does not serve the XML API of Cloud Storage ({http_method} {text}): use the JSON API."
         )
