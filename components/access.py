@@ -118,9 +118,9 @@ class Access:
 def apis_by_project(settings: Settings) -> dict[str, list[str]]:
     """Return the APIs that each project needs, by short name, the project of the stores first.
 
-    Resource Manager and Service Usage are those of whoever deploys: numbers and grants of all projects are asked of the
-    one, the others are enabled by the other. Projects of buckets that aren't declared are not known, and not needed:
-    Cloud Storage is on in every project that has a bucket.
+    Resource Manager, for numbers and grants, and Service Usage, for agents and APIs, are enabled in the project of the
+    stores, which is the provider's own. Projects of buckets that aren't declared are not known, and not needed: Cloud
+    Storage is on in every project that has a bucket.
     """
     runs = bool(settings.imports or settings.exports)
     needed: dict[str, list[str]] = {
