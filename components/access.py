@@ -7,7 +7,7 @@ import pulumi
 
 from components.grant_resources import declare_grant
 from components.grant_rules import Agent, On, Use
-from components.grants import Grant, agents_of, grants_for
+from components.grants import Grant, agents_of, filter_bucket_of, grants_for, own_filter_bucket
 from components.project_access import ProjectAccess, ProjectAccessArgs, agent_email
 from components.providers import Providers
 from components.secrets import conceal
@@ -132,10 +132,13 @@ def apis_by_project(settings: Settings) -> dict[str, list[str]]:
         if api not in apis:
             apis.append(api)
 
+    for export in settings.exports:
+        if export.is_metadata or (export.filter and export.filter.query):
+            need(None, "bigquery")  # the query runs here, and perhaps the load job: see `grants`
+        if filter_bucket_of(settings, export.name) == own_filter_bucket(settings):
+            need(None, "storage")
     tables = [export.to for export in settings.exports if export.is_metadata]
     tables += [stream.table for store in settings.stores for stream in store.streams]
-    if tables:
-        need(None, "bigquery")
     for table in tables:
         need(parse_bigquery_uri(table).project, "bigquery")
     for dataset in settings.bigquery:

@@ -260,6 +260,22 @@ def test_each_project_gets_the_apis_that_it_needs() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("more", "apis"),
+    [
+        ({"stores": [{"name": "pacs", "streams": [{"table": "bq://streams-project.dicom.t"}]}]}, set()),
+        ({"exports": [IMAGES]}, {"logging"}),
+        ({"exports": [METADATA]}, {"logging", "bigquery"}),
+        ({"exports": [{**IMAGES, "filter": {"lines": ["/studies/1"]}}]}, {"logging", "storage"}),
+        ({"exports": [{**IMAGES, "filter": {"query": "SELECT 1"}}]}, {"logging", "storage", "bigquery"}),
+        ({"exports": [{**IMAGES, "filter": {"file": "gs://ours/f.txt"}}]}, {"logging"}),
+    ],
+)
+def test_the_project_of_the_stores_gets_the_apis_that_are_used_there(more: dict[str, Any], apis: set[str]) -> None:
+    always = {"cloudresourcemanager", "serviceusage", "healthcare"}
+    assert set(apis_by_project(settings(**more))["hospital-imaging"]) == always | apis
+
+
 def test_the_demo_stack_declares_what_its_file_says(run: Run) -> None:
     text = (Path(__file__).resolve().parents[3] / "Pulumi.dev.yaml").read_text(encoding="utf-8")
     config = yaml.safe_load(text)["config"]
