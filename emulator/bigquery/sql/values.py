@@ -133,22 +133,25 @@ def struct_of(items: list[tuple[str, bool, Expr]]) -> Expr:
 def numeric_quotient(a: str, b: str) -> str:
     """DuckDB's text for the quotient of two NUMERICs, the second not 0: nine digits, halves away from zero.
 
-    DuckDB divides decimals as doubles. So they are divided as integers, in billionths; those of twenty digits or more
-    before the point, for which DuckDB has no integers, still as doubles.
+    DuckDB divides decimals as doubles. So they are divided as integers, in billionths: the whole part first, then what
+    is left. DuckDB has no integers for a divisor of twenty digits or more before the point: that fails, by name.
     """
-    decimal, whole = duckdb_type(NUMERIC), "CAST({} * 1000000000 AS HUGEINT)"
+    decimal = duckdb_type(NUMERIC)
     x, y = f"CAST({a} AS {decimal})", f"CAST({b} AS {decimal})"
-    small = f"abs({x}) < 50000000000000000000 AND abs({y}) < 50000000000000000000"
+    # A decimal is shown with all nine digits behind the point; without the point, these are billionths.
+    billionths = "CAST(replace(CAST({} AS VARCHAR), '.', '') AS HUGEINT)"
+    left = "(2 * (abs(p.x) % abs(p.y)) * 1000000000 + abs(p.y)) // (2 * abs(p.y))"
     # A list of one record stands for names of what is used several times.
-    billionths = "(2 * abs(p.x) * 1000000000 + abs(p.y)) // (2 * abs(p.y))"
     exact = (
-        f"list_transform([{{q: {billionths}, s: CASE WHEN (p.x < 0) <> (p.y < 0) THEN -1 ELSE 1 END}}], lambda r: "
-        f"CAST(r.s * (CAST(r.q // 1000000000 AS {decimal}) + CAST(r.q % 1000000000 AS DECIMAL(18,0)) * "
-        f"CAST('0.000000001' AS DECIMAL(10,9))) AS {decimal}))[1]"
+        f"list_transform([{{w: abs(p.x) // abs(p.y), l: {left}, s: CASE WHEN (p.x < 0) <> (p.y < 0) THEN -1 ELSE 1 "
+        f"END}}], lambda r: CAST(r.s * (CAST(r.w + r.l // 1000000000 AS {decimal}) + "
+        f"CAST(r.l % 1000000000 AS DECIMAL(18,0)) * CAST('0.000000001' AS DECIMAL(10,9))) AS {decimal}))[1]"
     )
-    integers = f"[{{x: {whole.format(x)}, y: {whole.format(y)}}}]"
+    integers = f"[{{x: {billionths.format(x)}, y: {billionths.format(y)}}}]"
+    refused = failure("the emulator does not divide a NUMERIC by one of twenty digits before the point: ", y)
     return (
-        f"CASE WHEN {small} THEN list_transform({integers}, lambda p: {exact})[1] ELSE CAST({x} / {y} AS {decimal}) END"
+        f"CASE WHEN abs({y}) >= 50000000000000000000 THEN CAST({refused} AS {decimal}) "
+        f"ELSE list_transform({integers}, lambda p: {exact})[1] END"
     )
 
 

@@ -142,6 +142,8 @@ CASES: dict[str, list[tuple[str, Any]]] = {
         ("NUMERIC '1' / NULL", None),
         ("NUMERIC '1' / 0", ERROR("division by zero")),
         ("NUMERIC '99999999999999999999999999999' / NUMERIC '0.1'", ERROR("overflow")),
+        ("NUMERIC '99999999999999999999999999998' / 3", "33333333333333333333333333332.666666667"),
+        ("NUMERIC '1' / NUMERIC '99999999999999999999999999999'", ERROR("twenty digits")),
         ("DIV(NUMERIC '7', NUMERIC '2')", "3"),
         ("DIV(NUMERIC '-7', NUMERIC '2')", "-3"),
         ("DIV(NUMERIC '0.3', NUMERIC '0.1')", "3"),
