@@ -76,11 +76,6 @@ class ImportSource:
         return f"gs://{self.bucket}/{self.pattern}"
 
     @property
-    def has_wildcards(self) -> bool:
-        """Whether the pattern can match more than one object."""
-        return "*" in self.pattern or "?" in self.pattern
-
-    @property
     def literal_prefix(self) -> str:
         """The part before the first wildcard: the prefix under which matching objects can be listed."""
         return re.split(r"[*?]", self.pattern, maxsplit=1)[0]
