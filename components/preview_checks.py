@@ -1,4 +1,4 @@
-"""What is checked before anything is created: the emulator answers, grants made elsewhere, what the deployer may do."""
+"""What is checked before anything is created: the emulator, the location, grants made elsewhere, the deployer."""
 
 import os
 import socket
@@ -12,6 +12,7 @@ import pulumi
 from components import deployer, external_grants
 from components.google_rest import GoogleRest, RestError, rest_for
 from components.settings import Settings
+from operations.checks import location_problem
 from operations.connection import START_EMULATOR
 
 # Keys of the Google provider's configuration that say who deploys.
@@ -21,7 +22,7 @@ _ENDPOINT_SECONDS = 5.0
 
 
 def check_access(settings: Settings) -> None:
-    """Check that a given endpoint answers and, in a preview only, what the settings ask to have checked.
+    """Check that a given endpoint answers, and in a preview what the settings ask to have checked.
 
     What can't be asked (no network, no right to look) is a warning: the service has the last word.
 
@@ -36,8 +37,10 @@ def check_access(settings: Settings) -> None:
     gcp: dict[str, Any] = {key: config.get(key) for key in _WHO}
 
     with closing(_Callers(settings, gcp)) as callers:
-        if settings.check_permissions and _may_lack_permissions(settings):
-            _check_deployer(settings, callers.rest)
+        if settings.check_permissions:
+            _check_location(settings, callers.rest(settings.project))
+            if _may_lack_permissions(settings):
+                _check_deployer(settings, callers.rest)
         if settings.grants == "external":
             _check_grants(settings, callers.rest)
 
@@ -70,6 +73,18 @@ class _Callers:
     def close(self) -> None:
         for each in self._by_project.values():
             each.close()
+
+
+def _check_location(settings: Settings, rest: GoogleRest) -> None:
+    """Refuse a location that doesn't exist, as far as they can be listed: a new project has the API still disabled."""
+    try:
+        answer = rest.call("healthcare", "GET", f"v1/projects/{settings.project}/locations?pageSize=1000")
+    except RestError:
+        return
+    known = [str(each["locationId"]) for each in answer.get("locations", ())]
+    problem = None if "nextPageToken" in answer else location_problem(settings.location, known)
+    if problem is not None:
+        raise pulumi.RunError(f"1 problem in the stack configuration\n  imaging:location  {problem}")
 
 
 def _check_deployer(settings: Settings, rest: Callable[[str | None], GoogleRest]) -> None:

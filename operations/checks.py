@@ -5,7 +5,7 @@ caller may not see is skipped: the service will find out.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -126,6 +126,14 @@ def read_rows(
     return int(cast("Any", answer).get("numRows", 0))
 
 
+def location_problem(location: str, known: Collection[str]) -> str | None:
+    """Tell what is wrong with a location, if it is none of those that the service named; nothing if it named none."""
+    if not known or location in known:
+        return None
+    nearest = difflib.get_close_matches(location, known, n=1, cutoff=0)[0]
+    return f"Cloud Healthcare has no location {quoted(location)}; did you mean {quoted(nearest)}?"
+
+
 def _read_store(connection: Connection, store: DicomStoreName, clock: Clock) -> StoreMetrics | None:
     try:
         return read_store_metrics(connection, store, clock)
@@ -142,9 +150,9 @@ def _check_location(connection: Connection, store: DicomStoreName, clock: Clock)
         known = list(list_locations(connection, store.project, clock))
     except ApiError:
         return  # the caller may not list them
-    if known and store.location not in known:
-        nearest = difflib.get_close_matches(store.location, known, n=1, cutoff=0)[0]
-        raise CheckError(f"Cloud Healthcare has no location {quoted(store.location)}; did you mean {quoted(nearest)}?")
+    problem = location_problem(store.location, known)
+    if problem is not None:
+        raise CheckError(problem)
 
 
 def _check_table(connection: Connection, request: ExportToBigQuery, clock: Clock, wording: Wording) -> int | None:

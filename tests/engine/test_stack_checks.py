@@ -40,6 +40,13 @@ def test_a_deployer_who_lacks_permissions_is_told_before_anything_is_created(
     assert "are lacking" not in said
 
 
+def test_a_mistyped_location_is_told_at_preview_with_the_nearest_one(tmp_path: Path, emulator: LocalEmulator) -> None:
+    stack = Stack(tmp_path, config(emulator, location="europe-west44"))
+    said = stack.preview_fails()
+    assert 'imaging:location  Cloud Healthcare has no location "europe-west44"; did you mean "europe-west4"?' in said
+    assert "Traceback" not in said
+
+
 def test_missing_external_grants_are_commands_to_run(tmp_path: Path, emulator: LocalEmulator) -> None:
     rest(emulator, "POST", "storage/v1/b?project=hospital-imaging", {"name": "hospital-dicom-out"})
     images = {"name": "images", "store": "pacs", "to": "gs://hospital-dicom-out/images/"}

@@ -9,7 +9,7 @@ import pytest
 
 from components import deployer, external_grants, preview_checks
 from components.deployer import Need
-from components.google_rest import RestError
+from components.google_rest import GoogleRest, RestError
 from components.grant_rules import On
 from components.grants import grants_for
 from components.settings import Settings, settings_from
@@ -28,6 +28,16 @@ class _Mocks(pulumi.runtime.Mocks):
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         return args.args, None
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every call of Google fail at once: what a test wants answered, it answers itself."""
+
+    def call(*_: object) -> dict[str, Any]:
+        raise RestError(0, "no network")
+
+    monkeypatch.setattr(GoogleRest, "call", call)
 
 
 @pytest.fixture
@@ -56,6 +66,35 @@ def test_a_lacking_permission_ends_the_preview_with_what_to_do(preview: None, la
     with pytest.raises(pulumi.RunError, match="1 permission that this stack needs is lacking") as refused:
         preview_checks.check_access(settings())
     assert "ask for roles/x there" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("location", "answer", "refused"),
+    [
+        ("europe-west44", {"locations": [{"locationId": "europe-west4"}]}, True),
+        ("europe-west4", {"locations": [{"locationId": "europe-west4"}]}, False),
+        ("europe-west44", {"locations": [{"locationId": "us"}], "nextPageToken": "more"}, False),
+        ("europe-west44", RestError(403, "API has not been used in project"), False),
+    ],
+)
+def test_a_location_that_the_service_does_not_name_ends_the_preview(
+    preview: None, monkeypatch: pytest.MonkeyPatch, location: str, answer: dict[str, Any] | RestError, refused: bool
+) -> None:
+    del preview
+
+    def call(*_: object) -> dict[str, Any]:
+        if isinstance(answer, RestError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(deployer, "missing_permissions", lambda *_: ([], []))
+    monkeypatch.setattr(GoogleRest, "call", call)
+    wanted = settings(location=location)
+    if not refused:
+        preview_checks.check_access(wanted)
+        return
+    with pytest.raises(pulumi.RunError, match=r'imaging:location  .*"europe-west44"; did you mean "europe-west4"'):
+        preview_checks.check_access(wanted)
 
 
 def test_nothing_is_asked_when_the_stack_is_updated(lacking: list[str]) -> None:
