@@ -361,7 +361,8 @@ class Settings(_Model):
         description="Enable the Google APIs that are used, in every project. They are never disabled.",
     )
     check_permissions: bool = Field(
-        default=True, description="Check at preview that the location exists, and that whoever deploys holds the permissions for it."
+        default=True,
+        description="Check at preview that the location exists, and that whoever deploys holds the permissions for it.",
     )
     projects: list[ProjectSettings] = Field(
         default=[], description="How other projects are reached, if not as `gcp:project` is."
