@@ -1,21 +1,20 @@
 """Customer-managed encryption keys of datasets.
 
-https://cloud.google.com/healthcare-api/docs/how-tos/cmek: the key is in the dataset's location, and the project's
-Cloud Healthcare service agent may encrypt and decrypt with it. A dataset whose key can't be used refuses every call.
+https://cloud.google.com/healthcare-api/docs/cmek: the key is in the dataset's location, and the project's Cloud
+Healthcare service agent may encrypt and decrypt with it. A dataset whose key can't be used refuses every call.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from ..cloud import kms_service
 from ..errors import ApiError, invalid
 from .names import DatasetName, agent_of
 
 if TYPE_CHECKING:
     from ..runtime import Emulator
 
-_KEY = re.compile(r"projects/([^/]+)/locations/([^/]+)/keyRings/([^/]+)/cryptoKeys/([^/]+)")
 _ROLE = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 
 
@@ -25,13 +24,15 @@ def check_key_name(name: DatasetName, key: str) -> None:
     Raises:
         ApiError: 400 if the name is malformed or its location differs from the dataset's.
     """
-    found = _KEY.fullmatch(key)
-    if found is None:
+    location = kms_service.key_location(key)
+    if location is None:
         raise invalid(
             f"invalid kmsKeyName {key!r}: projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY is expected"
         )
-    if found[2] != name.location:
-        raise invalid(f"the key {key} is in {found[2]}, the dataset in {name.location}; both must be in one location")
+    # The page doesn't say which key goes with the multi-region eu: one in europe, as BigQuery and Cloud Storage have
+    # it, or one in a location of the dataset's own name. Both are taken; that either works is an assumption.
+    if location not in (name.location, kms_service.location_of_keys(name.location)):
+        raise invalid(f"the key {key} is in {location}, the dataset in {name.location}; both must be in one location")
 
 
 def require_key(emulator: Emulator, name: DatasetName, key: str) -> None:
@@ -40,9 +41,7 @@ def require_key(emulator: Emulator, name: DatasetName, key: str) -> None:
     Raises:
         ApiError: 400 FAILED_PRECONDITION about the key, 403 about the service agent.
     """
-    from ..cloud.kms_service import key_state
-
-    state = key_state(emulator, key)
+    state = kms_service.key_state(emulator, key)
     if state != "ENABLED":
         what = "does not exist" if state is None else f"is {state}"
         raise ApiError(

@@ -221,6 +221,28 @@ def test_a_dataset_needs_a_key_that_exists_and_that_its_agent_may_use(keyed: Cli
     assert keyed.ok("GET", keyed.dataset)["encryptionSpec"] == {"kmsKeyName": KEY}
 
 
+@pytest.mark.parametrize(("dataset", "key"), [("eu", "us"), ("eu", "europe-west4"), ("us", "europe"), ("us", "eu")])
+def test_a_key_of_another_location_is_refused_for_a_multi_region_too(call: Client, dataset: str, key: str) -> None:
+    body = {"encryptionSpec": {"kmsKeyName": KEY.replace("europe-west4", key)}}
+    place = PLACE.replace("europe-west4", dataset)
+    status, name, message = call.refused("POST", f"{place}/datasets?datasetId=radiology", body)
+    assert (status, name) == (400, "INVALID_ARGUMENT")
+    assert f"is in {key}, the dataset in {dataset}" in message
+
+
+@pytest.mark.parametrize("key", ["europe", "eu"])
+def test_a_dataset_in_eu_takes_a_key_in_europe_or_eu(call: Client, key: str) -> None:
+    name = KEY.replace("europe-west4", key)
+    ring, _, key_id = name.partition("/cryptoKeys/")
+    call.ok("POST", f"/v1/{ring.partition('/keyRings/')[0]}/keyRings?keyRingId=ring", {})
+    call.ok("POST", f"/v1/{ring}/cryptoKeys?cryptoKeyId={key_id}", {"purpose": "ENCRYPT_DECRYPT"})
+    call.grant(name, "roles/cloudkms.cryptoKeyEncrypterDecrypter")
+    datasets = f"{PLACE.replace('europe-west4', 'eu')}/datasets"
+    created = call.wait(call.ok("POST", f"{datasets}?datasetId=radiology", {"encryptionSpec": {"kmsKeyName": name}}))
+    assert "error" not in created
+    assert call.ok("GET", f"{datasets}/radiology")["encryptionSpec"] == {"kmsKeyName": name}
+
+
 def test_a_dataset_whose_key_is_disabled_refuses_every_call(keyed: Client) -> None:
     keyed.grant(KEY, "roles/cloudkms.cryptoKeyEncrypterDecrypter")
     create(keyed)
