@@ -56,8 +56,8 @@ class DatasetSettings(_Model):
     )
     kms_key: KmsKeyName | None = Field(
         default=None,
-        description="Customer-managed key, `projects/…/cryptoKeys/…`, in the dataset's own location. It "
-        "can't be changed later.",
+        description="Customer-managed key, `projects/…/cryptoKeys/…`, in the dataset's own location (for `eu` also in "
+        "`europe`). It can't be changed later.",
     )
     readers: list[Member] = Field(
         default=[],

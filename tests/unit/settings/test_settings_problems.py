@@ -198,6 +198,10 @@ CASES = {
         "dataset: { name: radiology, kmsKey: projects/keys/locations/us/keyRings/r/cryptoKeys/k }",
         ["imaging:dataset.kmsKey  the key is in us and the dataset in europe-west4; they must be in the same location"],
     ),
+    "a_key_elsewhere_than_the_multi_region": (
+        "location: us\ndataset: { name: radiology, kmsKey: projects/keys/locations/europe/keyRings/r/cryptoKeys/k }",
+        ["imaging:dataset.kmsKey  the key is in europe and the dataset in us; they must be in the same location"],
+    ),
     "a_key_that_is_no_key": (
         "dataset: { name: radiology, kmsKey: k }",
         [
@@ -299,6 +303,12 @@ def problems_of(text: str) -> list[str]:
 def test_a_wrong_setting_is_refused_with_key_value_and_fix(case: str) -> None:
     text, expected = CASES[case]
     assert problems_of(text) == expected
+
+
+def test_a_key_in_europe_may_encrypt_a_dataset_in_eu() -> None:
+    key = "projects/keys/locations/europe/keyRings/r/cryptoKeys/k"
+    raw = {**yaml.safe_load(BASE), "location": "eu", "dataset": {"name": "radiology", "kmsKey": key}}
+    assert settings_from(raw).dataset.kms_key == key
 
 
 def test_an_empty_configuration_names_everything_that_is_needed() -> None:
