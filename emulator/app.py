@@ -183,7 +183,7 @@ class Application:
         check_enabled(call)
         result: Any
         if served.blocking:
-            result = await asyncio.get_running_loop().run_in_executor(None, served.handler, call)
+            result = await asyncio.get_running_loop().run_in_executor(None, self.emulator.at_work, served.handler, call)
         else:
             result = served.handler(call)
             if inspect.isawaitable(result):

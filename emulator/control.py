@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,12 @@ async def respond(emulator: Emulator, router: Router, exchange: Exchange) -> Res
         return None
     name, _, rest = exchange.path.removeprefix(_PREFIX).partition("/")
     body = parse_json(await exchange.body(1024 * 1024))
-    answer = _answer(emulator, router, exchange, (exchange.http_method, name, rest), body)
+    what = (exchange.http_method, name, rest)
+    if what == ("POST", "reset", ""):
+        # It waits for what is at work, which may need the event loop to end.
+        await asyncio.to_thread(emulator.reset)
+        return Response("{}", media_type="application/json; charset=UTF-8")
+    answer = _answer(emulator, router, exchange, what, body)
     return Response(json.dumps(answer), media_type="application/json; charset=UTF-8")
 
 
@@ -42,9 +48,6 @@ def _answer(
     emulator: Emulator, router: Router, exchange: Exchange, what: tuple[str, str, str], body: dict[str, Any]
 ) -> dict[str, Any]:
     match what:
-        case ("POST", "reset", ""):
-            emulator.reset()
-            return {}
         case ("GET", "settings", ""):
             return emulator.settings.to_json()
         case ("PATCH", "settings", ""):

@@ -61,7 +61,7 @@ class Recovery:
         self._documents = _snapshot(data / "documents.sqlite")
         instances = data / "instances.sqlite"
         self._instances = _snapshot(instances) if instances.exists() else None
-        emulator.on_reset(self._end)
+        emulator.on_stop(self._end)
         emulator.on_close(self._end)
         emulator.background(self._run)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,12 +15,19 @@ from .recovery import Recovery, lock
 from .requestlog import RequestLog
 from .settings import Settings
 from .state import State
+from .underway import Underway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+_log = logging.getLogger("emulator")
 Service = TypeVar("Service")
+Answer = TypeVar("Answer")
+
+#: How long a reset waits for what is at work, and how often it tells it to stop meanwhile, in seconds.
+_PATIENCE = 15.0
+_REMINDER = 0.05
 
 
 class Emulator:
@@ -43,6 +52,8 @@ class Emulator:
         self.url = ""
         self._first_projects = tuple(projects)
         self._services: dict[type, object] = {}
+        self.underway = Underway()
+        self._on_stop: list[Callable[[], None]] = []
         self._on_reset: list[Callable[[], None]] = []
         self._on_close: list[Callable[[], None]] = []
         self._workers = ThreadPoolExecutor(max_workers=32, thread_name_prefix="background")
@@ -66,7 +77,16 @@ class Emulator:
 
     def background(self, work: Callable[[], None]) -> Future[None]:
         """Run something beside the requests, such as the work of a long-running operation."""
-        return self._workers.submit(work)
+        return self._workers.submit(self.underway.in_background(work))
+
+    def at_work(self, work: Callable[..., Answer], *arguments: object) -> Answer:
+        """Do the work of a request, in a thread that may wait: a reset waits for it, and it for a reset."""
+        with self.underway.request():
+            return work(*arguments)
+
+    def on_stop(self, action: Callable[[], None]) -> None:
+        """Have work told to stop before everything is forgotten; called again and again until it has ended."""
+        self._on_stop.append(action)
 
     def on_reset(self, action: Callable[[], None]) -> None:
         """Have something forgotten when everything is."""
@@ -77,15 +97,31 @@ class Emulator:
         self._on_close.append(action)
 
     def reset(self) -> None:
-        """Forget everything but the projects that were named at the start."""
-        for action in self._on_reset:
-            action()
-        self.state.clear()
-        self.faults.clear()
-        self.requests.clear()
-        self.settings.reset()
-        for project in self._first_projects:
-            self.projects.use(project)
+        """Forget everything but the projects that were named at the start.
+
+        What is at work is stopped before, or nothing would keep it from writing into the new state.
+        """
+        with self.underway.closed():
+            self._stop()
+            for action in self._on_reset:
+                action()
+            self.state.clear()
+            self.faults.clear()
+            self.requests.clear()
+            self.settings.reset()
+            for project in self._first_projects:
+                self.projects.use(project)
+
+    def _stop(self) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            for action in self._on_stop:
+                action()
+            if self.underway.ended(_REMINDER):
+                return
+            if time.monotonic() > deadline:
+                _log.warning("reset: something is still at work after %g s; it is not waited for any longer", _PATIENCE)
+                return
 
     def close(self) -> None:
         """End background work and close files."""

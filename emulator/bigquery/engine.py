@@ -50,6 +50,8 @@ class Engine:
         self._dropped: dict[str, set[object]] = {}
         self._connection: DuckDBPyConnection | None = None
         self._active: dict[int, list[DuckDBPyConnection]] = {}
+        self._underway = emulator.underway
+        emulator.on_stop(self._interrupt_background)
         emulator.on_reset(self.clear)
         emulator.on_close(self.close)
 
@@ -76,6 +78,10 @@ class Engine:
         """End what a thread has the database do at present; it gets an error for it."""
         for cursor in list(self._active.get(thread or 0, ())):
             cursor.interrupt()
+
+    def _interrupt_background(self) -> None:
+        for thread in self._underway.background_threads:
+            self.interrupt(thread)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query."""

@@ -109,7 +109,7 @@ class Jobs:
         self.jobs = emulator.state.collection("bigquery.jobs")
         self._running: dict[str, tuple[Future[None], Work]] = {}
         self._lock = threading.RLock()
-        emulator.on_reset(self._cancel_all)
+        emulator.on_stop(self._cancel_all)
         emulator.on_close(self._cancel_all)
         for key, job in list(self.jobs.items()):
             if job["status"]["state"] != "DONE":
@@ -216,10 +216,13 @@ class Jobs:
             # What an interrupted database says is not why it was interrupted.
             error = ApiError(499, work.problem, reason="stopped") if work.cancelled.is_set() else problem
         except Exception:
-            import logging
+            if work.cancelled.is_set():
+                error = ApiError(499, work.problem, reason="stopped")
+            else:
+                import logging
 
-            logging.getLogger("emulator").exception("job %s failed", key)
-            error = ApiError(500, "An internal error occurred and the request could not be completed.")
+                logging.getLogger("emulator").exception("job %s failed", key)
+                error = ApiError(500, "An internal error occurred and the request could not be completed.")
         finally:
             work.thread = None
             if timer is not None:

@@ -113,7 +113,7 @@ class StorageExport:
                 kept = [one for one in found if not operation.take_planned_failure()]
                 for one in found[: len(found) - len(kept)]:
                     failures.add(self._selection.path_of(one), 13, "planned fault: this instance was to fail")
-                for one, problem in zip(kept, cores.map(self._written, kept), strict=True):
+                for one, problem in zip(kept, cores.map(lambda one: self._written(one, operation), kept), strict=True):
                     operation.check()
                     if problem is None:
                         operation.success += 1
@@ -121,8 +121,10 @@ class StorageExport:
                         failures.add(self._selection.path_of(one), problem.code, problem.message)
         failures.raise_if_all_failed()
 
-    def _written(self, one: Instance) -> _InstanceError | None:
+    def _written(self, one: Instance, operation: Operation) -> _InstanceError | None:
         """Write the objects of an instance; what went wrong, if anything did."""
+        # Those that wait for a core when the operation is stopped would hold up its end.
+        operation.check()
         try:
             self._write(one)
         except _InstanceError as error:

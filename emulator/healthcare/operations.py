@@ -162,7 +162,7 @@ class Operations:
         self._timer: threading.Thread | None = None
         self._closing = False
         self._fail_interrupted()
-        emulator.on_reset(self._forget)
+        emulator.on_stop(self._forget)
         emulator.on_close(self._close)
 
     def start(

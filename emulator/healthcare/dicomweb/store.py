@@ -79,9 +79,9 @@ async def _store(call: Call, permission: str, *, replace: bool) -> Response:
             size += length
             if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
                 files, batch, size = batch, [], 0
-                await asyncio.to_thread(work.keep, files)
+                await asyncio.to_thread(call.emulator.at_work, work.keep, files)
         files, batch = batch, []
-        await asyncio.to_thread(work.keep, files)
+        await asyncio.to_thread(call.emulator.at_work, work.keep, files)
     finally:
         for one in batch:
             if not isinstance(one, bytes):

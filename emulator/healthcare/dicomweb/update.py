@@ -44,7 +44,7 @@ async def update_one(call: Call) -> Response:
         (one,) = found_instances(call, store, number, path)
         _apply(call.emulator, store, number, one, changes)
 
-    await asyncio.to_thread(work)
+    await asyncio.to_thread(call.emulator.at_work, work)
     return Response("[]", media_type=JSON)
 
 
@@ -73,7 +73,7 @@ async def update_many(call: Call) -> dict[str, Any]:
             call, store.parent, f"dicom.DicomService.{kind}", prepare=lambda _: len(found), run=run
         )
 
-    return await asyncio.to_thread(start)
+    return await asyncio.to_thread(call.emulator.at_work, start)
 
 
 def _changes(data: bytes) -> dict[str, Any]:
