@@ -311,6 +311,8 @@ class State:
     """
 
     def __init__(self, data: Path | None = None) -> None:
+        # Worker processes, which run in another directory, are given paths in it.
+        data = None if data is None else data.absolute()
         self.data = data
         self.lock = threading.RLock()
         self._collections: dict[str, Collection] = {}

@@ -11,8 +11,10 @@ import contextlib
 import functools
 import os
 import queue
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -95,17 +97,24 @@ class Workers:
 
 
 class Worker:
-    """One worker process."""
+    """One worker process.
+
+    Args:
+        kind: ``files`` or ``pixels``.
+        temporary: the emulator's directory for temporary files. The process has one of its own there, which goes with
+            it: a process that is killed can't tidy up.
+    """
 
     def __init__(self, kind: str, temporary: Path) -> None:
         root = Path(__file__).parents[2]
+        self._directory = tempfile.mkdtemp(prefix="worker-", dir=temporary)
         self._process = subprocess.Popen(  # noqa: S603 - this program
             [sys.executable, "-m", "emulator.healthcare.dicom.worker", kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=root,
             # One thread each: NumPy would reserve memory for a thread on every core, of which there may be many.
-            env={**os.environ, "TMPDIR": str(temporary), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "TMPDIR": self._directory, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             bufsize=1024 * 1024,
         )
 
@@ -160,6 +169,7 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 class ReaderPool:

@@ -265,6 +265,7 @@ def _lossless_frame(dataset: FileDataset, frame: bytes) -> bytes:
     if image.SamplesPerPixel == 3:
         image.PlanarConfiguration = 0
     image.add_new(0x7FE00010, "OW" if image.BitsAllocated > 8 else "OB", frame + b"\0" * (len(frame) % 2))
+    # A worker process has a temporary folder of its own, which is the emulator's to remove if the process is killed.
     with tempfile.TemporaryDirectory() as directory:
         plain, encoded = f"{directory}/plain", f"{directory}/encoded"
         image.save_as(plain, implicit_vr=False, little_endian=True, enforce_file_format=True)

@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,43 @@ def test_a_decoder_that_crashes_spoils_one_instance_and_nothing_else(emulator: L
         pixels.do("transcode", tmp_path / "crash", RLE)
     timer.join()
     assert dataset_of(pixels.do("transcode", MR, RLE)).file_meta.TransferSyntaxUID == RLE
+
+
+KILLED_IN_THE_ENCODER = """
+import os, pathlib, signal, gdcm
+
+def read(reader):
+    folder = pathlib.Path(os.environ["TMPDIR"])
+    found = "".join(f"{path}\\n" for path in folder.rglob("plain"))
+    pathlib.Path(os.environ["SEEN"]).write_text(found)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+gdcm.ImageReader.Read = read
+"""
+
+
+@pytest.mark.parametrize("data", [None, Path("kept")], ids=["in memory", "in a directory of a relative path"])
+def test_an_encoder_that_is_killed_leaves_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: Path | None
+) -> None:
+    system = tmp_path / "system"
+    system.mkdir()
+    (tmp_path / "sitecustomize.py").write_text(KILLED_IN_THE_ENCODER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    monkeypatch.setenv("TMPDIR", str(system))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.chdir(tmp_path)
+    with LocalEmulator(data) as local:
+        temporary = local.emulator.state.temporary
+        before = set(temporary.rglob("*"))
+        with pytest.raises(UnsupportedError, match="crash"):
+            local.emulator.service(pool.PixelPool).do("transcode", MR, JPEG_LOSSLESS)
+        (used,) = (tmp_path / "seen").read_text().splitlines()
+        assert Path(used).is_relative_to(tmp_path / "kept" / "temporary" if data else system)
+        assert Path(used).is_relative_to(temporary)
+        assert set(temporary.rglob("*")) == before
+    assert list(system.iterdir()) == []
 
 
 def enormous() -> bytes:
