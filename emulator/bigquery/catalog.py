@@ -110,11 +110,16 @@ class Catalog:
 
     def delete_dataset(self, project: str, dataset: str) -> None:
         """Forget a dataset with everything in it."""
-        for key in self.tables.keys_under(f"{project}/{dataset}/"):
-            self.delete_table(TableName(*key.split("/", 2)))
+        self._delete_tables(project, dataset)
         with self.emulator.state.transaction():
             self.datasets.pop(f"{project}/{dataset}", None)
             self.emulator.iam.forget(dataset_policy(project, dataset)[0])
+        # Until here a job could make another one.
+        self._delete_tables(project, dataset)
+
+    def _delete_tables(self, project: str, dataset: str) -> None:
+        for key in self.tables.keys_under(f"{project}/{dataset}/"):
+            self.delete_table(TableName(*key.split("/", 2)))
 
     # --- tables ---
 
@@ -154,6 +159,9 @@ class Catalog:
             name: which.
             resource: its REST resource; times and etag are set here.
             physical: its table of rows. The one that it had before is not dropped.
+
+        Raises:
+            ApiError: 404 if the dataset was deleted meanwhile; the rows are dropped then.
         """
         moment = milliseconds(now())
         resource = {**resource, "tableReference": name.reference, "lastModifiedTime": moment}
@@ -167,7 +175,13 @@ class Catalog:
             del resource["expirationTime"]
         resource["etag"] = etag(resource)
         document = {"resource": resource, "physical": physical}
-        self.tables[name.key] = document
+        with self.emulator.state.lock:
+            kept = name.dataset == ANONYMOUS_DATASET or self.find_dataset(name.project, name.dataset) is not None
+            if kept:
+                self.tables[name.key] = document
+        if not kept:
+            self.engine.drop(physical)
+            raise no_dataset(name.project, name.dataset, None)
         return document
 
     def touch(self, name: TableName) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ApiError, invalid
 from .encryption import settled
-from .names import TableName, already_exists
+from .names import TableName, already_exists, no_table
 from .types import (
     Field,
     SchemaMismatchError,
@@ -79,7 +79,8 @@ def put_rows(
             table, or a value does not fit its column.
     """
     schema = checked_schema(schema)
-    with catalog.engine.locked(name.key):
+    # A dataset is deleted without the locks of its tables: the rows that are appended to stay until that fails here.
+    with catalog.engine.locked(name.key), catalog.engine.reading():
         document = catalog.find_table(name)
         if document is not None and "view" in document["resource"]:
             raise invalid(f"{name.text} is a view; rows are only written to tables")
@@ -160,6 +161,10 @@ def _append(
         return target, _insert(cursor, target, united, source, {field["name"] for field in used})
 
     target, rows = catalog.engine.write(work)
+    if catalog.find_table(name) is None:
+        if target != physical:
+            catalog.engine.drop(target)
+        raise no_table(name)
     catalog.keep_table(name, {**document["resource"], "schema": {"fields": united}}, target)
     if target != physical:
         catalog.engine.drop(physical)

@@ -114,6 +114,7 @@ class BigQueryExport:
                     operation.success += len(kept)
             operation.check()
             try:
+                self._selection.require_store()
                 load_rows(
                     self._emulator,
                     table.project,

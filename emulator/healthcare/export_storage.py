@@ -106,6 +106,7 @@ class StorageExport:
         """Write the objects, several instances at a time."""
         failures = Failures(self._emulator, self._selection.store, operation, "export")
         instances = self._emulator.service(Instances)
+        self._selection.require_store()
         with ThreadPoolExecutor(os.cpu_count()) as cores:
             for at in range(0, len(self._ids), _PORTION):
                 operation.check()
@@ -119,6 +120,7 @@ class StorageExport:
                         operation.success += 1
                     else:
                         failures.add(self._selection.path_of(one), problem.code, problem.message)
+                self._selection.require_store()
         failures.raise_if_all_failed()
 
     def _written(self, one: Instance, operation: Operation) -> _InstanceError | None:

@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import ApiError, invalid
+from ..errors import ApiError, invalid, not_found
+from .access import stores
 from .agent_checks import READ, require_bucket
 from .gcs_uri import parse_object
 from .instances import Instances
@@ -51,6 +52,16 @@ class Selection:
         if self.uri is None:
             return instances.ids(self.number, Path())
         return _below(instances, self.number, read_filter(self.emulator, self.store.project, self.uri))
+
+    def require_store(self) -> None:
+        """End the work if the store is gone, whose instances are gone with it.
+
+        Raises:
+            ApiError: 404 if it was deleted.
+        """
+        document = stores(self.emulator).get(str(self.store))
+        if document is None or document["number"] != self.number:
+            raise not_found(f"DICOM store {self.store} was deleted while the export ran")
 
     def path_of(self, one: Instance) -> str:
         """The resource name of an instance, as logs and errors have it."""

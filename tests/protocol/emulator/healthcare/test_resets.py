@@ -11,6 +11,7 @@ from typing import Any
 import pydicom.data
 import pytest
 
+from emulator.bigquery import rows
 from emulator.bigquery.catalog import Catalog
 from emulator.healthcare.instances import Instances
 
@@ -139,3 +140,59 @@ def test_an_operation_that_lasts_is_gone_after_a_reset(call: Client) -> None:
     prepare(call)
     assert call("GET", operation["name"])[0] == 404
     assert call("GET", f"{TABLES}/instances")[0] == 404
+
+
+def hold(monkeypatch: pytest.MonkeyPatch, owner: Any, step: str, meanwhile: Callable[[], None]) -> None:
+    """Have something happen before a step that an operation takes."""
+    real = getattr(owner, step)
+    happened = threading.Event()
+
+    def held(*arguments: Any, **named: Any) -> Any:
+        if not happened.is_set():
+            happened.set()
+            meanwhile()
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(owner, step, held)
+
+
+DELETIONS = [
+    ("dataset", "datasets/dicom", TO_TABLE, {}),
+    ("dataset", "datasets/dicom", TO_TABLE, {"writeDisposition": "WRITE_APPEND"}),
+    ("store", "", TO_TABLE, {}),
+    ("store", "", {"gcsDestination": {"uriPrefix": "gs://outbox/files"}}, {}),
+]
+
+
+@pytest.mark.parametrize(("what", "path", "to", "more"), DELETIONS)
+def test_an_export_whose_store_or_destination_is_deleted_while_it_runs_ends_with_an_error(
+    call: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    what: str,
+    path: str,
+    to: dict[str, Any],
+    more: dict[str, Any],
+) -> None:
+    prepare(call)
+    call.import_files({"x.dcm": SAMPLE})
+    call.bucket("outbox", {}, "roles/storage.objectAdmin")
+    if more:
+        assert "error" not in call.run("export", to)
+        to = {"bigqueryDestination": {**to["bigqueryDestination"], **more}}
+    if what == "store":
+        # Both read the instances after the operation has begun.
+        step = ("pages", Instances) if "bigqueryDestination" in to else ("by_ids", Instances)
+        hold(monkeypatch, step[1], step[0], lambda: call("DELETE", call.store))
+        said = f"DICOM store {call.store} was deleted while the export ran"
+    else:
+        address = f"/bigquery/v2/projects/{OTHER}/{path}?deleteContents=true"
+        # The rows are about to be written; that they are the table's comes after.
+        hold(monkeypatch, rows, "_insert", lambda: call("DELETE", address))
+        said = "Not found: Table" if more else "Not found: Dataset"
+    error = call.run("export", to)["error"]
+    assert error["code"] == 5
+    assert said in error["message"]
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+    if what == "dataset":
+        assert not call.local.emulator.state.collection("bigquery.tables")
