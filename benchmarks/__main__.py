@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := [name for name in wanted if name not in names]:
         print(f"error: there is no benchmark {', '.join(unknown)}; there are {', '.join(names)}", file=sys.stderr)
         return 2
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     figures: list[Figure] = []
     for name in wanted:
         started = time.monotonic()
