@@ -1,7 +1,9 @@
 """Runs components without an engine and shows what they declared."""
 
+import asyncio
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,7 +144,25 @@ class Program:
 
 
 @pytest.fixture
-def run() -> Callable[..., Program]:
+def event_loop_of_its_own() -> Iterator[None]:
+    """Give a test an event loop, and its calls to the engine one thread: nothing hangs on what ran before or on timing.
+
+    Pulumi takes the thread's current loop, of which none is left after another test's `asyncio.run`; and it never
+    closes the loops that it makes for threads, of which Python complains whenever it comes across them.
+    """
+    loop, of_thread = asyncio.new_event_loop(), asyncio.new_event_loop()
+    calls = ThreadPoolExecutor(1, initializer=asyncio.set_event_loop, initargs=(of_thread,))
+    loop.set_default_executor(calls)
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    calls.shutdown()
+    of_thread.close()
+    loop.close()
+
+
+@pytest.fixture
+def run(event_loop_of_its_own: None) -> Callable[..., Program]:  # noqa: ARG001 - what it stands for counts
     """Run a function that declares resources; its result is resolved."""
 
     def run_program(declare: Callable[[], Any], *, preview: bool = False) -> Program:
