@@ -4,7 +4,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection, RemoteDisconnected
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -44,11 +44,11 @@ class HoldingProxy:
         """Pass a call on; None when there is no answer."""
         connection = HTTPConnection(self._behind, timeout=60)
         found: Answer | None = None
-        connection.request(method, target, body, headers)
         try:
+            connection.request(method, target, body, headers)
             response = connection.getresponse()
             found = response.status, response.getheader("content-type") or "", response.read()
-        except RemoteDisconnected:
+        except ConnectionError:
             pass  # the emulator ends the connection when it is told to
         finally:
             connection.close()
