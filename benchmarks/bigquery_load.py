@@ -11,6 +11,7 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,11 @@ PROJECT = "research-analytics"
 #: Number of scalar columns by type, and a value of each for row ``n``.
 _SCALARS: dict[str, tuple[int, Any]] = {
     "STRING": (80, lambda n, r: f"1.2.840.{r.randrange(10**9)}.{n}"),
-    "INTEGER": (15, lambda n, r: r.randrange(65536)),  # noqa: ARG005 - all of one shape
-    "FLOAT": (8, lambda n, r: round(r.random(), 6)),  # noqa: ARG005
-    "DATE": (6, lambda n, r: f"2024-{r.randrange(1, 13):02d}-{r.randrange(1, 29):02d}"),  # noqa: ARG005
-    "TIME": (6, lambda n, r: f"{r.randrange(24):02d}:{r.randrange(60):02d}:{r.randrange(60):02d}.5"),  # noqa: ARG005
-    "TIMESTAMP": (1, lambda n, r: f"2024-01-01T{r.randrange(24):02d}:00:00Z"),  # noqa: ARG005
+    "INTEGER": (15, lambda _, r: r.randrange(65536)),
+    "FLOAT": (8, lambda _, r: round(r.random(), 6)),
+    "DATE": (6, lambda _, r: f"2024-{r.randrange(1, 13):02d}-{r.randrange(1, 29):02d}"),
+    "TIME": (6, lambda _, r: f"{r.randrange(24):02d}:{r.randrange(60):02d}:{r.randrange(60):02d}.5"),
+    "TIMESTAMP": (1, lambda _, r: f"2024-01-01T{r.randrange(24):02d}:00:00Z"),
 }
 _ARRAYS = 14
 _SEQUENCES = 12
@@ -116,15 +117,11 @@ def measure() -> Iterator[Figure]:
         size = f"{file.stat().st_size / 1e6:,.0f} MB"
         for where, data in (("in memory", None), ("on disk", Path(folder) / "data")):
             peer = duckdb.connect(":memory:" if data is None else str(Path(folder) / "peer.duckdb"))
-            plain = _seconds(lambda peer=peer: peer.execute(_plain(file)))  # type: ignore[misc]
+            plain = _seconds(partial(peer.execute, _plain(file)))
             emulator = Emulator(data)
             emulator.service(Catalog).keep_dataset(PROJECT, "d", {"location": "EU"})
             service.append_rows(emulator, PROJECT, "d", "first", schema()[:1], [{}])
-            took = _seconds(
-                lambda emulator=emulator: service.load_rows(  # type: ignore[misc]
-                    emulator, PROJECT, "d", "t", schema(), [file], "WRITE_EMPTY"
-                )
-            )
+            took = _seconds(partial(service.load_rows, emulator, PROJECT, "d", "t", schema(), [file], "WRITE_EMPTY"))
             beside = f"DuckDB alone reads the same {size} into a table in {plain:.2f} s"
             yield Figure(f"load {ROWS:,} rows {where}", f"{took:.2f} s", beside, took / plain, limit=2.0)
             if data is None:
@@ -152,8 +149,8 @@ def _plain(file: Path) -> str:
 def _queries(emulator: Emulator, peer: Any) -> Iterator[Figure]:
     _run(emulator, "SELECT 1")  # imports the parser
     for name, sql, plain in _QUERIES:
-        took = _seconds(lambda sql=sql: _run(emulator, sql))  # type: ignore[misc]
-        alone = _seconds(lambda plain=plain: peer.execute(f"CREATE OR REPLACE TABLE result AS {plain}"))  # type: ignore[misc]
+        took = _seconds(partial(_run, emulator, sql))
+        alone = _seconds(partial(peer.execute, f"CREATE OR REPLACE TABLE result AS {plain}"))
         beside = f"DuckDB alone: {alone:.2f} s"
         yield Figure(f"query {ROWS:,} rows: {name}", f"{took:.2f} s", beside, took / alone)
 

@@ -84,7 +84,9 @@ def _storing(orthanc: Service | None) -> Iterator[Figure]:
         growth = _memory(emulator.process) - before
     goal = f"goal: {RATE_GOAL} instances/s"
     best = max(warm, rate)
-    yield Figure("STOW, ten instances a request", f"{best:,.0f} instances/s", goal, best / RATE_GOAL, 1.0, True)  # noqa: FBT003
+    yield Figure(
+        "STOW, ten instances a request", f"{best:,.0f} instances/s", goal, best / RATE_GOAL, 1.0, more_is_better=True
+    )
     if orthanc is not None:
         peer = _store(orthanc, range(STORED_IN_ORTHANC))
         yield Figure(
@@ -93,7 +95,7 @@ def _storing(orthanc: Service | None) -> Iterator[Figure]:
             f"{peer:,.0f} instances/s",
             best / peer,
             None,
-            True,  # noqa: FBT003
+            more_is_better=True,
         )
     yield Figure(
         f"memory from {WARM:,} to {STORED:,} stored instances",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -99,13 +100,18 @@ class Process:
 
     def wait(self, operation: dict[str, Any]) -> dict[str, Any]:
         """The finished operation."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            found: dict[str, Any] = self.ok("GET", f"/v1/{operation['name']}")
-            if found.get("done"):
-                return found
-            time.sleep(0.01)
-        raise TimeoutError(operation["name"])
+        return finished(self.ok, operation)
+
+
+def finished(ask: Callable[[str, str], Any], operation: dict[str, Any]) -> dict[str, Any]:
+    """The operation once it is done; ``ask`` takes method and path and returns the JSON."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found: dict[str, Any] = ask("GET", f"/v1/{operation['name']}")
+        if found.get("done"):
+            return found
+        time.sleep(0.01)
+    raise TimeoutError(operation["name"])
 
 
 def request(url: str, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:

@@ -26,6 +26,7 @@ from emulator.healthcare.dicom.pixels import UnsupportedError
 from emulator.healthcare.pool import PixelPool
 from emulator.server import LocalEmulator
 from emulator.storage import service as storage
+from tests.protocol.emulator.killable import finished
 
 PROJECT = "hospital-imaging"
 DATASET = f"/v1/projects/{PROJECT}/locations/europe-west4/datasets/radiology"
@@ -63,13 +64,7 @@ class Client:
         return json.loads(got) if got else {}
 
     def wait(self, operation: dict[str, Any]) -> dict[str, Any]:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            found: dict[str, Any] = self.ok("GET", f"/v1/{operation['name']}")
-            if found.get("done"):
-                return found
-            time.sleep(0.01)
-        raise TimeoutError(operation["name"])
+        return finished(self.ok, operation)
 
     def close(self) -> None:
         self._connection.close()
