@@ -65,7 +65,7 @@ emulator: $(STAMP)  ## the emulator in the foreground, on port 8085
 
 docs: $(STAMP)  ## write the generated reference pages anew
 	@$(PY) -m components.settings_docs
-	@$(PY) -m emulator.support_table
+	@$(PY) -m emulator.server.support_table
 
 lock: $(STAMP) policy  ## write the installed versions to the lock files
 	@{ head -n 1 requirements.lock; $(PY) -m pip freeze --exclude-editable --disable-pip-version-check; } > requirements.lock.new

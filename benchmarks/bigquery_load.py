@@ -20,8 +20,8 @@ from emulator.bigquery import service
 from emulator.bigquery.catalog import Catalog
 from emulator.bigquery.jobs import Jobs
 from emulator.bigquery.types import checked_schema, columns, duckdb_type, quoted, text
+from emulator.core.runtime import Emulator
 from emulator.iam import OWNER
-from emulator.runtime import Emulator
 
 ROWS = 100_000
 PROJECT = "research-analytics"

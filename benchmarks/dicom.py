@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import Figure
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from emulator.storage import service as storage
 
 IMPORTED = 5_000

@@ -188,7 +188,7 @@ def instance(number: int) -> bytes:
 
 
 def _searching(orthanc: Service | None) -> Iterator[Figure]:
-    from emulator.server import LocalEmulator
+    from emulator.server.server import LocalEmulator
 
     with LocalEmulator() as local:
         port = int(local.url.rpartition(":")[2])
@@ -231,7 +231,7 @@ def _fill(local: object) -> None:
     from emulator.healthcare.dicom.reader import read_instance
     from emulator.healthcare.instances import Instances
     from emulator.healthcare.stored import New
-    from emulator.server import LocalEmulator
+    from emulator.server.server import LocalEmulator
 
     assert isinstance(local, LocalEmulator)  # noqa: S101 - for the type checker
     emulator = local.emulator

@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterable
 
 from benchmarks import Figure
-from emulator.environment import environment
-from emulator.server import LocalEmulator
-from operations.report import conclude
-from operations.requests import make_export
-from operations.start import start
-from operations.wait import Waiter
+from emulator.core.environment import environment
+from emulator.server.server import LocalEmulator
+from operations.model.requests import make_export
+from operations.run.report import conclude
+from operations.run.start import start
+from operations.run.wait import Waiter
 from tests.protocol.operations.hospital import PROJECT, STORE, TABLE, Hospital
 
 SECONDS = 20.0

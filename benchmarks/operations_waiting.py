@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from benchmarks import Figure
-from operations.outcome import Outcome
-from operations.wait import Waiter, pause_after
+from operations.model.outcome import Outcome
+from operations.run.wait import Waiter, pause_after
 from tests.unit.operations.service import Service, SimulatedClock
 
 # Length in seconds and the requests that it may cost.

@@ -4,51 +4,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from components.agent_grants import AgentGrants, AgentGrantsArgs
-    from components.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
-    from components.bucket import Bucket, BucketArgs, LifecycleRule
-    from components.dicom_export import DicomExport, DicomExportArgs, ExportFilter
-    from components.dicom_import import DicomImport, DicomImportArgs
-    from components.dicom_store import DicomStore, DicomStoreArgs
-    from components.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
-    from components.imaging import Imaging
-    from components.preview_checks import check_access
-    from components.project_access import ProjectAccess, ProjectAccessArgs
-    from components.reference_views import ReferenceViews, ReferenceViewsArgs
-    from components.refusals import refusals_shown
+    from components.access.agent import AgentGrants, AgentGrantsArgs
+    from components.access.preview import check_access
+    from components.access.project import ProjectAccess, ProjectAccessArgs
+    from components.access.refusals import refusals_shown
+    from components.resources.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
+    from components.resources.bucket import Bucket, BucketArgs, LifecycleRule
+    from components.resources.dicom_store import DicomStore, DicomStoreArgs
+    from components.resources.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
+    from components.resources.reference_views import ReferenceViews, ReferenceViewsArgs
+    from components.resources.topic import Topic, TopicArgs
+    from components.runs.dicom_export import DicomExport, DicomExportArgs, ExportFilter
+    from components.runs.dicom_import import DicomImport, DicomImportArgs
     from components.settings import Settings, load_settings, settings_from
-    from components.topic import Topic, TopicArgs
+    from components.stack import Imaging
 
 # Imported when asked for: the Google provider's package is large, and dynamic resource providers, which live in this
 # package too, start without it.
 _HOMES = {
-    "AgentGrants": "agent_grants",
-    "AgentGrantsArgs": "agent_grants",
-    "BigQueryDataset": "bigquery_dataset",
-    "BigQueryDatasetArgs": "bigquery_dataset",
-    "Bucket": "bucket",
-    "BucketArgs": "bucket",
-    "DicomExport": "dicom_export",
-    "DicomExportArgs": "dicom_export",
-    "DicomImport": "dicom_import",
-    "DicomImportArgs": "dicom_import",
-    "DicomStore": "dicom_store",
-    "DicomStoreArgs": "dicom_store",
-    "ExportFilter": "dicom_export",
-    "HealthcareDataset": "healthcare_dataset",
-    "HealthcareDatasetArgs": "healthcare_dataset",
-    "Imaging": "imaging",
-    "LifecycleRule": "bucket",
-    "ProjectAccess": "project_access",
-    "ProjectAccessArgs": "project_access",
-    "ReferenceViews": "reference_views",
-    "ReferenceViewsArgs": "reference_views",
+    "AgentGrants": "access.agent",
+    "AgentGrantsArgs": "access.agent",
+    "BigQueryDataset": "resources.bigquery_dataset",
+    "BigQueryDatasetArgs": "resources.bigquery_dataset",
+    "Bucket": "resources.bucket",
+    "BucketArgs": "resources.bucket",
+    "DicomExport": "runs.dicom_export",
+    "DicomExportArgs": "runs.dicom_export",
+    "DicomImport": "runs.dicom_import",
+    "DicomImportArgs": "runs.dicom_import",
+    "DicomStore": "resources.dicom_store",
+    "DicomStoreArgs": "resources.dicom_store",
+    "ExportFilter": "runs.dicom_export",
+    "HealthcareDataset": "resources.healthcare_dataset",
+    "HealthcareDatasetArgs": "resources.healthcare_dataset",
+    "Imaging": "stack",
+    "LifecycleRule": "resources.bucket",
+    "ProjectAccess": "access.project",
+    "ProjectAccessArgs": "access.project",
+    "ReferenceViews": "resources.reference_views",
+    "ReferenceViewsArgs": "resources.reference_views",
     "Settings": "settings",
-    "Topic": "topic",
-    "TopicArgs": "topic",
-    "check_access": "preview_checks",
+    "Topic": "resources.topic",
+    "TopicArgs": "resources.topic",
+    "check_access": "access.preview",
     "load_settings": "settings",
-    "refusals_shown": "refusals",
+    "refusals_shown": "access.refusals",
     "settings_from": "settings",
 }
 

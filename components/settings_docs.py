@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.deployer import needs_of
-from components.grant_rules import AGENT_EMAILS, RULES
+from components.access.deployer import needs_of
+from components.access.rules import AGENT_EMAILS, RULES
 from components.settings import Settings, settings_from
 from components.settings.problems import FOREIGN_KEYS, NAMESPACE
 

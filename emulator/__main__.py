@@ -10,7 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from .environment import DEFAULTS, environment
+from .core.environment import DEFAULTS, environment
 
 DEFAULT_PORT = 8085
 
@@ -27,8 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from .runtime import Emulator
-    from .server import PortInUseError, listen, serve
+    from .core.runtime import Emulator
+    from .server.server import PortInUseError, listen, serve
 
     try:
         listener = listen(options.host, options.port)

@@ -27,9 +27,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-import emulator.environment
+import emulator.core.environment
 import engine
-from components.queries import load_query
+from components.resources.reference_queries import load_query
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".local" / "demo"
@@ -238,7 +238,7 @@ def upload(images: list[tuple[str, Path]]) -> None:
 
 def environment() -> dict[str, str]:
     """The environment for ``pulumi`` against the local backend and the emulator: what ``make env`` exports."""
-    return {**os.environ, **engine.environment(ROOT), **emulator.environment.environment(URL)}
+    return {**os.environ, **engine.environment(ROOT), **emulator.core.environment.environment(URL)}
 
 
 def pulumi(*arguments: str, quiet: bool = False) -> str:

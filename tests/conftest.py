@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 
 
 @pytest.fixture(scope="session")

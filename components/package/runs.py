@@ -10,8 +10,8 @@ from typing import Any
 
 import pulumi
 
-from components import dicom_export, dicom_import
-from components.operation_runs import waits_provider
+from components.runs import dicom_export, dicom_import
+from components.runs.declared import waits_provider
 
 
 @dataclass(kw_only=True)

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from components.settings.problems import did_you_mean, quoted
-from operations.durations import parse_duration
-from operations.mime_types import parse_mime_type
-from operations.uris import (
+from operations.model.durations import parse_duration
+from operations.model.mime_types import parse_mime_type
+from operations.model.uris import (
     parse_bigquery_uri,
     parse_cloud_storage_uri,
     parse_export_prefix,

@@ -8,7 +8,7 @@ import pulumi
 from pulumi.runtime import config as pulumi_config
 from pydantic import BaseModel, ValidationError
 
-from components.secrets import keep_secret
+from components.base.secrets import keep_secret
 from components.settings.models import Settings
 from components.settings.problems import FOREIGN_KEYS, NAMESPACE, Problem, SettingsError, from_pydantic
 from components.settings.rules import rule_problems

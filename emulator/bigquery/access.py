@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import invalid
+from ..core.errors import invalid
 from ..iam import OWNER
 
 #: Legacy role of an access entry → IAM role.

@@ -10,8 +10,8 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..clock import milliseconds, now
-from ..errors import ApiError, invalid
+from ..core.clock import milliseconds, now
+from ..core.errors import ApiError, invalid
 from ..iam import OWNER
 from .access import bindings
 from .engine import Engine
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from ..call import Call
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
+    from ..http.call import Call
     from .types import Field
 
 Document = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid
+from ..core.errors import ApiError, invalid
 from .encryption import require_key, settled
 from .names import TableName, already_exists, check_table_id, no_dataset, no_table
 from .types import SchemaMismatchError, columns, quoted, union_schema

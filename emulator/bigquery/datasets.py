@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid
+from ..core.errors import ApiError, invalid
+from ..core.projects import project_number, service_agent
+from ..http.paging import page
+from ..http.routing import Routes
 from ..iam import OWNER
-from ..paging import page
-from ..projects import project_number, service_agent
-from ..routing import Routes
 from .access import checked_access, default_access
 from .catalog import Catalog, check_etag
 from .encryption import check_key_name
 from .names import already_exists, check_dataset_id
 
 if TYPE_CHECKING:
-    from ..call import Call
+    from ..http.call import Call
 
 routes = Routes("bigquery")
 

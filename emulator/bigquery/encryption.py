@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..cloud import kms_service
-from ..errors import ApiError, invalid
-from ..projects import service_agent
+from ..core.errors import ApiError, invalid
+from ..core.projects import service_agent
 
 if TYPE_CHECKING:
     from .catalog import Catalog

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
 
 Result = TypeVar("Result")
 

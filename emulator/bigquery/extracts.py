@@ -12,7 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid
+from ..core.errors import ApiError, invalid
 from .copies import table_of
 from .encode import Encoder, decimal_text, float_text
 from .encryption import require_key

@@ -8,13 +8,13 @@ import secrets
 import threading
 from typing import TYPE_CHECKING, Any
 
-from .. import discovery
-from ..call import parse_json
-from ..clock import milliseconds, now
-from ..errors import ApiError, invalid, not_found
+from ..core.clock import milliseconds, now
+from ..core.errors import ApiError, invalid, not_found
+from ..http import discovery
+from ..http.call import parse_json
+from ..http.paging import page
+from ..http.routing import Routes
 from ..iam import OWNER
-from ..paging import page
-from ..routing import Routes
 from . import uploads
 from .catalog import Catalog
 from .copies import run_copy
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from ..call import Call
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
+    from ..http.call import Call
 
 routes = Routes("bigquery")
 

@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid
-from ..patterns import wildcard
+from ..core.errors import ApiError, invalid
+from ..core.patterns import wildcard
 from . import parquet
 from .copies import table_of
 from .names import TableName, check_table_id, no_dataset, no_table

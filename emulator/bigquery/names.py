@@ -9,7 +9,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from ..errors import ApiError, invalid
+from ..core.errors import ApiError, invalid
 
 _DATASET_ID = re.compile(r"[A-Za-z0-9_]{1,1024}")
 _TABLE_EXTRA = frozenset(["Pc", "Pd", "Zs"])

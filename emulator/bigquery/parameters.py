@@ -11,7 +11,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ..errors import invalid
+from ..core.errors import invalid
 from .rows import READERS, boolean, integer, timestamp
 from .types import INT64, Field, Type, array, struct
 

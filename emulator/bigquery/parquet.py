@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid
+from ..core.errors import ApiError, invalid
 from .types import quoted, text
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid
+from ..core.errors import ApiError, invalid
 from .encryption import settled
 from .names import ANONYMOUS_DATASET, TableName, already_exists, check_table_id, no_dataset, no_table
 from .parameters import parameter
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from .catalog import Catalog
     from .jobs import Work
-    from .sql.outcomes import Outcome, Plan
     from .sql.queries import Query
+    from .statements.outcomes import Outcome, Plan
     from .types import Field
 
 #: How long a result without a destination is kept, in milliseconds.
@@ -46,7 +46,7 @@ def run_query(work: Work) -> None:
 
 def _run(work: Work) -> None:
     from .sql.parser import parse
-    from .sql.statements import Statements
+    from .statements.statements import Statements
 
     options = work.configuration["query"]
     text = options.get("query") or ""
@@ -119,7 +119,7 @@ def _session(work: Work, options: dict[str, Any], text: str) -> Session:
 
 def _selected(work: Work, session: Session, plan: Plan) -> tuple[Outcome, bool]:
     """What a SELECT gives, and whether that was known already."""
-    from .sql.outcomes import Outcome
+    from .statements.outcomes import Outcome
 
     cache = work.emulator.service(ResultCache)
     known = cache.find(work, session)
@@ -213,7 +213,7 @@ class _Sink:
         self.options = options
 
     def __call__(self, session: Session, query: Query, fields: list[Field]) -> TableName:
-        from .sql.outcomes import store
+        from .statements.outcomes import store
 
         catalog = self.work.catalog
         reference = self.options.get("destinationTable") or {}
@@ -251,7 +251,7 @@ class _Sink:
             raise no_table(name, session.location)
 
     def _write(self, name: TableName, query: Query, fields: list[Field]) -> None:
-        from .sql.outcomes import store
+        from .statements.outcomes import store
 
         catalog = self.work.catalog
         document = catalog.find_table(name)
@@ -285,7 +285,7 @@ class _Sink:
         schema: list[dict[str, Any]],
     ) -> tuple[list[dict[str, Any]], str]:
         from .rows import reshape_table
-        from .sql.outcomes import store
+        from .statements.outcomes import store
 
         catalog = self.work.catalog
         have = document["resource"]["schema"]["fields"]
@@ -318,7 +318,7 @@ _LAYOUT = ("timePartitioning", "rangePartitioning", "clustering")
 
 
 def _later(milliseconds_on: int) -> str:
-    from ..clock import milliseconds, now
+    from ..core.clock import milliseconds, now
 
     return str(int(milliseconds(now())) + milliseconds_on)
 
@@ -329,9 +329,9 @@ def view_schema(catalog: Catalog, principal: str, project: str, text: str) -> tu
     Raises:
         ApiError: the query is wrong, or reads what the caller may not.
     """
-    from .sql.outcomes import check_plan
     from .sql.parser import parse
     from .sql.queries import Compiler
+    from .statements.outcomes import check_plan
 
     session = Session(catalog, principal, project, text)
     nodes = parse(text)

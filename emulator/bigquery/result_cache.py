@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
     from .jobs import Work
     from .names import TableName
     from .session import Session

@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import ApiError, invalid
+from ..core.errors import ApiError, invalid
 from .encryption import settled
 from .names import TableName, already_exists, no_table
 from .types import (

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..errors import invalid
-from ..routing import Routes
+from ..core.errors import invalid
+from ..http.routing import Routes
 from .catalog import Catalog, reads
 from .encode import TimestampFormat, row_encoder
 from .encryption import require_key
@@ -24,7 +24,7 @@ from .types import Field, Type, columns, member, quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..call import Call
+    from ..http.call import Call
 
 routes = Routes("bigquery")
 

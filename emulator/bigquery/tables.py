@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid
-from ..paging import page
-from ..projects import project_number
-from ..routing import Routes
+from ..core.errors import ApiError, invalid
+from ..core.projects import project_number
+from ..http.paging import page
+from ..http.routing import Routes
 from .catalog import Catalog, check_etag, reads
 from .encryption import settled
 from .names import TableName, already_exists, check_table_id, no_table, table_policy
@@ -15,7 +15,7 @@ from .rows import reshape_table
 from .types import SchemaMismatchError, checked_schema, columns, union_schema
 
 if TYPE_CHECKING:
-    from ..call import Call
+    from ..http.call import Call
 
 routes = Routes("bigquery")
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import invalid
+from ..core.errors import invalid
 
 #: Deepest nesting of RECORD columns.
 DEEPEST = 15

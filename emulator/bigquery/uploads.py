@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from ..call import parse_json
-from ..errors import ApiError, invalid, not_found
+from ..core.errors import ApiError, invalid, not_found
+from ..http.call import parse_json
 from ..storage.related import boundary_of, read_related
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ..call import Call
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
+    from ..http.call import Call
 
 _RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
 #: Uploads that were begun and not ended; the oldest are forgotten first.

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError
-from ..routing import Routes
+from ..core.errors import ApiError
+from ..http.routing import Routes
 
 if TYPE_CHECKING:
-    from ..call import Call
+    from ..http.call import Call
 
 routes = Routes("cloudbilling")
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import ApiError
+from ..core.errors import ApiError
 from .service_usage import is_enabled, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..call import Call
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
+    from ..http.call import Call
 
 _ALWAYS = ("cloudresourcemanager", "serviceusage")
 _BUCKETS = ("bucket", "sourceBucket", "destinationBucket")

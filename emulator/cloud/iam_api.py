@@ -12,19 +12,19 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid, not_found
+from ..core.errors import ApiError, invalid, not_found
+from ..http.masks import patched, top_fields
+from ..http.paging import page
+from ..http.routing import Routes
 from ..iam import same_etag
 from ..iam.roles import PERMISSIONS, ROLES, permissions_of
-from ..masks import patched, top_fields
-from ..paging import page
-from ..routing import Routes
 from .policies import serve_policies
 from .service_usage import unique_id
 
 if TYPE_CHECKING:
-    from ..call import Call
-    from ..runtime import Emulator
-    from ..state import Collection, Document
+    from ..core.runtime import Emulator
+    from ..core.state import Collection, Document
+    from ..http.call import Call
 
 routes = Routes("iam")
 

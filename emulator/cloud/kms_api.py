@@ -9,17 +9,17 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ..clock import now, rfc3339
-from ..errors import ApiError, invalid, not_found
-from ..masks import patched, top_fields
-from ..paging import page
-from ..routing import Routes
+from ..core.clock import now, rfc3339
+from ..core.errors import ApiError, invalid, not_found
+from ..http.masks import patched, top_fields
+from ..http.paging import page
+from ..http.routing import Routes
 from .kms_service import Kms
 from .policies import serve_policies
 
 if TYPE_CHECKING:
-    from ..call import Call
-    from ..state import Collection, Document
+    from ..core.state import Collection, Document
+    from ..http.call import Call
 
 routes = Routes("cloudkms")
 _LOCATIONS = "projects.locations"

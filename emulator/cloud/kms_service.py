@@ -9,8 +9,8 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
-    from ..state import Document
+    from ..core.runtime import Emulator
+    from ..core.state import Document
 
 _KEY_NAME = re.compile(r"projects/[^/]+/locations/([^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")
 #: What ``roles/cloudkms.cryptoKeyEncrypterDecrypter`` stands for.

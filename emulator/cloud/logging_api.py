@@ -11,14 +11,14 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from ..errors import ApiError, invalid, not_found
-from ..paging import page
-from ..routing import Routes
+from ..core.errors import ApiError, invalid, not_found
+from ..http.paging import page
+from ..http.routing import Routes
 from .logs import Logs
 from .logs_filter import parse
 
 if TYPE_CHECKING:
-    from ..call import Call
+    from ..http.call import Call
 
 routes = Routes("logging")
 

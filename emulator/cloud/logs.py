@@ -6,12 +6,12 @@ import itertools
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from ..clock import now, rfc3339
+from ..core.clock import now, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
 
 #: Entries that are kept for each project; the oldest go first.
 MOST_ENTRIES = 50_000

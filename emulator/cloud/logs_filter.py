@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from .. import discovery
-from ..errors import ApiError, invalid
-from ..patterns import PatternError, compiled
+from ..core.errors import ApiError, invalid
+from ..core.patterns import PatternError, compiled
+from ..http import discovery
 
 Entry = dict[str, Any]
 #: Whether an entry matches.

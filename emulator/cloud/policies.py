@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import invalid
+from ..core.errors import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..call import Call
-    from ..routing import Routes
+    from ..http.call import Call
+    from ..http.routing import Routes
 
 
 def serve_policies(routes: Routes, resource: str, permissions: str, keys_of: Callable[[Call], tuple[str, ...]]) -> None:

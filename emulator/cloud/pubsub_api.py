@@ -12,17 +12,17 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid, not_found
-from ..masks import patched, top_fields
-from ..paging import page
-from ..routing import Routes
+from ..core.errors import ApiError, invalid, not_found
+from ..http.masks import patched, top_fields
+from ..http.paging import page
+from ..http.routing import Routes
 from .kms_service import key_location
 from .policies import serve_policies
 from .pubsub_service import PubSub
 
 if TYPE_CHECKING:
-    from ..call import Call
-    from ..state import Collection, Document
+    from ..core.state import Collection, Document
+    from ..http.call import Call
 
 routes = Routes("pubsub")
 
@@ -252,7 +252,7 @@ def seek(call: Call) -> None:
     """Throw away what waits."""
     from datetime import datetime
 
-    from ..clock import now
+    from ..core.clock import now
 
     subscription = _subscription(call, "pubsub.subscriptions.consume")
     text = call.body.get("time")

@@ -11,16 +11,16 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..clock import now, rfc3339
-from ..errors import ApiError, not_found
-from ..projects import service_agent
+from ..core.clock import now, rfc3339
+from ..core.errors import ApiError, not_found
+from ..core.projects import service_agent
 from . import kms_service
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..runtime import Emulator
-    from ..state import Document
+    from ..core.runtime import Emulator
+    from ..core.state import Document
 
 #: What a subscription's topic is called once the topic is gone.
 DELETED_TOPIC = "_deleted-topic_"

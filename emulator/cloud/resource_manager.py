@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid
-from ..paging import page
-from ..patterns import wildcard
-from ..projects import project_number
-from ..routing import Routes
+from ..core.errors import ApiError, invalid
+from ..core.patterns import wildcard
+from ..core.projects import project_number
+from ..http.paging import page
+from ..http.routing import Routes
 from .policies import held_permissions, policy_of, requested_version, shown
 
 if TYPE_CHECKING:
-    from ..call import Call
+    from ..http.call import Call
 
 routes = Routes("cloudresourcemanager")
 

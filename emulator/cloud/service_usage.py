@@ -10,15 +10,15 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid, not_found
-from ..paging import page
-from ..projects import project_number, service_agent
-from ..routing import Routes
+from ..core.errors import ApiError, invalid, not_found
+from ..core.projects import project_number, service_agent
+from ..http.paging import page
+from ..http.routing import Routes
 
 if TYPE_CHECKING:
-    from ..call import Call
-    from ..runtime import Emulator
-    from ..state import Collection
+    from ..core.runtime import Emulator
+    from ..core.state import Collection
+    from ..http.call import Call
 
 routes = Routes("serviceusage")
 

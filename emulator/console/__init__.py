@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from ..errors import ApiError
+from ..core.errors import ApiError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from ..app import Application, Exchange
+    from ..server.app import Application, Exchange
 
 _LIMIT = 1024 * 1024
 

@@ -7,21 +7,10 @@ from urllib.parse import quote, urlencode
 
 from .html import Html, el, join
 from .layout import Page, missing
-from .parts import (
-    code,
-    crumbs,
-    details,
-    filter_box,
-    link,
-    pill,
-    plural,
-    section,
-    size,
-    table,
-)
+from .parts import code, crumbs, details, filter_box, link, pill, plural, section, size, table
 
 if TYPE_CHECKING:
-    from ..app import Application
+    from ..server.app import Application
     from .layout import Parameters
 
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from ..errors import RPC_CODES
+from ..core.errors import RPC_CODES
 from .html import Html, el, join
 from .layout import Page, missing
 from .parts import (
@@ -30,7 +30,7 @@ from .parts import (
 )
 
 if TYPE_CHECKING:
-    from ..app import Application
+    from ..server.app import Application
     from .layout import Parameters
 
 _STUDIES_ON_A_PAGE = 100

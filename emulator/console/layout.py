@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from ..errors import ApiError
+from ..core.errors import ApiError
 from .html import Html, el
 from .parts import link, section
 

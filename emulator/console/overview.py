@@ -5,27 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ..projects import project_number
-from ..settings import Settings
+from ..core.projects import project_number
+from ..core.settings import Settings
 from ..storage.store import store
 from .bigquery import dataset_ids
 from .healthcare import operations_table
 from .html import Html, el, join
 from .layout import Page
-from .parts import (
-    anchor,
-    code,
-    figure,
-    figures,
-    link,
-    pill,
-    section,
-    table,
-)
+from .parts import anchor, code, figure, figures, link, pill, section, table
 
 if TYPE_CHECKING:
-    from ..app import Application
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
+    from ..server.app import Application
     from .layout import Parameters
 
 

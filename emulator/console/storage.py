@@ -5,25 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from ..errors import ApiError
+from ..core.errors import ApiError
 from ..storage.listing import Query, list_names
 from ..storage.store import store
 from .html import el, join
 from .layout import Page, missing, problem
-from .parts import (
-    anchor,
-    crumbs,
-    filter_box,
-    link,
-    section,
-    size,
-    table,
-    when,
-)
+from .parts import anchor, crumbs, filter_box, link, section, size, table, when
 
 if TYPE_CHECKING:
-    from ..app import Application
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
+    from ..server.app import Application
     from .layout import Parameters
 
 _OBJECTS_ON_A_PAGE = 200

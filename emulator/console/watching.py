@@ -8,24 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..cloud.logs import Logs
 from ..cloud.logs_filter import parse
-from ..errors import ApiError
+from ..core.errors import ApiError
 from .html import Html, el, join
 from .layout import Page
-from .parts import (
-    anchor,
-    code,
-    details,
-    filter_box,
-    lines,
-    pill,
-    pretty,
-    section,
-    table,
-    when,
-)
+from .parts import anchor, code, details, filter_box, lines, pill, pretty, section, table, when
 
 if TYPE_CHECKING:
-    from ..app import Application
+    from ..server.app import Application
     from .layout import Parameters
 
 _ENTRIES = 200

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from ..routing import Routes
+from ..http.routing import Routes
 
 
 def routes() -> list[Routes]:
     """The handlers of this API; a method that none of them names answers 501."""
-    from . import (
-        datasets,
-        exports,
-        iam_methods,
-        imports,
-        locations,
-        operation_methods,
-        storage_settings,
-        stores,
-    )
+    from . import datasets, exports, iam_methods, imports, locations, operation_methods, storage_settings, stores
     from .dicomweb import deletes, query, retrieve, store, update
 
     modules = (locations, datasets, stores, iam_methods, operation_methods, imports, exports, storage_settings)

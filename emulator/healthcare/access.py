@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, not_found
+from ..core.errors import ApiError, not_found
 from .names import DatasetName, StoreName, dataset_of, store_of
 
 if TYPE_CHECKING:
-    from ..call import Call
-    from ..runtime import Emulator
-    from ..state import Collection
+    from ..core.runtime import Emulator
+    from ..core.state import Collection
+    from ..http.call import Call
 
 
 def datasets(emulator: Emulator) -> Collection:

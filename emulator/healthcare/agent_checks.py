@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..cloud.enablement import require_enabled
-from ..errors import ApiError, not_found
+from ..core.errors import ApiError, not_found
 from .bigquery_uri import TableName
 from .names import agent_of
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
 
 _STORAGE = (
     "Healthcare API doesn't have required Cloud Storage permission. "

@@ -8,7 +8,7 @@ from .access import stores
 from .names import StoreName
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
     from .stored import Instance
 
 

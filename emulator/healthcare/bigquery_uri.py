@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..errors import invalid
+from ..core.errors import invalid
 
 _TABLE = re.compile(r"bq://([^.]+(?:\.[a-z]+:[^.]+)?)\.(\w{1,1024})\.(\w{1,1024})", re.ASCII)
 _LONGEST = 2000

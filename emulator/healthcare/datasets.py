@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from .. import paging
-from ..call import Call
 from ..cloud.service_usage import provision_healthcare_agent
-from ..errors import ApiError, invalid, unimplemented
-from ..routing import Routes
+from ..core.errors import ApiError, invalid, unimplemented
+from ..http import paging
+from ..http.call import Call
+from ..http.routing import Routes
 from .access import datasets, denied, find_dataset, public, stores
 from .encryption import check_key_name, require_key
 from .field_masks import merged

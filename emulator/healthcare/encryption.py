@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..cloud import kms_service
-from ..errors import ApiError, invalid
+from ..core.errors import ApiError, invalid
 from .names import DatasetName, agent_of
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
 
 _ROLE = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid, unimplemented
+from ..core.errors import ApiError, invalid, unimplemented
 from .agent_checks import require_table
 from .bigquery_uri import TableName
 from .failures import Failures

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import ApiError, invalid
-from ..state import BlobInfo
+from ..core.errors import ApiError, invalid
+from ..core.state import BlobInfo
 from .agent_checks import WRITE, require_bucket
 from .dicom import syntaxes as ts
 from .failures import Failures

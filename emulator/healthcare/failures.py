@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError
+from ..core.errors import ApiError
 from .names import StoreName
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
     from .operations import Operation
 
 #: Only so many failures of one operation are logged; the counters tell how many there were.

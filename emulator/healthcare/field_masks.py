@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ..errors import invalid
-from ..masks import camel
+from ..core.errors import invalid
+from ..http.masks import camel
 
 
 def merged(old: dict[str, Any], new: dict[str, Any], mask: str, fields: tuple[str, ...]) -> dict[str, Any]:

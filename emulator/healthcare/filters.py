@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..errors import invalid
+from ..core.errors import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from .dicom import syntaxes as ts
 from .pool import PixelPool
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
     from .dicom.rendering import Viewport
     from .stored import Instance
 

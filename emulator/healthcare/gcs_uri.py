@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..errors import invalid
-from ..patterns import Pattern, compiled
+from ..core.errors import invalid
+from ..core.patterns import Pattern, compiled
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _EXTENSION = re.compile(r"(?:\.[^*?/]*)?")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..call import Call
-from ..errors import invalid
-from ..routing import Routes
+from ..core.errors import invalid
+from ..http.call import Call
+from ..http.routing import Routes
 from .access import datasets, find_dataset, find_store, stores
 from .names import dataset_of, store_of
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..call import Call
-from ..errors import invalid, not_found
-from ..routing import Routes
+from ..core.errors import invalid, not_found
+from ..http.call import Call
+from ..http.routing import Routes
 from .access import find_store, stores
 from .agent_checks import READ, require_bucket
 from .arrivals import somebody_listens, tell
@@ -18,7 +18,7 @@ from .operations import Operation, Operations
 from .stored import New
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
     from ..storage.service import StoredObject
 
 routes = Routes("healthcare")

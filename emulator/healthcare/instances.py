@@ -11,14 +11,14 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ..clock import now, rfc3339
+from ..core.clock import now, rfc3339
 from .person_names import name_matches
 from .stored import FIELDS, JOIN, TABLES, Counts, Instance, New, Path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
     from .dicom.reader import Record
 
 

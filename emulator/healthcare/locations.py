@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import paging
-from ..call import Call
-from ..errors import not_found
-from ..routing import Routes
+from ..core.errors import not_found
+from ..http import paging
+from ..http.call import Call
+from ..http.routing import Routes
 from .filters import compile_filter
 
 routes = Routes("healthcare")

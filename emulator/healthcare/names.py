@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import invalid
+from ..core.errors import invalid
 
 if TYPE_CHECKING:
-    from ..call import Call
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
+    from ..http.call import Call
 
 #: Letters, digits, ``_``, ``-`` and ``.``, 1 to 256 of them (discovery document, ``datasets.create``).
 _ID = re.compile(r"[\w\-.]{1,256}")

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..cloud.enablement import require_enabled
-from ..errors import ApiError
+from ..core.errors import ApiError
 from .agent_checks import require_agent_role
 from .names import StoreName
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
     from .stored import Instance
 
 

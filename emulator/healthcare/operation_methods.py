@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import paging
-from ..call import Call
-from ..errors import not_found
-from ..routing import Routes
+from ..core.errors import not_found
+from ..http import paging
+from ..http.call import Call
+from ..http.routing import Routes
 from .access import find_dataset
 from .filters import compile_filter
 from .operations import Operations

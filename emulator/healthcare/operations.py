@@ -18,16 +18,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from ..clock import now, rfc3339
-from ..errors import RPC_CODES, ApiError, not_found
-from ..faults import OperationFault
+from ..core.clock import now, rfc3339
+from ..core.errors import RPC_CODES, ApiError, not_found
+from ..core.faults import OperationFault
 from .access import datasets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..call import Call
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
+    from ..http.call import Call
     from .names import DatasetName
 
 _log = logging.getLogger("emulator")

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from ..call import Call
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
+    from ..http.call import Call
     from .dicom.reader import Record
 
 #: So many files are worth starting processes for, whose start takes as long as reading some hundreds.

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import ApiError, invalid, not_found
+from ..core.errors import ApiError, invalid, not_found
 from .access import stores
 from .agent_checks import READ, require_bucket
 from .gcs_uri import parse_object
@@ -19,8 +19,8 @@ from .names import StoreName
 from .stored import Instance, Path
 
 if TYPE_CHECKING:
-    from ..call import Call
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
+    from ..http.call import Call
 
 _LINE = re.compile(r"/studies/([0-9.]{1,64})(?:/series/([0-9.]{1,64})(?:/instances/([0-9.]{1,64}))?)?")
 _LARGEST = 256 * 1024 * 1024

@@ -11,7 +11,7 @@ from .operations import Operations
 from .stored import Counts
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
 
 
 @dataclass(frozen=True, slots=True)

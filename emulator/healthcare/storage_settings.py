@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import invalid
-from ..routing import Routes
+from ..core.errors import invalid
+from ..http.routing import Routes
 from .access import stores
 from .arrivals import somebody_listens, tell
 from .dicomweb.common import READ, WRITE, found_instances, missing, store_and_path
@@ -17,7 +17,7 @@ from .operations import Operation, Operations
 from .selection import Selection, filter_uri
 
 if TYPE_CHECKING:
-    from ..call import Call
+    from ..http.call import Call
 
 routes = Routes("healthcare")
 _STORES = "projects.locations.datasets.dicomStores"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..state import BlobInfo
+from ..core.state import BlobInfo
 
 if TYPE_CHECKING:
     from .dicom.reader import Record

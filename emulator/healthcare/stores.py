@@ -6,10 +6,10 @@ import secrets
 import unicodedata
 from typing import Any
 
-from .. import paging
-from ..call import Call
-from ..errors import ApiError, invalid
-from ..routing import Routes
+from ..core.errors import ApiError, invalid
+from ..http import paging
+from ..http.call import Call
+from ..http.routing import Routes
 from .access import find_dataset, find_store, public, stores
 from .field_masks import merged, without_defaults
 from .filters import compile_filter

@@ -7,7 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from ..cloud.enablement import require_enabled
-from ..errors import ApiError, invalid, unimplemented
+from ..core.errors import ApiError, invalid, unimplemented
 from .agent_checks import require_agent_role
 from .bigquery_uri import TableName, parse_table_uri
 from .export_bigquery import NO_CHANGE_DATA_CAPTURE, Layout, json_row
@@ -17,7 +17,7 @@ from .schemas import flattened, json_layout, whole_row
 from .stored import Instance
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
+    from ..core.runtime import Emulator
 
 #: BigQuery does not take longer rows from streams.
 _LARGEST_ROW = 1_000_000

@@ -20,16 +20,16 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ApiError, invalid
+from ..core.errors import ApiError, invalid
 from . import conditions
 from .roles import ROLES, holds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ..projects import Projects
-    from ..settings import Settings
-    from ..state import Collection, State
+    from ..core.projects import Projects
+    from ..core.settings import Settings
+    from ..core.state import Collection, State
 
 #: Who calls with a token that names nobody: the person who runs the emulator. May do everything.
 OWNER = "owner"

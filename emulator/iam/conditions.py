@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from ..errors import ApiError, invalid
+from ..core.errors import ApiError, invalid
 
 #: Whether a condition holds at a moment (seconds since 1970).
 Condition = Callable[[float], bool]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..routing import Routes
+    from ..http.routing import Routes
 
 
 def routes() -> list[Routes]:

@@ -9,8 +9,8 @@ from .errors import no_access
 from .store import store
 
 if TYPE_CHECKING:
-    from ..call import Call
-    from ..state import Document
+    from ..core.state import Document
+    from ..http.call import Call
 
 
 def policy_key(bucket: str) -> str:

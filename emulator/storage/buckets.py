@@ -11,29 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from ..clock import now
 from ..cloud.policies import shown
-from ..errors import ApiError
-from ..paging import page
-from ..projects import service_agent
-from ..routing import Routes
+from ..core.clock import now
+from ..core.errors import ApiError
+from ..core.projects import service_agent
+from ..http.paging import page
+from ..http.routing import Routes
 from . import conditions
 from .access import bucket_for, holds, policy_key, project_for
 from .encryption import check_default_key
 from .errors import invalid_argument, precondition_failed, required
-from .resources import (
-    BUCKET_FIXED,
-    BUCKET_SETTABLE,
-    STORAGE_CLASSES,
-    bucket_resource,
-    known_fields,
-    location_type,
-)
+from .resources import BUCKET_FIXED, BUCKET_SETTABLE, STORAGE_CLASSES, bucket_resource, known_fields, location_type
 from .store import store, timestamp
 
 if TYPE_CHECKING:
-    from ..call import Call
-    from ..state import Document
+    from ..core.state import Document
+    from ..http.call import Call
 
 routes = Routes("storage")
 

@@ -13,7 +13,7 @@ from .errors import invalid_argument, precondition_failed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..state import Document
+    from ..core.state import Document
 
 
 def number(query: Mapping[str, str], name: str) -> int | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from ..errors import ApiError
+from ..core.errors import ApiError
 from .resources import etag
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from ..call import Call
-    from ..state import Blobs, Document
+    from ..core.state import Blobs, Document
+    from ..http.call import Call
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _CHUNK = 1024 * 1024

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..cloud import kms_service
-from ..errors import ApiError
-from ..projects import service_agent
+from ..core.errors import ApiError
+from ..core.projects import service_agent
 from .errors import invalid_argument
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
-    from ..state import Document
+    from ..core.runtime import Emulator
+    from ..core.state import Document
 
 
 def check_default_key(emulator: Emulator, bucket: Document, fields: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ https://cloud.google.com/storage/docs/json_api/v1/status-codes
 
 from __future__ import annotations
 
-from ..errors import ApiError
+from ..core.errors import ApiError
 from ..iam import OWNER
 
 

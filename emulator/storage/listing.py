@@ -12,7 +12,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..patterns import Pattern, PatternError, compiled
+from ..core.patterns import Pattern, PatternError, compiled
 from .errors import invalid_argument
 
 if TYPE_CHECKING:

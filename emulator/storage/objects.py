@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from ..errors import ApiError
-from ..routing import Routes
+from ..core.errors import ApiError
+from ..http.routing import Routes
 from . import conditions
 from .access import bucket_for, holds, require
 from .buckets import merged
@@ -22,8 +22,8 @@ from .resources import OBJECT_SETTABLE, STORAGE_CLASSES, known_fields, object_re
 from .store import store
 
 if TYPE_CHECKING:
-    from ..call import Call
-    from ..state import BlobInfo, Document
+    from ..core.state import BlobInfo, Document
+    from ..http.call import Call
 
 routes = Routes("storage")
 
@@ -305,7 +305,7 @@ def check_not_held(bucket_name: str, name: str, stored: Document) -> None:
 
 def blob_of(stored: Document) -> BlobInfo:
     """Where the bytes of an object are."""
-    from ..state import BlobInfo
+    from ..core.state import BlobInfo
 
     return BlobInfo(stored["blob"], stored["size"], stored["crc32c"], stored["md5"])
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..call import parse_json
+from ..http.call import parse_json
 from .errors import invalid_argument
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import base64
 from typing import Any
 from urllib.parse import quote
 
-from .. import discovery
-from ..errors import ApiError
-from ..projects import project_number
+from ..core.errors import ApiError
+from ..core.projects import project_number
+from ..http import discovery
 
 #: Fields of an object that a client may set, at upload and later.
 OBJECT_SETTABLE = (

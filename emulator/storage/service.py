@@ -9,14 +9,14 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import ApiError
-from ..state import BlobInfo
+from ..core.errors import ApiError
+from ..core.state import BlobInfo
 from .encryption import default_key, require_readable, version_for
 from .store import store
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
-    from ..state import Document
+    from ..core.runtime import Emulator
+    from ..core.state import Document
 
 
 @dataclass(frozen=True, slots=True)

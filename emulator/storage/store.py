@@ -7,12 +7,12 @@ from bisect import bisect_left, insort
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..clock import now
+from ..core.clock import now
 from .errors import no_bucket
 
 if TYPE_CHECKING:
-    from ..runtime import Emulator
-    from ..state import BlobInfo, Collection, Document
+    from ..core.runtime import Emulator
+    from ..core.state import BlobInfo, Collection, Document
 
 
 def timestamp(moment: datetime | None = None) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from ..call import parse_json
-from ..errors import ApiError
+from ..core.errors import ApiError
+from ..http.call import parse_json
 from . import conditions
 from .access import bucket_for
 from .errors import invalid_argument, required
@@ -26,9 +26,9 @@ from .store import store
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from ..call import Call
-    from ..runtime import Emulator
-    from ..state import BlobInfo, BlobWriter, Document
+    from ..core.runtime import Emulator
+    from ..core.state import BlobInfo, BlobWriter, Document
+    from ..http.call import Call
 
 #: Chunks of a resumable upload are multiples of this, but for the last.
 _QUANTUM = 256 * 1024

@@ -24,7 +24,7 @@ from components import (
     ProjectAccess,
     ProjectAccessArgs,
 )
-from components.providers import custom_endpoints, emulator_token
+from components.base.providers import custom_endpoints, emulator_token
 
 config = pulumi.Config()
 hospitals: list[str] = config.require_object("hospitals")

@@ -9,19 +9,14 @@ from operations.command_line.exit_codes import MEANINGS, ExitCode
 from operations.command_line.filter_commands import check_command, make_command
 from operations.command_line.format_commands import formats_command
 from operations.command_line.names import VARIABLES
-from operations.command_line.operation_commands import (
-    cancel_command,
-    describe_command,
-    list_command,
-    wait_command,
-)
+from operations.command_line.operation_commands import cancel_command, describe_command, list_command, wait_command
 from operations.command_line.plan_command import plan_command
 from operations.command_line.run_commands import export_command, import_command
 from operations.command_line.session import Session
-from operations.invalid import InputError
-from operations.outcome import State
-from operations.places import MAX_RUNNING
-from operations.requests import Schema, StorageClass, WriteDisposition
+from operations.model.invalid import InputError
+from operations.model.outcome import State
+from operations.model.requests import Schema, StorageClass, WriteDisposition
+from operations.run.places import MAX_RUNNING
 
 PROGRAM = "python -m operations"
 DEFAULT_TIMEOUT = "6h"

@@ -2,11 +2,11 @@
 
 from enum import IntEnum
 
-from operations.checks import CheckError
-from operations.errors import ApiError, OperationsError, UnreachableError
-from operations.invalid import InputError
-from operations.retrying import passes
-from operations.wait import OperationGoneError, WaitTimeoutError
+from operations.google.errors import ApiError, OperationsError, UnreachableError
+from operations.google.retrying import passes
+from operations.model.invalid import InputError
+from operations.run.checks import CheckError
+from operations.run.wait import OperationGoneError, WaitTimeoutError
 
 
 class ExitCode(IntEnum):

@@ -3,17 +3,17 @@
 import argparse
 from collections.abc import Iterable
 
-from operations.checks import CheckError
-from operations.cloud_storage import compose_objects, delete_object, read_object, stat_object, write_object
 from operations.command_line.exit_codes import ExitCode
 from operations.command_line.filter_sources import checked_lines, query_text, read_blocks, title
 from operations.command_line.problems import Problems
 from operations.command_line.session import Session
 from operations.command_line.views import filter_json, filter_text
-from operations.errors import ApiError, OperationsError
-from operations.filter_objects import write_filter_query
-from operations.filters import FilterSummary, check_filter
-from operations.uris import CloudStoragePath, parse_object_uri
+from operations.google.cloud_storage import compose_objects, delete_object, read_object, stat_object, write_object
+from operations.google.errors import ApiError, OperationsError
+from operations.model.filters import FilterSummary, check_filter
+from operations.model.uris import CloudStoragePath, parse_object_uri
+from operations.run.checks import CheckError
+from operations.run.filter_objects import write_filter_query
 
 _EXISTS = "{uri} exists already; give --replace, or another name"
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from operations.command_line.problems import Problems
 from operations.command_line.session import Session
-from operations.filter_objects import PreparedFilter, prepare_filter
-from operations.filters import filter_from_lines
-from operations.invalid import InputError, quoted
-from operations.resource_names import DicomStoreName
-from operations.uris import parse_cloud_storage_uri
+from operations.model.filters import filter_from_lines
+from operations.model.invalid import InputError, quoted
+from operations.model.resource_names import DicomStoreName
+from operations.model.uris import parse_cloud_storage_uri
+from operations.run.filter_objects import PreparedFilter, prepare_filter
 
 _BLOCK = 4 * 1024 * 1024
 STDIN = "-"

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from operations.command_line.exit_codes import ExitCode
 from operations.command_line.session import Session
 from operations.command_line.views import formats_table
-from operations.mime_types import MIME_TYPES
+from operations.model.mime_types import MIME_TYPES
 
 
 def formats_command(_options: argparse.Namespace, session: Session) -> ExitCode:

@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from operations.clock import Clock, InterruptedWaitError, InterruptibleClock
 from operations.command_line.arguments import PROGRAM, UsageError, parser
 from operations.command_line.exit_codes import ExitCode, exit_code_of
 from operations.command_line.names import defaults
 from operations.command_line.output import Output
 from operations.command_line.session import Session, TerminatedError
 from operations.command_line.views import operation_json
-from operations.connection import Connection
-from operations.errors import COMMAND_WORDS, ApiError, OperationsError, advice
-from operations.invalid import InputError
-from operations.outcome import Outcome, State
-from operations.wait import OperationGoneError, WaitTimeoutError
+from operations.google.clock import Clock, InterruptedWaitError, InterruptibleClock
+from operations.google.connection import Connection
+from operations.google.errors import COMMAND_WORDS, ApiError, OperationsError, advice
+from operations.model.invalid import InputError
+from operations.model.outcome import Outcome, State
+from operations.run.wait import OperationGoneError, WaitTimeoutError
 
 # As a shell reports a program that wrote to a closed pipe.
 _CLOSED_PIPE = 141

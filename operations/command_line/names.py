@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from operations.invalid import InputError, quoted
-from operations.resource_names import (
+from operations.model.invalid import InputError, quoted
+from operations.model.resource_names import (
     DATASET_FORM,
     DICOM_STORE_FORM,
     OPERATION_FORM,

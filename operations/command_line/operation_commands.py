@@ -6,13 +6,13 @@ from operations.command_line.exit_codes import ExitCode
 from operations.command_line.problems import Problems
 from operations.command_line.session import Session
 from operations.command_line.views import operation_details, operation_json, operations_table
-from operations.durations import parse_duration
-from operations.errors import ApiError, OperationsError
-from operations.outcome import Outcome, State, seconds_of
-from operations.reading import cancel_operation, list_operations, read_operation
-from operations.report import conclude, problem_of, success_report
-from operations.retrying import Patience
-from operations.wait import OperationGoneError, Waiter
+from operations.google.errors import ApiError, OperationsError
+from operations.google.reading import cancel_operation, list_operations, read_operation
+from operations.google.retrying import Patience
+from operations.model.durations import parse_duration
+from operations.model.outcome import Outcome, State, seconds_of
+from operations.run.report import conclude, problem_of, success_report
+from operations.run.wait import OperationGoneError, Waiter
 
 # A person who asks wants an answer soon, if only that there is none.
 _PATIENCE = Patience(30)

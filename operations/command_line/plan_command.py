@@ -12,9 +12,9 @@ from operations.command_line.filter_sources import read_blocks
 from operations.command_line.session import Session
 from operations.command_line.stack_state import StackRun, read_runs
 from operations.command_line.views import plain_table
-from operations.connection import Connection
-from operations.errors import OperationsError
-from operations.rerun import reason_to_run
+from operations.google.connection import Connection
+from operations.google.errors import OperationsError
+from operations.run.rerun import reason_to_run
 
 _STYLES = {"runs": "yellow", "waits": "cyan", "holds": "green", "unknown": "magenta"}
 

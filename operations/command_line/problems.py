@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from operations.invalid import InputError
-from operations.requests import RequestError
+from operations.model.invalid import InputError
+from operations.model.requests import RequestError
 
 T = TypeVar("T")
 

@@ -8,12 +8,12 @@ from operations.command_line.problems import Problems
 from operations.command_line.runs import RunLimits, finish_run, start_run
 from operations.command_line.session import Session
 from operations.command_line.views import operation_json
-from operations.durations import parse_duration
-from operations.errors import COMMAND_WORDS
-from operations.filter_objects import PreparedFilter
-from operations.outcome import Outcome, State
-from operations.report import failure_report, problem_of, success_report
-from operations.requests import SOME_STORE, Import, Request, make_export, make_import
+from operations.google.errors import COMMAND_WORDS
+from operations.model.durations import parse_duration
+from operations.model.outcome import Outcome, State
+from operations.model.requests import SOME_STORE, Import, Request, make_export, make_import
+from operations.run.filter_objects import PreparedFilter
+from operations.run.report import failure_report, problem_of, success_report
 
 
 def export_command(options: argparse.Namespace, session: Session) -> ExitCode:

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 from typing import Any
 
-from operations.checks import check_start
 from operations.command_line.session import Session
 from operations.command_line.watching import Watch
-from operations.errors import COMMAND_WORDS
-from operations.filters import FilterSummary
-from operations.follow import follow
-from operations.outcome import Outcome
-from operations.report import conclude
-from operations.requests import Request
-from operations.start import Started, StartLimits, start
-from operations.wait import Waiter
+from operations.google.errors import COMMAND_WORDS
+from operations.model.filters import FilterSummary
+from operations.model.outcome import Outcome
+from operations.model.requests import Request
+from operations.run.checks import check_start
+from operations.run.follow import follow
+from operations.run.report import conclude
+from operations.run.start import Started, StartLimits, start
+from operations.run.wait import Waiter
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from operations.clock import Clock, InterruptibleClock
 from operations.command_line.names import Defaults
 from operations.command_line.output import Output
 from operations.command_line.watching import Watch, watch
 from operations.command_line.wording import wait_command
-from operations.connection import Connection, connection_settings
-from operations.credentials import read_key
+from operations.google.clock import Clock, InterruptibleClock
+from operations.google.connection import Connection, connection_settings
+from operations.google.credentials import read_key
 
 
 class TerminatedError(KeyboardInterrupt):

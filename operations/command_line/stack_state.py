@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from operations.invalid import InputError
-from operations.record import record_of
+from operations.model.invalid import InputError
+from operations.run.record import record_of
 
 HOW = "write `pulumi stack export | python -m operations plan`"
 _STARTED = "imaging:StartedOperation"

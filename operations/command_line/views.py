@@ -12,13 +12,13 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from operations.durations import format_duration
-from operations.errors import COMMAND_WORDS, advice, code_of
-from operations.filters import FilterSummary
-from operations.mime_types import MimeType
-from operations.outcome import Outcome, State, seconds_of
-from operations.report import rows_in_table
-from operations.requests import Request
+from operations.google.errors import COMMAND_WORDS, advice, code_of
+from operations.model.durations import format_duration
+from operations.model.filters import FilterSummary
+from operations.model.mime_types import MimeType
+from operations.model.outcome import Outcome, State, seconds_of
+from operations.model.requests import Request
+from operations.run.report import rows_in_table
 
 _STYLES = {
     State.RUNNING: "cyan",

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
-from operations.clock import SYSTEM_CLOCK, Clock
-from operations.wait import Progress
+from operations.google.clock import SYSTEM_CLOCK, Clock
+from operations.run.wait import Progress
 
 # Readings are 30 s apart at most: with one line per 25 s of news, two lines are never more than a minute apart.
 _NEWS_EVERY = 25.0

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from emulator.environment import environment
-from emulator.server import LocalEmulator
+from emulator.core.environment import environment
+from emulator.server.server import LocalEmulator
 from emulator.storage import service as storage
 
 pytestmark = [

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from emulator.environment import environment
-from emulator.projects import project_number
-from emulator.server import LocalEmulator
+from emulator.core.environment import environment
+from emulator.core.projects import project_number
+from emulator.server.server import LocalEmulator
 
 pytestmark = [
     pytest.mark.clients,

@@ -16,8 +16,8 @@ import pydicom
 import pydicom.data
 import pytest
 
-from emulator.environment import environment
-from emulator.server import LocalEmulator
+from emulator.core.environment import environment
+from emulator.server.server import LocalEmulator
 from emulator.storage import service as storage
 
 pytestmark = [

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from emulator.environment import environment
-from emulator.server import LocalEmulator
+from emulator.core.environment import environment
+from emulator.server.server import LocalEmulator
 
 pytestmark = [
     pytest.mark.clients,

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from components import external_grants
-from components.google_rest import GoogleRest
-from components.grant_rules import On
+from components.access import external as external_grants
+from components.access.google_rest import GoogleRest
+from components.access.rules import On
 from components.settings import settings_from
-from emulator.environment import environment
-from emulator.server import LocalEmulator
-from operations.connection import Connection, ConnectionSettings
+from emulator.core.environment import environment
+from emulator.server.server import LocalEmulator
+from operations.google.connection import Connection, ConnectionSettings
 
 pytestmark = [
     pytest.mark.clients,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import engine
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 
 ROOT = Path(__file__).resolve().parents[2]
 # What the program consists of; the rest of the repository stays out of its folder.

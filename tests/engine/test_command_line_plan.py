@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from operations.command_line import main
 from tests.engine.operations_program import Program
 from tests.protocol.operations.hospital import STORE, TABLE, Hospital

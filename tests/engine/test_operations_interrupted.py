@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from tests.engine.holding_proxy import holding_proxy
 from tests.engine.operations_program import Program
 from tests.protocol.operations.hospital import STORE, TABLE, Hospital

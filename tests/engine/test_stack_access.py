@@ -17,14 +17,14 @@ import pytest
 from googleapiclient.http import MediaInMemoryUpload
 from pydicom.uid import generate_uid
 
-from components.access import apis_by_project
-from components.deployer import needs_of
-from components.google_rest import GoogleRest, RestError
-from components.grant_rules import Agent, On
-from components.grants import Grant, grants_for
+from components.access.checks import apis_by_project
+from components.access.deployer import needs_of
+from components.access.google_rest import GoogleRest, RestError
+from components.access.grants import Grant, grants_for
+from components.access.rules import Agent, On
 from components.settings import settings_from
-from emulator.server import LocalEmulator
-from operations.connection import Connection, ConnectionSettings
+from emulator.server.server import LocalEmulator
+from operations.google.connection import Connection, ConnectionSettings
 from tests.engine.stack_runner import Stack, StackFailedError
 
 pytestmark = pytest.mark.engine

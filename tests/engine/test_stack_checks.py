@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from tests.engine.stack_runner import Stack, rest
 
 pytestmark = pytest.mark.engine

@@ -17,7 +17,7 @@ import pytest
 import components
 import engine
 from components.package import runs
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from tests.protocol.operations.hospital import INBOX, STORE, TABLE, Hospital
 
 pytestmark = pytest.mark.engine

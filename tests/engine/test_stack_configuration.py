@@ -8,7 +8,7 @@ import pydicom
 import pydicom.data
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from tests.engine.stack_runner import Stack, rest
 
 pytestmark = pytest.mark.engine

@@ -12,7 +12,7 @@ from typing import Any
 import pydicom.data
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from tests.engine.stack_runner import ROOT, Stack
 from tests.engine.stack_runner import rest as call
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from tests.engine.stack_runner import Stack, StackFailedError, rest
 
 pytestmark = pytest.mark.engine

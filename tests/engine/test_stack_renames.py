@@ -6,7 +6,7 @@ import pydicom.data
 import pytest
 
 import components
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from tests.engine.small_program import SmallProgram
 from tests.engine.stack_runner import ROOT, rest
 

@@ -14,8 +14,8 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from components.queries import load_query
-from emulator.server import LocalEmulator
+from components.resources.reference_queries import load_query
+from emulator.server.server import LocalEmulator
 from tests.engine.stack_runner import Stack
 
 pytestmark = pytest.mark.engine

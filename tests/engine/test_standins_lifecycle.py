@@ -15,7 +15,7 @@ from tests.engine.small_program import SmallProgram
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from emulator.server import LocalEmulator
+    from emulator.server.server import LocalEmulator
 
 pytestmark = pytest.mark.engine
 

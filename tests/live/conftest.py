@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from tests.live.ground import Ground, prepared
 from tests.live.place import PROJECT, google, rehearsal
 

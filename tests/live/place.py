@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 import httplib2
 import pytest
 
-from operations.credentials import find_credentials
+from operations.google.credentials import find_credentials
 
 PROJECT = "IMAGING_LIVE_PROJECT"
 BIGQUERY_PROJECT = "IMAGING_LIVE_BIGQUERY_PROJECT"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ...errors import ApiError
+from ...core.errors import ApiError
 
 
 class SqlError(ApiError):

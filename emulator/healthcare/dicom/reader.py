@@ -24,15 +24,7 @@ from pydicom.filereader import data_element_generator, read_partial
 from . import values as read
 from .columns import FOUR_BYTE_LENGTHS, LARGEST_VALUE, PIXELS
 from .convert import Context, context_of, convert, described
-from .elements import (
-    Elements,
-    NestedTooDeeplyError,
-    NotPlainError,
-    TooManyElementsError,
-    cut,
-    plain,
-    raw_value,
-)
+from .elements import Elements, NestedTooDeeplyError, NotPlainError, TooManyElementsError, cut, plain, raw_value
 
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # its messages may contain values of patients
 

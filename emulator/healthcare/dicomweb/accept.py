@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from email.message import Message
 from typing import TYPE_CHECKING
 
-from ...errors import ApiError
+from ...core.errors import ApiError
 
 if TYPE_CHECKING:
-    from ...call import Call
+    from ...http.call import Call
 
 JSON = "application/dicom+json"
 XML = "application/dicom+xml"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ...errors import not_found
+from ...core.errors import not_found
 from ..access import find_store
 from ..instances import Instances
 from ..names import StoreName
 from ..stored import Instance, Path
 
 if TYPE_CHECKING:
-    from ...call import Call
+    from ...http.call import Call
 
 READ = "healthcare.dicomStores.dicomWebRead"
 WRITE = "healthcare.dicomStores.dicomWebWrite"

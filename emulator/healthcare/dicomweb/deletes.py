@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...routing import Routes
+from ...http.routing import Routes
 from ..access import stores
 from ..arrivals import tell
 from ..instances import Instances
@@ -12,7 +12,7 @@ from ..operations import Operation, Operations
 from .common import DELETE, found_instances, store_and_path
 
 if TYPE_CHECKING:
-    from ...call import Call
+    from ...http.call import Call
 
 routes = Routes("healthcare")
 _STUDIES = "projects.locations.datasets.dicomStores.studies"

@@ -13,14 +13,14 @@ from collections.abc import AsyncIterator, Callable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from ...call import BODY_LIMIT
-from ...errors import ApiError, invalid
+from ...core.errors import ApiError, invalid
+from ...http.call import BODY_LIMIT
 from ..dicom import syntaxes as ts
 from .accept import JSON, parse_media_type
 from .multipart import Part
 
 if TYPE_CHECKING:
-    from ...state import BlobInfo, Blobs
+    from ...core.state import BlobInfo, Blobs
 
 #: Elements that the metadata of every instance have.
 _REQUIRED = {

@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...errors import ApiError, invalid
+from ...core.errors import ApiError, invalid
 
 if TYPE_CHECKING:
-    from ...state import BlobWriter
+    from ...core.state import BlobWriter
 
 #: Largest part, in bytes.
 LARGEST_PART = 2 * 1024**3

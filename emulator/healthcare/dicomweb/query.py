@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from ...errors import invalid
-from ...routing import Routes
+from ...core.errors import invalid
+from ...http.routing import Routes
 from ..instances import Instances
 from ..stored import Path
 from .accept import JSON, XML, Multipart, choose
@@ -22,7 +22,7 @@ from .common import READ, is_number, root, store_and_path
 from .native_xml import native_xml
 
 if TYPE_CHECKING:
-    from ...call import Call
+    from ...http.call import Call
 
 routes = Routes("healthcare")
 _PREFIX = "projects.locations.datasets.dicomStores"

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response, StreamingResponse
 
-from ...errors import ApiError, invalid, not_found
-from ...routing import Routes
+from ...core.errors import ApiError, invalid, not_found
+from ...http.routing import Routes
 from ..dicom import syntaxes as ts
 from ..forms import frames_in, instance_in, pictures_of, source_of
 from ..instances import Instances
@@ -27,7 +27,7 @@ from .common import READ, found_instances, is_number, root, store_and_path
 from .native_xml import native_xml
 
 if TYPE_CHECKING:
-    from ...call import Call
+    from ...http.call import Call
     from ..dicom.rendering import Viewport
 
 routes = Routes("healthcare")

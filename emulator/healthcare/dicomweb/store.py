@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from ...errors import ApiError, invalid
-from ...routing import Routes
+from ...core.errors import ApiError, invalid
+from ...http.routing import Routes
 from ..access import stores
 from ..arrivals import somebody_listens, tell
 from ..instances import Instances
@@ -30,8 +30,8 @@ from .multipart import Growing, parts
 from .native_xml import native_xml
 
 if TYPE_CHECKING:
-    from ...call import Call
-    from ...state import BlobInfo, BlobWriter
+    from ...core.state import BlobInfo, BlobWriter
+    from ...http.call import Call
     from ..dicom.reader import Record
 
 routes = Routes("healthcare")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from ...errors import ApiError, invalid
-from ...routing import Routes
+from ...core.errors import ApiError, invalid
+from ...http.routing import Routes
 from ..arrivals import somebody_listens, tell
 from ..failures import Failures
 from ..forms import source_of
@@ -25,8 +25,8 @@ from .accept import JSON
 from .common import UPDATE, found_instances, store_and_path
 
 if TYPE_CHECKING:
-    from ...call import Call
-    from ...runtime import Emulator
+    from ...core.runtime import Emulator
+    from ...http.call import Call
 
 routes = Routes("healthcare")
 _STUDIES = "projects.locations.datasets.dicomStores.studies"

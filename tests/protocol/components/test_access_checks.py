@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from components import deployer, external_grants
-from components.google_rest import GoogleRest, RestError
+from components.access import deployer
+from components.access import external as external_grants
+from components.access.google_rest import GoogleRest, RestError
 from components.settings import Settings, settings_from
-from emulator.server import LocalEmulator
-from operations.connection import Connection, ConnectionSettings
+from emulator.server.server import LocalEmulator
+from operations.google.connection import Connection, ConnectionSettings
 
 ALICE = "user:alice@example.org"
 LEAST = {

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from components.engine_log import Failure
-from components.operation_inputs import journal_folder, journal_of
-from components.operation_resources import AwaitedProvider, StartedProvider
-from emulator.server import LocalEmulator
-from operations.requests import request_from_body
+from components.provider.engine_log import Failure
+from components.provider.inputs import journal_folder, journal_of
+from components.provider.resources import AwaitedProvider, StartedProvider
+from emulator.server.server import LocalEmulator
+from operations.model.requests import request_from_body
 from tests.protocol.operations.hospital import STORE, TABLE, Hospital
 
 URN = "urn:pulumi:test::imaging::imaging:index:DicomExport$pulumi-python:dynamic/imaging:StartedOperation::metadata"

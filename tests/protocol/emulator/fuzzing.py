@@ -20,9 +20,9 @@ from urllib.parse import quote, urlsplit
 
 from hypothesis import HealthCheck, Phase, settings
 
-from emulator.discovery import Method, document
-from emulator.routing import Route, Router
-from emulator.services import all_routes
+from emulator.http.discovery import Method, document
+from emulator.http.routing import Route, Router
+from emulator.server.services import all_routes
 from tests.protocol.emulator.schemas import Schemas
 
 PROJECT = "hospital-imaging"

@@ -8,7 +8,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from emulator.discovery import document_path
+from emulator.http.discovery import document_path
 
 
 class Schemas:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from emulator.bigquery import service
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from tests.protocol.emulator.killable import request
 
 PROJECT = "hospital-imaging"

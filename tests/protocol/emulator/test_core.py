@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from emulator.server import LocalEmulator, PortInUseError, listen
-from emulator.state import State
+from emulator.core.state import State
+from emulator.server.server import LocalEmulator, PortInUseError, listen
 
 
 def call(emulator: LocalEmulator, http_method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:

@@ -24,7 +24,7 @@ import pytest
 
 from emulator.healthcare.dicom.pixels import UnsupportedError
 from emulator.healthcare.pool import PixelPool
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from emulator.storage import service as storage
 from tests.protocol.emulator.killable import finished
 

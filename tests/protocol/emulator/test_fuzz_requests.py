@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from tests.protocol.emulator.fuzzing import PATIENCE, PROJECT, Judge, Maker, Request, Sender, examples
 
 DATASET = f"/v1/projects/{PROJECT}/locations/europe-west4/datasets/radiology"

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from tests.protocol.emulator.fuzzing import NASTY, examples, quoted
 
 PROJECT = "hospital-imaging"

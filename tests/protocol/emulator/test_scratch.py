@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from emulator.scratch import sweep
-from emulator.server import LocalEmulator
+from emulator.core.scratch import sweep
+from emulator.server.server import LocalEmulator
 from tests.protocol.emulator.killable import Process
 
 PROJECT = "hospital-imaging"

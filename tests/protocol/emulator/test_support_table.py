@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from emulator.discovery import methods
-from emulator.server import LocalEmulator
-from emulator.support_table import PAGE, example_path, main, page, supports
+from emulator.http.discovery import methods
+from emulator.server.server import LocalEmulator
+from emulator.server.support_table import PAGE, example_path, main, page, supports
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m emulator.support_table"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m emulator.server.support_table"
 
 
 def test_a_page_that_is_not_current_fails_the_check(
@@ -22,9 +22,9 @@ def test_a_page_that_is_not_current_fails_the_check(
 ) -> None:
     stale = tmp_path_factory.mktemp("docs") / "emulator-support.md"
     stale.write_text("# Something else\n", encoding="utf-8")
-    monkeypatch.setattr("emulator.support_table.PAGE", stale)
+    monkeypatch.setattr("emulator.server.support_table.PAGE", stale)
     assert main(["--check"]) == 1
-    assert "python -m emulator.support_table" in capsys.readouterr().err
+    assert "python -m emulator.server.support_table" in capsys.readouterr().err
     assert main([]) == 0
     assert main(["--check"]) == 0
 

@@ -8,10 +8,10 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from emulator.server import LocalEmulator
-from operations import cloud_storage
-from operations.connection import Connection, connection_settings
-from operations.uris import CloudStoragePath
+from emulator.server.server import LocalEmulator
+from operations.google import cloud_storage
+from operations.google.connection import Connection, connection_settings
+from operations.model.uris import CloudStoragePath
 
 PROJECT = "hospital-imaging"
 RESEARCH = "research-analytics"

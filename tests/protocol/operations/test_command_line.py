@@ -15,9 +15,9 @@ from typing import Any
 import pydicom.data
 import pytest
 
-from emulator.server import LocalEmulator
-from operations.clock import SystemClock
+from emulator.server.server import LocalEmulator
 from operations.command_line import main
+from operations.google.clock import SystemClock
 from tests.protocol.operations.hospital import DATASET, INBOX, OUT, STORE, TABLE, Hospital
 
 EXPORT = f"export --store pacs --to {TABLE} --write-disposition WRITE_TRUNCATE"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from operations.command_line import main
-from operations.filter_objects import write_filter_lines
+from operations.run.filter_objects import write_filter_lines
 from tests.protocol.operations.hospital import DATASET, OUT, RESEARCH, TABLE, Hospital
 
 EXPORT = f"export --store pacs --to {TABLE} --write-disposition WRITE_TRUNCATE"

@@ -4,17 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from emulator.server import LocalEmulator
-from operations import cloud_storage, filter_objects
-from operations.clock import SystemClock
-from operations.connection import Connection
-from operations.errors import OperationsError
-from operations.filter_objects import filter_digest, prepare_filter, write_filter_query
-from operations.filters import FilterError, FilterSummary
-from operations.requests import make_export
-from operations.start import start
-from operations.uris import CloudStoragePath, parse_object_uri
-from operations.wait import Waiter
+from emulator.server.server import LocalEmulator
+from operations.google import cloud_storage
+from operations.google.clock import SystemClock
+from operations.google.connection import Connection
+from operations.google.errors import OperationsError
+from operations.model.filters import FilterError, FilterSummary
+from operations.model.requests import make_export
+from operations.model.uris import CloudStoragePath, parse_object_uri
+from operations.run import filter_objects
+from operations.run.filter_objects import filter_digest, prepare_filter, write_filter_query
+from operations.run.start import start
+from operations.run.wait import Waiter
 from tests.protocol.operations.hospital import INBOX, RESEARCH, STORE, TABLE, Hospital
 
 QUERY = "SELECT CONCAT('/studies/', StudyInstanceUID) AS path FROM `research-analytics.dicom.instances`"

@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 
-from emulator.server import LocalEmulator
-from operations import cloud_storage
-from operations.checks import CheckError
-from operations.clock import SystemClock
-from operations.connection import Connection
-from operations.errors import CODES, OperationsError
-from operations.follow import follow
-from operations.outcome import Check, Outcome, State
-from operations.report import conclude, failure_report, problem_of, rows_in_table, success_report
-from operations.requests import Request, make_export, make_import
-from operations.start import Started, StartLimits, start
-from operations.verify import verify
-from operations.wait import OperationGoneError, Waiter
+from emulator.server.server import LocalEmulator
+from operations.google import cloud_storage
+from operations.google.clock import SystemClock
+from operations.google.connection import Connection
+from operations.google.errors import CODES, OperationsError
+from operations.model.outcome import Check, Outcome, State
+from operations.model.requests import Request, make_export, make_import
+from operations.run.checks import CheckError
+from operations.run.follow import follow
+from operations.run.report import conclude, failure_report, problem_of, rows_in_table, success_report
+from operations.run.start import Started, StartLimits, start
+from operations.run.verify import verify
+from operations.run.wait import OperationGoneError, Waiter
 from tests.protocol.operations.hospital import INBOX, LOCATION, OUT, PROJECT, STORE, TABLE, Hospital
 
 
@@ -179,7 +179,7 @@ def test_a_large_export_to_cloud_storage_is_verified_by_its_studies(
     request = make_export(STORE, f"gs://{OUT}/images")
     started, outcome = run(hospital.connection, request, clock)
     monkeypatch.setattr(cloud_storage, "_PAGE", 5)
-    monkeypatch.setattr("operations.verify._MAX_PAGES", 1)
+    monkeypatch.setattr("operations.run.verify._MAX_PAGES", 1)
 
     def check(**changed: Any) -> Check:
         (found,) = verify(hospital.connection, request, started.facts, replace(outcome, **changed), clock)
@@ -208,7 +208,7 @@ def test_a_large_filtered_export_is_verified_by_its_objects_as_its_studies_are_n
     request = make_export(STORE, f"gs://{OUT}/images", filter_uri=f"gs://{INBOX}/filter.txt")
     started, outcome = run(hospital.connection, request, clock)
     monkeypatch.setattr(cloud_storage, "_PAGE", 5)
-    monkeypatch.setattr("operations.verify._MAX_PAGES", 1)
+    monkeypatch.setattr("operations.run.verify._MAX_PAGES", 1)
 
     def check(**changed: Any) -> Check:
         (found,) = verify(hospital.connection, request, started.facts, replace(outcome, **changed), clock)
@@ -218,7 +218,7 @@ def test_a_large_filtered_export_is_verified_by_its_objects_as_its_studies_are_n
     hospital.connection.storage.objects().delete(bucket=OUT, object="images/1.2.5/1.2.5.1/1.2.5.1.0.dcm").execute()
     assert str(check()) == "instances under the prefix: expected 12, found 11"
     # More than even that: it can only be seen that something of this export is there.
-    monkeypatch.setattr("operations.verify._MAX_PAGES_OF_FILTERED", 1)
+    monkeypatch.setattr("operations.run.verify._MAX_PAGES_OF_FILTERED", 1)
     assert check().passed
     assert not check(start_time="2999-01-01T00:00:00Z").passed
 

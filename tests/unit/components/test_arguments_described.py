@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import components
-from components.operation_runs import RunArgs
 from components.package import runs
+from components.runs.declared import RunArgs
 
 ARGUMENTS: list[Any] = [
     *(each for each in (getattr(components, name) for name in components.__all__) if dataclasses.is_dataclass(each)),

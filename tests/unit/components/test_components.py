@@ -6,15 +6,15 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.agent_grants import AgentGrants, AgentGrantsArgs
-from components.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
-from components.bucket import Bucket, BucketArgs, LifecycleRule
-from components.dicom_store import DicomStore, DicomStoreArgs
-from components.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
-from components.project_access import ProjectAccess, ProjectAccessArgs
-from components.reference_views import ReferenceViews, ReferenceViewsArgs
-from components.topic import Topic, TopicArgs
-from operations.invalid import InputError
+from components.access.agent import AgentGrants, AgentGrantsArgs
+from components.access.project import ProjectAccess, ProjectAccessArgs
+from components.resources.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
+from components.resources.bucket import Bucket, BucketArgs, LifecycleRule
+from components.resources.dicom_store import DicomStore, DicomStoreArgs
+from components.resources.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
+from components.resources.reference_views import ReferenceViews, ReferenceViewsArgs
+from components.resources.topic import Topic, TopicArgs
+from operations.model.invalid import InputError
 
 Run = Callable[..., Any]
 KEY = "projects/keys-project/locations/europe-west4/keyRings/imaging/cryptoKeys/images"

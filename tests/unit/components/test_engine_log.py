@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from components import engine_log
+from components.provider import engine_log
 
 
 class Log:

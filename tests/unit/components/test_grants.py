@@ -2,8 +2,8 @@
 
 import pytest
 
-from components.grant_rules import RULES, Agent, Use
-from components.grants import Grant, grants_for
+from components.access.grants import Grant, grants_for
+from components.access.rules import RULES, Agent, Use
 from components.settings import Settings, settings_from
 
 HEALTHCARE = "agent"

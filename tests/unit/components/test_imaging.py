@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from components.access import apis_by_project
-from components.imaging import Imaging
+from components.access.checks import apis_by_project
 from components.settings import Settings, settings_from
+from components.stack import Imaging
 
 yaml: Any = importlib.import_module("yaml")  # it has no type stubs
 Run = Callable[..., Any]

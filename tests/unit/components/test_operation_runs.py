@@ -11,12 +11,12 @@ import pytest
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.output import Unknown
 
-from components import engine_log
-from components.dicom_export import DicomExport, DicomExportArgs, ExportFilter
-from components.dicom_import import DicomImport, DicomImportArgs
-from components.operation_resources import AwaitedProvider, StartedProvider
-from components.operation_runs import _record
-from operations.invalid import InputError
+from components.provider import engine_log
+from components.provider.resources import AwaitedProvider, StartedProvider
+from components.runs.declared import _record
+from components.runs.dicom_export import DicomExport, DicomExportArgs, ExportFilter
+from components.runs.dicom_import import DicomImport, DicomImportArgs
+from operations.model.invalid import InputError
 
 Run = Callable[..., Any]
 STORE = "projects/hospital/locations/europe-west4/datasets/radiology/dicomStores/pacs"
@@ -127,14 +127,14 @@ def test_settings_may_come_as_a_mapping(run: Run) -> None:
 @pytest.mark.parametrize("provider", [StartedProvider(), AwaitedProvider()])
 def test_providers_are_pickled_by_reference_so_that_new_code_is_no_change(provider: Any) -> None:
     pickled = base64.b64decode(serialize_provider(provider))
-    assert b"components.operation_resources" in pickled
+    assert b"components.provider.resources" in pickled
     assert len(pickled) < 200
     assert provider.serialize_as_secret_always is False
 
 
 def test_the_dynamic_provider_loads_without_the_google_provider_and_the_clients() -> None:
     code = (
-        "import sys, components.operation_resources; "
+        "import sys, components.provider.resources; "
         "print([m for m in ('pulumi_gcp', 'googleapiclient', 'google.auth', 'rich', 'httplib2') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

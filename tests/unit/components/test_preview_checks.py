@@ -7,11 +7,13 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import deployer, external_grants, preview_checks
-from components.deployer import Need
-from components.google_rest import GoogleRest, RestError
-from components.grant_rules import On
-from components.grants import grants_for
+from components.access import deployer
+from components.access import external as external_grants
+from components.access import preview as preview_checks
+from components.access.deployer import Need
+from components.access.google_rest import GoogleRest, RestError
+from components.access.grants import grants_for
+from components.access.rules import On
 from components.settings import Settings, settings_from
 
 NEED = Need(On.PROJECT, "hospital-imaging", "hospital-imaging", ("healthcare.datasets.create",), "a dataset", "roles/x")
@@ -137,7 +139,7 @@ def test_an_emulator_that_is_not_running_is_one_sentence_with_the_command_that_s
 
 
 def test_a_real_token_never_gets_to_the_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
-    from components.providers import emulator_token
+    from components.base.providers import emulator_token
 
     monkeypatch.setenv("GOOGLE_OAUTH_ACCESS_TOKEN", "ya29.a-real-one")
     assert emulator_token() == "emulator"

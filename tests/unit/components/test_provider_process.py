@@ -12,13 +12,14 @@ import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import ResourceProviderServicer, engine_pb2, engine_pb2_grpc
 
-from components import engine_log, provider_process
-from operations.clock import InterruptedWaitError, InterruptibleClock
+from components.provider import engine_log
+from components.provider import process as provider_process
+from operations.google.clock import InterruptedWaitError, InterruptibleClock
 
 # A process that does what the dynamic provider's does at its start, with less patience.
 PROCESS = """
 import sys, time
-from components import engine_log, provider_process
+from components.provider import engine_log, process as provider_process
 provider_process._LOOK_FOR_ENGINE_EVERY = 0.05
 provider_process.prepare()
 engine_log.progress("urn:1", "66 % of 300 instances")

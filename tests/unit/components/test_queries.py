@@ -6,8 +6,8 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from components.queries import FOLDER, VIEWS, load_query
-from operations.uris import BigQueryTable, UriError
+from components.resources.reference_queries import FOLDER, VIEWS, load_query
+from operations.model.uris import BigQueryTable, UriError
 
 TABLE = "bq://research-analytics.dicom.instances"
 NAMES = sorted(str(path.relative_to(FOLDER).with_suffix("")) for path in FOLDER.rglob("*.sql"))

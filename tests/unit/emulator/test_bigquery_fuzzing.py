@@ -14,8 +14,8 @@ from emulator.bigquery.catalog import Catalog
 from emulator.bigquery.encode import row_encoder
 from emulator.bigquery.names import TableName
 from emulator.bigquery.session import Session
-from emulator.errors import ApiError
-from emulator.runtime import Emulator
+from emulator.core.errors import ApiError
+from emulator.core.runtime import Emulator
 from tests.unit.emulator.googlesql_cases import CASES
 
 EXPRESSIONS = [expression for cases in CASES.values() for expression, _ in cases]
@@ -70,9 +70,9 @@ def mutilated(source: random.Random) -> str:
 
 
 def run(catalog: Catalog, sql: str) -> None:
-    from emulator.bigquery.sql.outcomes import store
     from emulator.bigquery.sql.parser import parse
-    from emulator.bigquery.sql.statements import Statements
+    from emulator.bigquery.statements.outcomes import store
+    from emulator.bigquery.statements.statements import Statements
 
     def sink(_: Session, query: Any, fields: Any) -> TableName:
         physical = catalog.engine.write(lambda cursor: store(catalog, cursor, query, fields))

@@ -10,8 +10,8 @@ import pytest
 from emulator.bigquery.catalog import Catalog
 from emulator.bigquery.encode import row_encoder
 from emulator.bigquery.session import Session
-from emulator.errors import ApiError
-from emulator.runtime import Emulator
+from emulator.core.errors import ApiError
+from emulator.core.runtime import Emulator
 from tests.unit.emulator.googlesql_cases import CASES, ERROR, GAPS
 
 
@@ -24,9 +24,9 @@ def catalog() -> Iterator[Catalog]:
 
 def evaluated(catalog: Catalog, expression: str) -> Any:
     """The value of an expression as the REST API encodes it, with arrays and structs made plain."""
-    from emulator.bigquery.sql.outcomes import store
     from emulator.bigquery.sql.parser import parse
     from emulator.bigquery.sql.queries import Compiler
+    from emulator.bigquery.statements.outcomes import store
 
     sql = f"SELECT {expression} AS v"
     session = Session(catalog, "owner", "research-analytics", sql)

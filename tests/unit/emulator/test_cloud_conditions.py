@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from emulator.errors import ApiError
+from emulator.core.errors import ApiError
 from emulator.iam.conditions import parse
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC).timestamp()

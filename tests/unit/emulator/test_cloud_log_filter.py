@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.cloud.logs_filter import parse
-from emulator.errors import ApiError
+from emulator.core.errors import ApiError
 
 ENTRY: dict[str, Any] = {
     "logName": "projects/hospital-imaging/logs/healthcare.googleapis.com%2Fdicom_import",

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from emulator.errors import ApiError
+from emulator.core.errors import ApiError
+from emulator.core.state import State
 from emulator.healthcare.dicomweb import multipart
-from emulator.state import State
 
 
 def read(body: bytes, size: int) -> list[bytes]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from emulator.cloud.logs_filter import parse
+from emulator.core.patterns import PatternError, compiled, wildcard
 from emulator.healthcare.gcs_uri import parse_source
-from emulator.patterns import PatternError, compiled, wildcard
 from emulator.storage.listing import Query, list_names
 
 

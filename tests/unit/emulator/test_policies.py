@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import emulator
-from emulator.errors import ApiError
+from emulator.core.errors import ApiError
+from emulator.core.projects import project_number
+from emulator.core.runtime import Emulator
 from emulator.iam import OWNER
 from emulator.iam.roles import PERMISSIONS
-from emulator.projects import project_number
-from emulator.runtime import Emulator
 
 ALICE = "user:alice@example.org"
 PROJECT = "projects/hospital-imaging"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from emulator import discovery
-from emulator.call import parse_json
-from emulator.errors import ApiError
-from emulator.routing import Router, Routes
+from emulator.core.errors import ApiError
+from emulator.http import discovery
+from emulator.http.call import parse_json
+from emulator.http.routing import Router, Routes
 
 STORE = "/v1/projects/p/locations/l/datasets/d/dicomStores/s"
 

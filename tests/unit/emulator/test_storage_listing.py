@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.errors import ApiError
+from emulator.core.errors import ApiError
 from emulator.storage.listing import Query, list_names
 
 #: The example of Google's page about listing with delimiters, and some names around it.

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from emulator.errors import ApiError
+from emulator.core.errors import ApiError
 from emulator.storage.related import boundary_of, read_related
 
 

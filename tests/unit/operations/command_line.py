@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from operations.command_line import main
-from operations.connection import Connection
+from operations.google.connection import Connection
 from tests.unit.operations.service import SimulatedClock
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from operations.connection import Connection
+from operations.google.connection import Connection
 from tests.unit.operations.service import Service, SimulatedClock
 
 

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import httplib2
 
-from operations.connection import Connection, ConnectionSettings
+from operations.google.connection import Connection, ConnectionSettings
 
 DATASET = "projects/hospital/locations/europe-west4/datasets/radiology"
 STORE = f"{DATASET}/dicomStores/pacs"

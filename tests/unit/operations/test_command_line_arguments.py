@@ -9,8 +9,8 @@ import pytest
 from operations.command_line import main
 from operations.command_line.exit_codes import MEANINGS
 from operations.command_line.names import defaults
-from operations.connection import Connection
-from operations.invalid import InputError
+from operations.google.connection import Connection
+from operations.model.invalid import InputError
 from tests.unit.operations.command_line import CommandLine
 from tests.unit.operations.service import DATASET, STORE, Service, SimulatedClock
 

@@ -6,19 +6,13 @@ import threading
 import pytest
 from rich.console import Console
 
-from operations.command_line.views import (
-    formats_table,
-    operation_details,
-    operations_table,
-    plain_table,
-    to_text,
-)
+from operations.command_line.views import formats_table, operation_details, operations_table, plain_table, to_text
 from operations.command_line.watching import BarWatch, LineWatch, a_person_watches
 from operations.command_line.wording import wait_command
-from operations.mime_types import MIME_TYPES
-from operations.outcome import Check, ItemError, Outcome, State, seconds_of
-from operations.requests import make_export
-from operations.wait import Progress
+from operations.model.mime_types import MIME_TYPES
+from operations.model.outcome import Check, ItemError, Outcome, State, seconds_of
+from operations.model.requests import make_export
+from operations.run.wait import Progress
 from tests.unit.operations.service import DATASET, STORE, SimulatedClock
 
 NAME = f"{DATASET}/operations/1234567890123456789"
@@ -165,7 +159,7 @@ def test_silence_is_broken_even_when_nothing_is_reported() -> None:
 
 
 def test_no_advice_speaks_of_a_stack() -> None:
-    from operations import errors
+    from operations.google import errors
 
     request = make_export(STORE, "bq://research.dicom.instances", write_disposition="WRITE_EMPTY")
     for code in errors.CODES:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from operations.command_line.stack_state import read_runs
-from operations.connection import Connection
+from operations.google.connection import Connection
 from tests.unit.operations.command_line import CommandLine
 from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
 

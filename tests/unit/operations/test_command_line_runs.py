@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from operations.clock import InterruptibleClock
 from operations.command_line.exit_codes import ExitCode, exit_code_of
-from operations.connection import Connection
-from operations.errors import ApiError, OperationsError, UnreachableError, code_of
+from operations.google.clock import InterruptibleClock
+from operations.google.connection import Connection
+from operations.google.errors import ApiError, OperationsError, UnreachableError, code_of
 from tests.unit.operations.command_line import CommandLine
 from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
 

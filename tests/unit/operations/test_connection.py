@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from operations.connection import Connection, SingleSendHttp, connection_settings
-from operations.invalid import InputError
+from operations.google.connection import Connection, SingleSendHttp, connection_settings
+from operations.model.invalid import InputError
 
 URL = "http://127.0.0.1:8085"
 

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from operations.credentials import CLOUD_PLATFORM_SCOPE, CredentialsError, find_credentials, read_key
+from operations.google.credentials import CLOUD_PLATFORM_SCOPE, CredentialsError, find_credentials, read_key
 
 TOKEN_URI = "https://oauth2.googleapis.com/token"
 USER = {"type": "authorized_user", "client_id": "c", "client_secret": "s3cret", "refresh_token": "r"}

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from operations.errors import CODES
-from operations.requests import Rerun
-from operations.rerun import RUN_INPUTS
+from operations.google.errors import CODES
+from operations.model.requests import Rerun
+from operations.run.rerun import RUN_INPUTS
 
 TEXT = (Path(__file__).parents[3] / "docs/operations.md").read_text(encoding="utf-8")
 

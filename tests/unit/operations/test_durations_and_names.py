@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operations.durations import DurationError, format_duration, parse_duration
-from operations.resource_names import (
+from operations.model.durations import DurationError, format_duration, parse_duration
+from operations.model.resource_names import (
     DatasetName,
     DicomStoreName,
     OperationName,

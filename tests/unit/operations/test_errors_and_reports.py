@@ -7,8 +7,7 @@ import httplib2
 import pytest
 from googleapiclient.errors import HttpError
 
-from operations.durations import format_duration
-from operations.errors import (
+from operations.google.errors import (
     CODES,
     COMMAND_WORDS,
     STACK_WORDS,
@@ -19,9 +18,10 @@ from operations.errors import (
     names_service_agent,
     passes_with_grants,
 )
-from operations.outcome import Check, ItemError, State, outcome_of
-from operations.report import failure_report, problem_of, success_report
-from operations.requests import make_export, make_import
+from operations.model.durations import format_duration
+from operations.model.outcome import Check, ItemError, State, outcome_of
+from operations.model.requests import make_export, make_import
+from operations.run.report import failure_report, problem_of, success_report
 from tests.unit.operations.service import DATASET, STORE
 
 AGENT = "service-4711@gcp-sa-healthcare.iam.gserviceaccount.com"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operations.filters import FilterError, FilterSummary, check_filter, filter_from_lines, line_problem
+from operations.model.filters import FilterError, FilterSummary, check_filter, filter_from_lines, line_problem
 
 GOOD = "/studies/1.2.840.113619.2.55/series/1.2.3/instances/1.0.4"
 

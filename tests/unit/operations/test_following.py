@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from operations.checks import Facts
-from operations.connection import Connection
-from operations.follow import follow
-from operations.outcome import State
-from operations.report import conclude, problem_of
-from operations.requests import make_export
-from operations.start import StartLimits, start
-from operations.wait import Waiter
+from operations.google.connection import Connection
+from operations.model.outcome import State
+from operations.model.requests import make_export
+from operations.run.checks import Facts
+from operations.run.follow import follow
+from operations.run.report import conclude, problem_of
+from operations.run.start import StartLimits, start
+from operations.run.wait import Waiter
 from tests.unit.operations.service import STORE, Fault, Service, SimulatedClock
 
 DENIED = {"code": 7, "message": "Access Denied: Dataset research:dicom"}

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from operations.checks import Facts
-from operations.connection import Connection
-from operations.errors import OperationsError
-from operations.follow import follow
-from operations.journal import NO_JOURNAL, Journal
-from operations.outcome import Outcome, State
-from operations.places import place
-from operations.requests import Request, make_export
-from operations.resource_names import parse_dataset_name
-from operations.start import Started, StartLimits, resume, start
-from operations.wait import Waiter
+from operations.google.connection import Connection
+from operations.google.errors import OperationsError
+from operations.model.outcome import Outcome, State
+from operations.model.requests import Request, make_export
+from operations.model.resource_names import parse_dataset_name
+from operations.run.checks import Facts
+from operations.run.follow import follow
+from operations.run.journal import NO_JOURNAL, Journal
+from operations.run.places import place
+from operations.run.start import Started, StartLimits, resume, start
+from operations.run.wait import Waiter
 from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
 
 URN = "urn:pulumi:prod::imaging::x:StartedOperation::metadata"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operations.mime_types import MIME_TYPES, MimeTypeError, nearest_mime_type, parse_mime_type
+from operations.model.mime_types import MIME_TYPES, MimeTypeError, nearest_mime_type, parse_mime_type
 
 
 @pytest.mark.parametrize(

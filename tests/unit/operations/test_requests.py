@@ -2,7 +2,7 @@
 
 import pytest
 
-from operations.requests import (
+from operations.model.requests import (
     ExportToBigQuery,
     ExportToCloudStorage,
     Import,

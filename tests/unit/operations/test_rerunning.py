@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from operations.connection import Connection
-from operations.errors import OperationsError
-from operations.rerun import reason_to_run
+from operations.google.connection import Connection
+from operations.google.errors import OperationsError
+from operations.run.rerun import reason_to_run
 from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
 
 METRICS = {"studies": 2, "series": 0, "instances": 10, "blob_bytes": 0}

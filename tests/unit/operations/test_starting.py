@@ -2,12 +2,12 @@
 
 import pytest
 
-from operations.checks import CheckError, Facts
-from operations.clock import InterruptedWaitError, InterruptibleClock
-from operations.connection import Connection
-from operations.errors import COMMAND_WORDS, STACK_WORDS, OperationsError, UnreachableError
-from operations.requests import Request, make_export, make_import
-from operations.start import StartLimits, start
+from operations.google.clock import InterruptedWaitError, InterruptibleClock
+from operations.google.connection import Connection
+from operations.google.errors import COMMAND_WORDS, STACK_WORDS, OperationsError, UnreachableError
+from operations.model.requests import Request, make_export, make_import
+from operations.run.checks import CheckError, Facts
+from operations.run.start import StartLimits, start
 from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
 
 AGENT = "service-4711@gcp-sa-healthcare.iam.gserviceaccount.com"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operations.uris import (
+from operations.model.uris import (
     BigQueryTable,
     CloudStoragePath,
     UriError,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operations.connection import Connection
-from operations.errors import ApiError, UnreachableError
-from operations.outcome import Outcome, State
-from operations.wait import OperationGoneError, Progress, Waiter, WaitTimeoutError, pause_after
+from operations.google.connection import Connection
+from operations.google.errors import ApiError, UnreachableError
+from operations.model.outcome import Outcome, State
+from operations.run.wait import OperationGoneError, Progress, Waiter, WaitTimeoutError, pause_after
 from tests.unit.operations.service import DATASET, Fault, Service, SimulatedClock
 
 

@@ -16,7 +16,7 @@ import pytest
 from google.api_core.exceptions import BadRequest, Conflict, MethodNotImplemented, NotFound
 from google.cloud import bigquery
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from emulator.storage import service as storage
 from tests.protocol.emulator.bigquery.warehouse import NEVER, PROJECT, client_of, rows
 

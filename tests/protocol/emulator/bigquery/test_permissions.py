@@ -11,7 +11,7 @@ import pytest
 from google.api_core.exceptions import BadRequest, Forbidden, MethodNotImplemented
 from google.cloud import bigquery
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from tests.protocol.emulator.bigquery.warehouse import NEVER, PROJECT, TABLE, client_of, fill, rows
 
 ALICE = "user:alice@example.org"

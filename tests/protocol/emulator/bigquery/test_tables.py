@@ -11,7 +11,7 @@ from google.api_core.exceptions import BadRequest, Conflict, Forbidden, NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 
 PROJECT = "research-analytics"
 

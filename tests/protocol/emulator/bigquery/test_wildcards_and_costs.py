@@ -11,7 +11,7 @@ import pytest
 from google.api_core.exceptions import BadRequest, Forbidden, GoogleAPICallError, NotFound
 from google.cloud import bigquery
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 
 from .warehouse import NEVER, PROJECT, client_of, rows
 

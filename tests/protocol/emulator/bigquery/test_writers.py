@@ -10,9 +10,9 @@ import pytest
 
 from emulator.bigquery import service
 from emulator.bigquery.catalog import Catalog
-from emulator.errors import ApiError
+from emulator.core.errors import ApiError
+from emulator.core.runtime import Emulator
 from emulator.iam import OWNER
-from emulator.runtime import Emulator
 
 SCHEMA = [{"name": "n", "type": "INTEGER"}, {"name": "tags", "type": "STRING", "mode": "REPEATED"}]
 

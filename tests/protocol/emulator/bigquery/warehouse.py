@@ -10,7 +10,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 
 PROJECT = "research-analytics"
 #: Errors come at once instead of being retried for minutes.

@@ -10,8 +10,8 @@ from typing import Any
 import pydicom.data
 import pytest
 
-from emulator.projects import project_number
-from emulator.server import LocalEmulator
+from emulator.core.projects import project_number
+from emulator.server.server import LocalEmulator
 from emulator.storage import service as storage
 
 Rest = Callable[..., Any]

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from emulator.routing import Router
-from emulator.server import LocalEmulator
-from emulator.services import all_routes
+from emulator.http.routing import Router
+from emulator.server.server import LocalEmulator
+from emulator.server.services import all_routes
 from tests.protocol.emulator.schemas import Schemas
 
 CALLS: dict[str, list[list[Any]]] = json.loads(Path(__file__).with_name("conformance.json").read_text("utf-8"))

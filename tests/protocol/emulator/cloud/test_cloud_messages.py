@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from emulator.cloud import kms_service, logs, pubsub_service
-from emulator.runtime import Emulator
-from emulator.server import LocalEmulator
+from emulator.core.runtime import Emulator
+from emulator.server.server import LocalEmulator
 
 PROJECT = "projects/hospital-imaging"
 TOPIC = f"{PROJECT}/topics/dicom"

@@ -14,8 +14,8 @@ from typing import Any
 import pydicom.data
 import pytest
 
-from emulator.projects import project_number
-from emulator.server import LocalEmulator
+from emulator.core.projects import project_number
+from emulator.server.server import LocalEmulator
 
 Rest = Callable[..., Any]
 

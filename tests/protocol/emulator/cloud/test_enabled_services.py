@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from googleapiclient.errors import HttpError
 
-from emulator.projects import project_number
-from emulator.server import LocalEmulator
+from emulator.core.projects import project_number
+from emulator.server.server import LocalEmulator
 
 Rest = Callable[..., Any]
 

@@ -12,7 +12,7 @@ import pytest
 
 from emulator.cloud import logs
 from emulator.console.html import Html, el, join
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 
 Rest = Callable[..., Any]
 

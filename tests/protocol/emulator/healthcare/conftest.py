@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 
 PROJECT = "hospital-imaging"
 DATASET = f"projects/{PROJECT}/locations/europe-west4/datasets/radiology"

@@ -18,9 +18,9 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from googleapiclient.discovery import build
 
-from emulator import discovery
 from emulator.healthcare import routes
-from emulator.server import LocalEmulator
+from emulator.http import discovery
+from emulator.server.server import LocalEmulator
 
 Client = Any
 VERSIONS = ("v1", "v1beta1")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emulator import discovery
+from emulator.http import discovery
 
 Client = Any
 ROOT = Path(pydicom.data.__file__).parent / "test_files"

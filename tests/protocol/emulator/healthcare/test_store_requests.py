@@ -16,7 +16,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 
 Client = Any
 FILE = Path(str(get_testdata_file("CT_small.dcm", download=False)))

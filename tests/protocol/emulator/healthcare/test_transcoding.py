@@ -24,7 +24,7 @@ from pydicom.data import get_testdata_file
 from emulator.healthcare import forms, pool
 from emulator.healthcare.dicom.pixels import UnsupportedError
 from emulator.healthcare.dicom.worker import send
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 
 Client = Any
 EXPLICIT, JPEG_LOSSLESS, JPEG_LS = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.80"

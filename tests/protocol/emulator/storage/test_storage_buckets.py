@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from emulator.projects import project_number
+from emulator.core.projects import project_number
 
 PROJECT = "hospital-imaging"
 ALICE = "user:alice@example.org"

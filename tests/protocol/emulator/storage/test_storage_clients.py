@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 
 MEGABYTE = 1024 * 1024
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 from emulator.storage import service
 
 
@@ -219,7 +219,7 @@ def test_composed_objects_have_components_and_no_md5(rest: Callable[..., Any], b
 def test_objects_and_their_bytes_outlive_the_process(tmp_path: Any) -> None:
     import shutil
 
-    from emulator.runtime import Emulator
+    from emulator.core.runtime import Emulator
 
     first = Emulator(tmp_path / "first")
     from emulator.iam import OWNER

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import google_crc32c
 import pytest
 
-from emulator.server import LocalEmulator
+from emulator.server.server import LocalEmulator
 
 UPLOAD = "/upload/storage/v1/b/{}/o"
 QUANTUM = 256 * 1024

@@ -1,0 +1,115 @@
+"""What is checked before anything is created: the emulator, the location, grants made elsewhere, the deployer."""
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+from urllib.parse import urlsplit
+
+import pulumi
+
+from components.access import deployer
+from components.access import external as external_grants
+from components.access.google_rest import GoogleRest, RestError, rest_for
+from components.settings import Settings
+from operations.google.connection import START_EMULATOR
+from operations.run.checks import location_problem
+
+# Keys of the Google provider's configuration that say who deploys.
+_WHO = ("accessToken", "credentials", "impersonateServiceAccount")
+_PRINCIPAL = "principal:"
+_ENDPOINT_SECONDS = 5.0
+
+
+def check_access(settings: Settings) -> None:
+    """Check that a given endpoint answers, and in a preview what the settings ask to have checked.
+
+    What can't be asked (no network, no right to look) is a warning: the service has the last word.
+
+    Raises:
+        pulumi.RunError: something is lacking; the text says what to do.
+    """
+    if settings.endpoint is not None:
+        _check_endpoint(settings.endpoint)
+    if not pulumi.runtime.is_dry_run():
+        return
+    config = pulumi.Config("gcp")
+    gcp: dict[str, Any] = {key: config.get(key) for key in _WHO}
+
+    with closing(_Callers(settings, gcp)) as callers:
+        if settings.check_permissions:
+            _check_location(settings, callers.rest(settings.project))
+            if _may_lack_permissions(settings):
+                _check_deployer(settings, callers.rest)
+        if settings.grants == "external":
+            _check_grants(settings, callers.rest)
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """Refuse an emulator that is not running: every resource would fail for it, each in its own words."""
+    parts = urlsplit(endpoint)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), _ENDPOINT_SECONDS).close()
+    except OSError:
+        raise pulumi.RunError(
+            f"nothing answers at {endpoint} (imaging:endpoint); start the emulator with `{START_EMULATOR}`"
+        ) from None
+
+
+class _Callers:
+    """Calls as whoever deploys in each project, one connection for each."""
+
+    def __init__(self, settings: Settings, gcp_config: dict[str, Any]) -> None:
+        self._settings = settings
+        self._gcp_config = gcp_config
+        self._by_project: dict[str | None, GoogleRest] = {}
+
+    def rest(self, project: str | None) -> GoogleRest:
+        if project not in self._by_project:
+            self._by_project[project] = rest_for(self._settings, project, self._gcp_config)
+        return self._by_project[project]
+
+    def close(self) -> None:
+        for each in self._by_project.values():
+            each.close()
+
+
+def _check_location(settings: Settings, rest: GoogleRest) -> None:
+    """Refuse a location that doesn't exist, as far as they can be listed: a new project has the API still disabled."""
+    try:
+        answer = rest.call("healthcare", "GET", f"v1/projects/{settings.project}/locations?pageSize=1000")
+    except RestError:
+        return
+    known = [str(each["locationId"]) for each in answer.get("locations", ())]
+    problem = None if "nextPageToken" in answer else location_problem(settings.location, known)
+    if problem is not None:
+        raise pulumi.RunError(f"1 problem in the stack configuration\n  imaging:location  {problem}")
+
+
+def _check_deployer(settings: Settings, rest: Callable[[str | None], GoogleRest]) -> None:
+    lacking, unknown = deployer.missing_permissions(settings, rest)
+    for reason in unknown:
+        pulumi.log.warn(f"permissions can't be checked on {reason}")
+    if lacking:
+        raise pulumi.RunError(deployer.render(lacking))
+
+
+def _check_grants(settings: Settings, rest: Callable[[str | None], GoogleRest]) -> None:
+    try:
+        missing = external_grants.missing_grants(settings, rest)
+    except RestError as error:
+        pulumi.log.warn(f"grants can't be checked: {error}")
+        return
+    # What can't be looked at may be there, or may be granted once the stack has made the resource.
+    if any(not each.unknown for each in missing):
+        raise pulumi.RunError(external_grants.render(missing))
+    if missing:
+        pulumi.log.warn(external_grants.render(missing))
+
+
+def _may_lack_permissions(settings: Settings) -> bool:
+    """Tell whether it is worth asking: on the emulator everybody but a named principal is the owner."""
+    token = os.environ.get("GOOGLE_OAUTH_ACCESS_TOKEN", "")
+    return settings.endpoint is None or token.startswith(_PRINCIPAL)

@@ -1,0 +1,1 @@
+"""What the rooms of components share: arguments, explicit providers, secrets."""

@@ -1,0 +1,151 @@
+"""An import or export as two dynamic resources: `StartedOperation` posts it, `AwaitedOperation` waits for its end.
+
+Two, because a dynamic resource that fails leaves nothing in the state: with the name of the operation in the state the
+moment it exists, a run that is killed or times out while waiting goes on waiting for the same operation at the next
+`pulumi up`. Nothing is started twice.
+
+What decides about a new run is `StartedProvider.diff`. It sees what the operation came to in two ways: `previous`, the
+result that the awaited resource recorded at its last success (read from the stack's own state by the program), and, for
+an operation without such a record, the service itself.
+
+The provider classes are pickled by reference: their module and names are part of every stack's state and must stay.
+They hold no data, and heavy imports happen inside the methods. No secret is an input: credentials come from the
+`gcp:` configuration and the environment.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import (
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from components.provider import engine_log
+from components.provider import process as provider_process
+
+# The keys of the `gcp:` configuration that say who calls.
+CREDENTIAL_KEYS = ("accessToken", "credentials", "impersonateServiceAccount")
+
+
+class StartedProvider(ResourceProvider):
+    """Starts operations, and decides when one has to be started again."""
+
+    serialize_as_secret_always = False
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Take the credentials of the `gcp:` configuration, and stop with the engine."""
+        _configure(req)
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Decide whether to start a new operation, and say why on the resource's row."""
+        from components.provider.starts import why_to_start
+
+        reason = why_to_start(olds, news)
+        if reason:
+            engine_log.info(str(news.get("urn") or olds.get("urn") or ""), f"runs again: {reason}")
+        return DiffResult(changes=bool(reason))
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Start the operation."""
+        from components.provider.starts import start_operation
+
+        return CreateResult(f"{props['method']}/{props['label']}", start_operation(props))
+
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Start a new operation. An earlier one that still runs is cancelled first: two must not write at once."""
+        from components.provider.starts import cancel, start_operation
+
+        cancel(olds, wait=True)
+        return UpdateResult(start_operation(news, olds))
+
+    def delete(self, _id: str, props: dict[str, Any]) -> None:
+        """Cancel the operation if it still runs. What it imported or exported stays."""
+        from components.provider.starts import cancel, forget
+
+        cancel(props, wait=False)
+        forget(props)
+
+
+class AwaitedProvider(ResourceProvider):
+    """Waits for started operations, verifies their results, and fails when they failed."""
+
+    serialize_as_secret_always = False
+
+    def configure(self, req: ConfigureRequest) -> None:
+        """Take the credentials of the `gcp:` configuration, and stop with the engine."""
+        _configure(req)
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Wait again for a new operation, or judge the old one again when fewer failures are allowed."""
+        if pulumi.contains_unknowns(news):
+            return DiffResult(changes=True)
+        fewer_allowed = int(news["allowedFailures"]) < int(olds.get("outcome", {}).get("failure", 0))
+        return DiffResult(changes=olds.get("operation") != news["operation"] or fewer_allowed)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Wait for the operation."""
+        from components.provider.waits import await_operation
+
+        return CreateResult(f"{props['method']}/{props['label']}", await_operation(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Wait for the operation that is new."""
+        from components.provider.waits import await_operation
+
+        return UpdateResult(await_operation(news))
+
+
+class StartedOperation(Resource, module="imaging", name="StartedOperation"):
+    """An operation that was posted. `operation` is its full name; `facts` is what was found before the start."""
+
+    operation: pulumi.Output[str]
+    facts: pulumi.Output[dict[str, Any]]
+    started_at: pulumi.Output[str]
+    filter_uri: pulumi.Output[str]
+    filter_digest: pulumi.Output[str]
+
+    def __init__(self, name: str, props: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
+        """Declare the start.
+
+        Args:
+            name: of the resource.
+            props: `label, store, method, body, filter, trigger, rerun, allowedFailures, permissionWait, maxRunning,
+                serviceAgent, endpoint, previous, inPreview, urn`.
+            opts: as for every resource.
+        """
+        outputs = dict.fromkeys(("operation", "facts", "started_at", "filter_uri", "filter_digest"))
+        super().__init__(StartedProvider(), name, {**props, **outputs}, opts)
+
+
+class AwaitedOperation(Resource, module="imaging", name="AwaitedOperation"):
+    """An operation that has ended well. `outcome` is what came of it."""
+
+    outcome: pulumi.Output[dict[str, Any]]
+    operation: pulumi.Output[str]
+
+    def __init__(self, name: str, props: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
+        """Declare the wait.
+
+        Args:
+            name: of the resource.
+            props: `label, store, method, body, filterUri, operation, facts, startedAt, trigger, allowedFailures,
+                timeout, permissionWait, maxRunning, serviceAgent, endpoint, urn`.
+            opts: as for every resource.
+        """
+        super().__init__(AwaitedProvider(), name, {**props, "outcome": None}, opts)
+
+
+def _configure(req: ConfigureRequest) -> None:
+    from components.provider.inputs import gcp_config
+
+    for key in CREDENTIAL_KEYS:
+        value = req.config.get(f"gcp:{key}")
+        if value:
+            gcp_config[key] = str(value)
+    provider_process.prepare()

@@ -1,0 +1,147 @@
+"""What the provider of started operations does: decide about a start, start, cancel.
+
+Loaded only by the process of the dynamic provider, with the first resource that needs it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from components.provider import engine_log
+from components.provider import process as provider_process
+from components.provider.inputs import connection_of, journal_of, limits_of, request_of, text_of, title_of
+from operations.google.clock import InterruptedWaitError
+from operations.google.errors import OperationsError
+from operations.google.reading import cancel_running
+from operations.google.retrying import Patience
+from operations.model.invalid import InputError
+from operations.run.checks import check_start
+from operations.run.filter_objects import prepare_filter
+from operations.run.journal import Journal
+from operations.run.record import recorded
+from operations.run.rerun import RUN_INPUTS, reason_to_run
+from operations.run.start import resume, start
+
+# Who cancels or deletes wants to know soon when it can't be done.
+_PATIENCE = Patience(5)
+_CANCEL_SECONDS = 60.0
+
+
+def why_to_start(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
+    """Say why a new operation has to be started; None when the last one holds, or can't be looked at in a preview.
+
+    Args:
+        olds: outputs of the started operation, as the state has them.
+        news: its inputs as they are wanted now.
+
+    Raises:
+        Failure: it can't be seen, and this is no preview.
+    """
+    if not olds.get("operation"):
+        return "it never started"
+    if pulumi.contains_unknowns({key: news.get(key) for key in RUN_INPUTS}):
+        return "its inputs are known only after other resources have changed"
+    try:
+        return reason_to_run(connection_of(news), olds, news)
+    except (OperationsError, InputError) as error:
+        unseen = "can't see whether a new run is needed"
+        # In a preview this input isn't known.
+        if news.get("inPreview") is False:
+            raise engine_log.Failure(f"{title_of(news)}: {unseen}: {error}") from error
+        engine_log.warning(text_of(news, "urn") or "", f"{unseen}, so none is planned: {error}")
+        return None
+
+
+def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Start an operation, or find the one that an interrupted start began.
+
+    Args:
+        props: inputs of the started operation.
+        olds: its outputs, when it was there before.
+
+    Returns:
+        Its outputs.
+
+    Raises:
+        Failure: nothing was started, or it can't be told.
+    """
+    connection, clock, journal = connection_of(props), provider_process.clock, journal_of(props)
+    urn, chosen, allowed = str(props["urn"]), props.get("filter"), int(props["allowedFailures"])
+    _tell_journal(journal, olds or {}, props)
+
+    def note(text: str) -> None:
+        engine_log.info(urn, text)
+
+    try:
+        with engine_log.ProgressLine(urn, "preparing the start") as show:
+            prepared = prepare_filter(connection, str(props["label"]), chosen, clock) if chosen else None
+            request = request_of(props, prepared.uri if prepared else None)
+            started = resume(connection, request, journal, allowed_failures=allowed, say=show, note=note, clock=clock)
+            if started is None:
+                summary = prepared.summary if prepared else None
+                started = start(
+                    connection,
+                    request,
+                    facts=check_start(connection, request, clock, filter_summary=summary),
+                    limits=limits_of(props),
+                    service_agent=text_of(props, "serviceAgent"),
+                    say=show,
+                    clock=clock,
+                    journal=journal,
+                )
+    except InterruptedWaitError as error:
+        raise engine_log.Failure(f"{title_of(props)}: interrupted before it was started") from error
+    except (OperationsError, InputError) as error:
+        raise engine_log.Failure(f"{title_of(props)} could not be started: {error}") from error
+    return {
+        **props,
+        "operation": started.operation,
+        "facts": started.facts.to_json(),
+        "started_at": started.time,
+        "filter_uri": prepared.uri if prepared else "",
+        "filter_digest": prepared.digest if prepared else "",
+    }
+
+
+def cancel(props: Mapping[str, Any], *, wait: bool) -> None:
+    """Cancel the operation of a started resource if it is still running.
+
+    Raises:
+        Failure: it can't be cancelled.
+    """
+    operation = props.get("operation")
+    if operation and recorded(props).get("operation") != operation:  # else its end is on record
+        _cancel_operation(props, str(operation), _CANCEL_SECONDS if wait else 0.0)
+
+
+def forget(props: Mapping[str, Any]) -> None:
+    """Settle what the journal has of a deleted resource, unless it is about the replacement.
+
+    Raises:
+        Failure: an operation that was started anew in its place can't be cancelled.
+    """
+    journal, operation = journal_of(props), props.get("operation")
+    entry = journal.open_entry
+    if entry is None or operation not in (entry.operation, entry.instead_of):
+        return
+    if entry.operation and entry.operation != operation:
+        _cancel_operation(props, entry.operation, 0.0)
+    journal.settle()
+
+
+def _tell_journal(journal: Journal, olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
+    """Tell the journal which operations the state has."""
+    record = recorded(news)
+    known = (olds.get("operation"), record.get("operation"), record.get("ended"))
+    journal.seen([str(each) for each in known if each], text_of(olds, "started_at") or "")
+
+
+def _cancel_operation(props: Mapping[str, Any], operation: str, wait: float) -> None:
+    def say(text: str) -> None:
+        engine_log.info(str(props["urn"]), text)
+
+    try:
+        cancel_running(connection_of(props), operation, wait=wait, say=say, patience=_PATIENCE)
+    except OperationsError as error:
+        raise engine_log.Failure(f"operation {operation} could not be cancelled: {error}") from error

@@ -1,0 +1,132 @@
+"""What the provider of awaited operations does: wait for the end, verify, judge, and keep the outcome.
+
+Loaded only by the process of the dynamic provider, with the first resource that needs it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.provider import engine_log
+from components.provider import process as provider_process
+from components.provider.inputs import (
+    connection_of,
+    journal_of,
+    limits_of,
+    request_of,
+    started_urn,
+    text_of,
+    title_of,
+    waiter_of,
+)
+from operations.google.clock import InterruptedWaitError
+from operations.google.connection import Connection
+from operations.google.errors import OperationsError
+from operations.google.metrics import read_store_metrics
+from operations.model.invalid import InputError
+from operations.model.outcome import Outcome
+from operations.model.requests import Import, Request
+from operations.run.checks import facts_from_json
+from operations.run.follow import follow
+from operations.run.report import conclude, failure_report, problem_of, rows_in_table, success_report
+from operations.run.wait import OperationGoneError, WaitTimeoutError
+
+_ERRORS_KEPT = 50
+
+
+def await_operation(props: Mapping[str, Any]) -> dict[str, Any]:
+    """Wait for an operation, and verify what it did.
+
+    Args:
+        props: inputs of the awaited operation.
+
+    Returns:
+        Its outputs.
+
+    Raises:
+        Failure: the operation failed, its result doesn't match, or its end wasn't seen.
+    """
+    connection, clock, operation = connection_of(props), provider_process.clock, str(props["operation"])
+    urn, title, agent = str(props["urn"]), title_of(props), text_of(props, "serviceAgent")
+    facts, allowed = facts_from_json(props["facts"]), int(props["allowedFailures"])
+    journal = journal_of(props, instead_of=operation)
+    journal.seen([operation])  # the engine saves the start before it asks for the wait
+
+    def restarted(name: str) -> None:
+        nonlocal operation
+        operation = name
+        engine_log.info(urn, f"started anew, as permissions may have taken effect: {name}")
+
+    try:
+        request = request_of(props, text_of(props, "filterUri"))
+        with engine_log.ProgressLine(urn, "waiting for the operation") as show:
+            outcome = follow(
+                connection,
+                request,
+                operation,
+                waiter=waiter_of(props),
+                started_at=str(props["startedAt"]),
+                facts=facts,
+                limits=limits_of(props),
+                service_agent=agent,
+                timeout=float(props["timeout"]),
+                on_progress=lambda progress: show(str(progress)),
+                say=show,
+                on_restart=restarted,
+                clock=clock,
+                journal=journal,
+            )
+            show("checking the result")
+            outcome = conclude(connection, outcome, request, facts, clock)
+    except InterruptedWaitError as error:
+        raise engine_log.Failure(
+            f"{title}: interrupted; operation {operation} goes on\n  do      run `pulumi up` to go on waiting for it"
+        ) from error
+    except WaitTimeoutError as error:
+        raise engine_log.Failure(
+            f"{title}: {error}\n  do      run `pulumi up` to go on waiting for the same operation; "
+            "`timeout` bounds the wait of one run"
+        ) from error
+    except OperationGoneError as error:
+        raise engine_log.Failure(f"{title}: {error}\n  do      run `pulumi up` to start a new one") from error
+    except (OperationsError, InputError) as error:
+        raise engine_log.Failure(f"{title}: {error}") from error
+    if problem_of(outcome, allowed):
+        again = f"`pulumi up --replace '{started_urn(props)}'`"
+        label = str(props["label"])
+        raise engine_log.Failure(
+            failure_report(label, request, outcome, allowed_failures=allowed, service_agent=agent, again=again)
+        )
+    engine_log.info(urn, success_report(None, outcome))
+    return {**props, "outcome": _outcome_to_json(connection, request, outcome)}
+
+
+def _outcome_to_json(connection: Connection, request: Request, outcome: Outcome) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "operation": outcome.operation,
+        "state": outcome.state.value,
+        "success": outcome.success,
+        "failure": outcome.failure,
+        "pending": outcome.pending,
+        "startTime": outcome.start_time,
+        "endTime": outcome.end_time,
+        "destination": request.destination,
+        "logsUrl": outcome.logs_url,
+        "errors": [
+            {"source": item.source, "message": item.message, "code": item.code}
+            for item in outcome.item_errors[:_ERRORS_KEPT]
+        ],
+        "checks": [str(check) for check in outcome.checks],
+    }
+    rows = rows_in_table(request, outcome)
+    if rows is not None:
+        result["rows"] = rows
+    if isinstance(request, Import):
+        result["metrics"] = _metrics_after(connection, request)
+    return result
+
+
+def _metrics_after(connection: Connection, request: Request) -> dict[str, Any] | None:
+    try:
+        return read_store_metrics(connection, request.store).to_json()
+    except OperationsError:
+        return None  # then the next run has nothing to compare with

@@ -1,0 +1,1 @@
+"""What is declared: datasets, DICOM stores, BigQuery datasets, buckets, topics, views."""

@@ -1,0 +1,86 @@
+"""A BigQuery dataset, in any project.
+
+It never sets the dataset's `access` list: that would take away what others granted, and fight with the additive
+grants of this project, which write to the same list.
+"""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp as gcp
+
+from components.access.rules import RULES, Use, each_member
+from components.base.arguments import arguments, child
+
+
+@dataclass(kw_only=True)
+class BigQueryDatasetArgs:
+    """Arguments of `BigQueryDataset`."""
+
+    name: pulumi.Input[str]
+    """The dataset's id: letters, digits and underscores."""
+    project: pulumi.Input[str]
+    """Project that holds the dataset."""
+    location: pulumi.Input[str] | None = None
+    """Location, such as `EU` or `europe-west4`; needed unless `existing`. It can't be changed later."""
+    description: pulumi.Input[str] | None = None
+    """Text that BigQuery shows beside the dataset."""
+    labels: pulumi.Input[dict[str, pulumi.Input[str]]] | None = None
+    """Labels, 64 at most."""
+    kms_key: pulumi.Input[str] | None = None
+    """Key that new tables are encrypted with. BigQuery's agent must be able to use it."""
+    default_table_expiration: float | None = None
+    """Seconds after which new tables are deleted; 3600 at least. Never if unset."""
+    deletion_protection: bool | None = None
+    """Refuse to delete the dataset. If false, a destroy takes it with its tables. Defaults to true."""
+    readers: list[str] | None = None
+    """Members that may read the tables, as `group:…` or `user:…`."""
+    editors: list[str] | None = None
+    """Members that may change the tables."""
+    existing: bool | None = None
+    """The dataset exists already: it is granted on, and never created, changed or deleted."""
+
+
+class BigQueryDataset(pulumi.ComponentResource):
+    """A BigQuery dataset: https://cloud.google.com/bigquery/docs/datasets-intro."""
+
+    dataset_id: pulumi.Output[str]
+    """Full name, `projects/…/datasets/…`."""
+    name: pulumi.Output[str]
+    """The dataset's id, known once the dataset exists."""
+
+    def __init__(self, name: str, args: BigQueryDatasetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("imaging:index:BigQueryDataset", name, {}, opts)
+        args = arguments(BigQueryDatasetArgs, args)
+        self.resource: gcp.bigquery.Dataset | None = None
+        protected = args.deletion_protection is not False
+        if args.existing:
+            self.name = pulumi.Output.from_input(args.name)
+            self.dataset_id = pulumi.Output.concat("projects/", args.project, "/datasets/", args.name)
+        else:
+            expiration = args.default_table_expiration
+            self.resource = gcp.bigquery.Dataset(
+                name,
+                dataset_id=args.name,
+                project=args.project,
+                location=args.location,
+                description=args.description,
+                labels=args.labels,
+                default_encryption_configuration={"kms_key_name": args.kms_key} if args.kms_key is not None else None,
+                default_table_expiration_ms=round(expiration * 1000) if expiration is not None else None,
+                delete_contents_on_destroy=not protected,
+                # Its id is the dataset's own name, so the old one has to go first.
+                opts=child(self, opts, protect=protected or None, delete_before_replace=True),
+            )
+            self.name = self.resource.dataset_id
+            self.dataset_id = self.resource.id
+        for use, member in each_member({Use.READ_TABLES: args.readers, Use.EDIT_TABLES: args.editors}):
+            gcp.bigquery.DatasetIamMember(
+                f"{name}-{member}-{RULES[use].verb}",
+                project=args.project,
+                dataset_id=self.name,
+                role=RULES[use].role,
+                member=member,
+                opts=child(self, opts),
+            )
+        self.register_outputs({"datasetId": self.dataset_id, "name": self.name})

@@ -1,0 +1,1 @@
+"""Imports and exports as components, and the pair of resources that each declares."""

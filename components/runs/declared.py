@@ -1,0 +1,229 @@
+"""What imports and exports have in common: the two resources of a run, in their own instances of the provider."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import pulumi
+
+from components.base.arguments import child
+from components.provider.resources import CREDENTIAL_KEYS, AwaitedOperation, StartedOperation
+from operations.model.invalid import quoted
+from operations.model.requests import Request, RequestError, Rerun
+from operations.run.record import record_of
+
+STARTED_TYPE = "pulumi-python:dynamic/imaging:StartedOperation"
+AWAITED_TYPE = "pulumi-python:dynamic/imaging:AwaitedOperation"
+
+DEFAULT_TIMEOUT = 6 * 3600.0
+DEFAULT_PERMISSION_WAIT = 300.0
+DEFAULT_MAX_RUNNING = 5
+
+# Reads the outputs of a stack's resources from its state; built into the engine.
+_READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
+
+
+@dataclass(kw_only=True)
+class RunArgs:
+    """The settings that every import and export has.
+
+    Attributes:
+        store: full name of the DICOM store.
+        rerun: when it runs again: `when-inputs-change`, `when-store-changes` (instances were added, deleted or replaced
+            since) or `always`.
+        trigger: any text; a new one starts a new run.
+        allowed_failures: instances that may fail before the run counts as failed.
+        timeout: seconds that one `pulumi up` waits for the end at most.
+        permission_wait: seconds to wait for fresh grants of the service agent to take effect.
+        max_running: imports and exports of the project that run at once; further ones queue.
+        service_agent: e-mail of the Healthcare service agent, for messages.
+        endpoint: the emulator's address; Google Cloud without it.
+        impersonate: service account to act as.
+    """
+
+    store: pulumi.Input[str]
+    rerun: str = Rerun.WHEN_INPUTS_CHANGE
+    trigger: pulumi.Input[str] | None = None
+    allowed_failures: int = 0
+    timeout: float = DEFAULT_TIMEOUT
+    permission_wait: float = DEFAULT_PERMISSION_WAIT
+    max_running: int = DEFAULT_MAX_RUNNING
+    service_agent: pulumi.Input[str] | None = None
+    endpoint: str | None = None
+    impersonate: str | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """The two resources of a run."""
+
+    started: StartedOperation
+    awaited: AwaitedOperation
+
+
+def declare_run(
+    component: pulumi.ComponentResource,
+    name: str,
+    args: RunArgs,
+    request: Request,
+    opts: pulumi.ResourceOptions | None,
+    chosen: pulumi.Input[Mapping[str, Any]] | None = None,
+) -> Run:
+    """Declare start and wait as children of a component.
+
+    Args:
+        component: the import or export.
+        name: of the component, also in messages.
+        args: the settings.
+        request: what to do, without a filter; its store stands in for the one of the settings.
+        opts: the component's options; both children wait for what it depends on.
+        chosen: the filter, as `operations.run.filter_objects.prepare_filter` takes it.
+
+    Raises:
+        RequestError: settings can't be right.
+    """
+    _check(args)
+    parent_urn = _without_dependency(component.urn)
+    started_urn = pulumi.create_urn(name, STARTED_TYPE, parent_urn)
+    awaited_urn = pulumi.create_urn(name, AWAITED_TYPE, parent_urn)
+    common: dict[str, Any] = {
+        "label": name,
+        "store": args.store,
+        "method": request.method,
+        "body": request.body(),
+        "trigger": args.trigger,
+        "allowedFailures": args.allowed_failures,
+        "permissionWait": args.permission_wait,
+        "maxRunning": args.max_running,
+        "serviceAgent": args.service_agent,
+        "endpoint": args.endpoint,
+        "impersonate": args.impersonate,
+    }
+    started = StartedOperation(
+        name,
+        {
+            **common,
+            "filter": chosen,
+            "rerun": str(args.rerun),
+            "previous": previous_result(awaited_urn),
+            "inPreview": _unknown() if pulumi.runtime.is_dry_run() else False,
+            "urn": started_urn,
+        },
+        child(component, opts),
+    )
+    awaited = AwaitedOperation(
+        name,
+        {
+            **common,
+            "operation": started.operation,
+            "facts": started.facts,
+            "startedAt": started.started_at,
+            "filterUri": started.filter_uri,
+            "timeout": args.timeout,
+            "urn": awaited_urn,
+        },
+        child(component, opts, provider=waits_provider()),
+    )
+    return Run(started, awaited)
+
+
+def _check(args: RunArgs) -> None:
+    problems = []
+    if args.rerun not in list(Rerun):
+        problems.append(("rerun", f"{quoted(str(args.rerun))} is unknown; choose {', '.join(Rerun)}"))
+    for field, least in (("allowed_failures", 0), ("timeout", 0), ("permission_wait", 0), ("max_running", 1)):
+        if getattr(args, field) < least:
+            problems.append((field, f"is {getattr(args, field)}; it must be {least} or more"))
+    if problems:
+        raise RequestError(problems)
+
+
+_programs: "WeakKeyDictionary[Any, dict[str, Any]]" = WeakKeyDictionary()
+
+
+def waits_provider(name: str = "waits") -> pulumi.ProviderResource:
+    """Return the instance of the dynamic provider in which all waits of the program run.
+
+    In a process of their own they share what is read of the operations and keep nothing from the starts. Its name is
+    part of every stack's state: a resource whose provider changes is replaced.
+
+    Args:
+        name: what it is called if this call makes it. In a component package every component is a program of its own
+            in the same stack, and needs one of its own name.
+    """
+    program = _program()
+    if "waits" not in program:
+        config = pulumi.Config("gcp")
+        # Unlike the default instance, this one isn't given the stack's configuration by the engine. Like those of
+        # the Google provider itself, credentials in it are kept in the state as secrets.
+        given = {f"gcp:{key}": config.get_secret(key) for key in CREDENTIAL_KEYS if _is_set(key)}
+        program["waits"] = pulumi.ProviderResource("pulumi-python", name, given)
+    provider: pulumi.ProviderResource = program["waits"]
+    return provider
+
+
+def _is_set(key: str) -> bool:
+    # `Config.get` would warn that a secret is read as plain text; whether there is one is all that counts here.
+    return bool(pulumi.runtime.get_config(f"gcp:{key}"))
+
+
+def previous_result(awaited_urn: pulumi.Input[str]) -> pulumi.Output[dict[str, Any]]:
+    """Return what an awaited resource recorded at its last success, from the stack's own state.
+
+    Returns:
+        The record as `record_of` gives it; `read` is whether the state could be read.
+    """
+    program = _program()
+    if "state" not in program:
+        program["state"] = pulumi.Output.from_input(_read_state())
+    state: pulumi.Output[dict[str, Any]] = program["state"]
+    return pulumi.Output.all(state, awaited_urn).apply(lambda both: _record(both[0], both[1]))
+
+
+def _record(state: Mapping[str, Any], urn: str) -> dict[str, Any]:
+    if not state.get("read"):
+        return {"read": False}
+    return record_of(state["outputs"].get(urn, {}).get("outputs") or {})
+
+
+async def _read_state() -> dict[str, Any]:
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    try:
+        result = await pulumi.runtime.invoke_async(_READ_STATE, {"stackName": name})
+    except Exception as error:  # noqa: BLE001 - without the record the service is asked; no program may fail over it
+        pulumi.log.debug(f"the stack's state can't be read: {error}")
+        return {"read": False}
+    if not isinstance(result, Mapping) or not isinstance(result.get("outputs"), Mapping):
+        return {"read": False}
+    return {"read": True, "outputs": result["outputs"]}
+
+
+def _unknown() -> pulumi.Output[bool]:
+    """Return a value that isn't known: unlike any other, it may differ from that of the `up` which follows a preview.
+
+    A provider isn't told otherwise whether it is asked for a preview, and `pulumi up --plan` holds what a preview knew.
+    """
+
+    async def no() -> bool:
+        return False
+
+    async def nothing() -> set[pulumi.Resource]:
+        return set()
+
+    return pulumi.Output(nothing(), no(), is_known=no())
+
+
+def _without_dependency(urn: pulumi.Output[str]) -> pulumi.Output[str]:
+    """Return a URN that carries no dependency: a child that depends on its own parent would be a circle."""
+
+    async def read() -> str:
+        return await urn.future() or ""
+
+    return pulumi.Output.from_input(read())
+
+
+def _program() -> dict[str, Any]:
+    """Return what belongs to the running program; several run in one process under tests and the Automation API."""
+    # Under mocks there is no root resource, but a monitor of the test's own.
+    return _programs.setdefault(pulumi.runtime.get_root_resource() or pulumi.runtime.settings.get_monitor(), {})

@@ -1,0 +1,291 @@
+"""From settings to a stack: what is declared, in which order, and what the stack puts out.
+
+The order: APIs → service agent → keys' grants → dataset, BigQuery datasets, buckets, topics → all other grants →
+stores → imports → exports → views.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pulumi
+
+from components.access.checks import Access
+from components.access.grants import own_filter_bucket
+from components.access.rules import On
+from components.base.providers import Providers
+from components.base.secrets import conceal, conceal_parts
+from components.resources.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
+from components.resources.bucket import Bucket, BucketArgs, LifecycleRule
+from components.resources.dicom_store import DicomStore, DicomStoreArgs
+from components.resources.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
+from components.resources.reference_views import ReferenceViews, ReferenceViewsArgs
+from components.resources.topic import Topic, TopicArgs
+from components.runs.dicom_export import DicomExport, DicomExportArgs, ExportFilter
+from components.runs.dicom_import import DicomImport, DicomImportArgs
+from components.settings import (
+    BigQueryDatasetSettings,
+    BucketSettings,
+    ExportSettings,
+    FilterSettings,
+    ImportSettings,
+    Settings,
+    StoreSettings,
+    TopicSettings,
+)
+from operations.model.uris import parse_bigquery_uri, parse_export_prefix, parse_import_uri
+
+FILTER_FILES_KEPT_DAYS = 30
+
+
+class Imaging:
+    """Everything that the settings describe, declared."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._providers = Providers(settings)
+        self._access = Access(settings, self._providers)
+
+        self._access.grant(On.KEY, after={})
+        self._dataset = self._declare_dataset()
+        self._tables = {self._table_label(each): self._declare_tables(each) for each in settings.bigquery}
+        self._buckets = {each.name: self._declare_bucket(each) for each in self._buckets_needed()}
+        self._topics = {f"{self._home(each)}.{each.name}": self._declare_topic(each) for each in settings.topics}
+        dataset_label = f"{settings.project}.{settings.location}.{settings.dataset.name}"
+        self._access.grant(On.PROJECT, after={})
+        self._access.grant(On.BIGQUERY_DATASET, after={**self._tables})
+        self._access.grant(On.BUCKET, after={**self._buckets})
+        self._access.grant(On.TOPIC, after={**self._topics})
+        self._access.grant(On.HEALTHCARE_DATASET, after={dataset_label: self._dataset})
+        self._stores = {each.name: self._declare_store(each) for each in settings.stores}
+        self._access.grant(
+            On.DICOM_STORE, after={f"{dataset_label}.{name}": store for name, store in self._stores.items()}
+        )
+        self._imports = {each.name: self._declare_import(each) for each in settings.imports}
+        self._exports: dict[str, DicomExport] = {}
+        self._views: dict[str, ReferenceViews] = {}
+        for export in settings.exports:
+            self._exports[export.name] = self._declare_export(export)
+            if export.views:
+                self._views[export.name] = self._declare_views(export)
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """What the stack puts out: `serviceAgent, dataset, stores, imports, exports, access`."""
+        return {
+            "serviceAgent": self._access.service_agent,
+            "dataset": self._dataset.dataset_id,
+            "stores": {name: store.store_id for name, store in self._stores.items()},
+            "imports": {name: conceal_parts(run.outcome) for name, run in self._imports.items()},
+            "exports": {name: conceal_parts(run.outcome) for name, run in self._exports.items()},
+            "access": conceal(self._access.entries),
+        }
+
+    def _home(self, thing: BigQueryDatasetSettings | BucketSettings | TopicSettings) -> str:
+        return thing.project or self._settings.project
+
+    def _options(
+        self, project: str | None, user: str, after: Iterable[pulumi.Resource] = (), formerly: Iterable[str] = ()
+    ) -> pulumi.ResourceOptions:
+        """Return the options of a component: its project's provider, and everything that comes before it.
+
+        Args:
+            project: the project that holds the resource.
+            user: the component as the grants know it; those it needs come before it.
+            after: other resources that come before it.
+            formerly: names it had before, so that a rename replaces nothing.
+        """
+        return pulumi.ResourceOptions(
+            provider=self._providers.for_project(project),
+            depends_on=[*self._access.ready(project), *self._access.granted_to(user), *after],
+            aliases=[pulumi.Alias(name=name) for name in formerly],
+        )
+
+    # What holds data
+
+    def _declare_dataset(self) -> HealthcareDataset:
+        settings, dataset = self._settings, self._settings.dataset
+        return HealthcareDataset(
+            dataset.name,
+            HealthcareDatasetArgs(
+                name=dataset.name,
+                project=settings.project,
+                location=settings.location,
+                time_zone=dataset.time_zone,
+                kms_key=dataset.kms_key,
+                deletion_protection=settings.deletion_protection,
+                existing=dataset.existing,
+            ),
+            self._options(settings.project, "dataset"),
+        )
+
+    def _table_label(self, dataset: BigQueryDatasetSettings) -> str:
+        return f"{self._home(dataset)}.{dataset.name}"
+
+    def _declare_tables(self, dataset: BigQueryDatasetSettings) -> BigQueryDataset:
+        project, label = self._home(dataset), self._table_label(dataset)
+        return BigQueryDataset(
+            label,
+            BigQueryDatasetArgs(
+                name=dataset.name,
+                project=project,
+                location=dataset.location or self._settings.location,
+                description=dataset.description,
+                labels={**dataset.labels} or None,
+                kms_key=dataset.kms_key,
+                default_table_expiration=dataset.default_table_expiration,
+                deletion_protection=self._settings.deletion_protection,
+                existing=dataset.existing,
+            ),
+            self._options(project, f"bigquery/{label}"),
+        )
+
+    def _buckets_needed(self) -> list[BucketSettings]:
+        """Return the declared buckets, and the stack's own for filter files if an export needs one."""
+        settings, own = self._settings, own_filter_bucket(self._settings)
+        makes_filter_files = any(export.filter and not export.filter.file for export in settings.exports)
+        if settings.filter_bucket or not makes_filter_files or any(each.name == own for each in settings.buckets):
+            return settings.buckets
+        return [*settings.buckets, BucketSettings(name=own)]
+
+    def _declare_bucket(self, bucket: BucketSettings) -> Bucket:
+        # The files in the stack's own bucket can be made again at any time, so nothing protects them.
+        is_own = bucket.name == own_filter_bucket(self._settings) and bucket not in self._settings.buckets
+        lifecycle = [
+            LifecycleRule(after_days=rule.after_days, action=rule.action, prefix=rule.prefix)
+            for rule in bucket.lifecycle
+        ]
+        if is_own:
+            lifecycle = [LifecycleRule(after_days=FILTER_FILES_KEPT_DAYS, action="delete")]
+        return Bucket(
+            bucket.name,
+            BucketArgs(
+                name=bucket.name,
+                project=self._home(bucket),
+                location=bucket.location or self._settings.location,
+                labels={**bucket.labels} or None,
+                kms_key=bucket.kms_key,
+                lifecycle=lifecycle,
+                deletion_protection=self._settings.deletion_protection and not is_own,
+                existing=bucket.existing,
+            ),
+            self._options(self._home(bucket), f"buckets/{bucket.name}"),
+        )
+
+    def _declare_topic(self, topic: TopicSettings) -> Topic:
+        project = self._home(topic)
+        return Topic(
+            f"{project}.{topic.name}",
+            TopicArgs(
+                name=topic.name,
+                project=project,
+                labels={**topic.labels} or None,
+                kms_key=topic.kms_key,
+                existing=topic.existing,
+            ),
+            self._options(project, f"topics/projects/{project}/topics/{topic.name}"),
+        )
+
+    def _declare_store(self, store: StoreSettings) -> DicomStore:
+        notification = store.notifications[0] if store.notifications else None
+        return DicomStore(
+            store.name,
+            DicomStoreArgs(
+                name=store.name,
+                dataset=self._dataset.dataset_id,
+                labels={**store.labels} or None,
+                notification_topic=notification.topic if notification else None,
+                notify_bulk_imports=notification.bulk_imports if notification else None,
+                stream_tables=[stream.table for stream in store.streams],
+                deletion_protection=self._settings.deletion_protection,
+                existing=store.existing,
+            ),
+            self._options(self._settings.project, f"stores/{store.name}"),
+        )
+
+    # Imports and exports
+
+    def _declare_import(self, run: ImportSettings) -> DicomImport:
+        settings = self._settings
+        args = DicomImportArgs(
+            store=self._stores[run.store].store_id,
+            uri=run.from_,
+            storage_class=run.storage_class,
+            rerun=run.rerun,
+            trigger=run.trigger,
+            allowed_failures=run.allowed_failures,
+            permission_wait=settings.permission_wait,
+            service_agent=self._access.service_agent,
+            endpoint=settings.endpoint,
+            impersonate=self._providers.impersonated(settings.project),
+        )
+        if run.timeout is not None:
+            args.timeout = run.timeout
+        bucket = self._buckets.get(parse_import_uri(run.from_).bucket)
+        after = [self._stores[run.store], *([bucket] if bucket else [])]
+        return DicomImport(run.name, args, self._options(settings.project, f"imports/{run.name}", after, run.formerly))
+
+    def _declare_export(self, run: ExportSettings) -> DicomExport:
+        settings = self._settings
+        args = DicomExportArgs(
+            store=self._stores[run.store].store_id,
+            destination=run.to,
+            write_disposition=run.write_disposition,
+            schema=run.schema_,
+            include_source_store=bool(run.include_source_store),
+            mime_type=run.mime_type,
+            filter=self._filter(run.filter),
+            filter_bucket=self._filter_bucket(run.filter),
+            rerun=run.rerun,
+            trigger=run.trigger,
+            allowed_failures=run.allowed_failures,
+            permission_wait=settings.permission_wait,
+            service_agent=self._access.service_agent,
+            endpoint=settings.endpoint,
+            impersonate=self._providers.impersonated(settings.project),
+        )
+        if run.timeout is not None:
+            args.timeout = run.timeout
+        return DicomExport(
+            run.name,
+            args,
+            self._options(settings.project, f"exports/{run.name}", self._before_export(run), run.formerly),
+        )
+
+    def _before_export(self, run: ExportSettings) -> list[pulumi.Resource]:
+        """Return what comes before an export: store, imports into it, destination, earlier writers."""
+        before: list[pulumi.Resource] = [self._stores[run.store]]
+        before += [self._imports[each.name] for each in self._settings.imports if each.store == run.store]
+        if run.is_metadata:
+            table = parse_bigquery_uri(run.to)
+            destination: pulumi.Resource | None = self._tables.get(f"{table.project}.{table.dataset}")
+            before += [
+                self._exports[each.name]
+                for each in self._settings.exports
+                if each.to == run.to and each.name in self._exports
+            ]
+        else:
+            destination = self._buckets.get(parse_export_prefix(run.to).bucket)
+        if destination is not None:
+            before.append(destination)
+        return before
+
+    def _filter(self, chosen: FilterSettings | None) -> ExportFilter | None:
+        if chosen is None:
+            return None
+        return ExportFilter(
+            lines=chosen.lines, file=chosen.file, query=chosen.query, query_project=self._settings.project
+        )
+
+    def _filter_bucket(self, chosen: FilterSettings | None) -> pulumi.Input[str] | None:
+        if chosen is None or chosen.file:
+            return None
+        name = self._settings.filter_bucket or own_filter_bucket(self._settings)
+        return self._buckets[name].name if name in self._buckets else name
+
+    def _declare_views(self, run: ExportSettings) -> ReferenceViews:
+        project = parse_bigquery_uri(run.to).project
+        return ReferenceViews(
+            run.name,
+            ReferenceViewsArgs(table=run.to),
+            self._options(project, f"views/{run.name}", [self._exports[run.name]], run.formerly),
+        )

@@ -1,0 +1,1 @@
+"""Statements that change something or run several: DDL, DML, GRANT, scripts."""

@@ -1,0 +1,1 @@
+"""What is asked and answered: requests, URIs, MIME types, durations, filters, outcomes."""

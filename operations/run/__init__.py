@@ -1,0 +1,1 @@
+"""One run: check, start, resume, wait, verify, report, and whether it runs again."""

@@ -1,0 +1,157 @@
+"""Putting a result together and saying it to a person: what came of a run, why it failed, what to do."""
+
+from operations.google.clock import SYSTEM_CLOCK, Clock
+from operations.google.connection import Connection
+from operations.google.errors import STACK_WORDS, Wording, advice, code_of
+from operations.google.logs import try_log_entries
+from operations.model.durations import format_duration
+from operations.model.outcome import Check, ItemError, Outcome, State
+from operations.model.requests import ExportToBigQuery, Import, Request
+from operations.run.checks import Facts
+from operations.run.verify import verify
+
+_ITEMS_SHOWN = 10
+
+
+def conclude(
+    connection: Connection,
+    outcome: Outcome,
+    request: Request | None = None,
+    facts: Facts | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Outcome:
+    """Add to a finished operation what Cloud Logging and the destination tell.
+
+    Args:
+        connection: the APIs.
+        outcome: of an operation that is done.
+        request: what was asked for; without it nothing can be verified.
+        facts: what was found before the start.
+        clock: real or simulated time.
+
+    Returns:
+        The outcome with log entries when something failed, and with checks when something succeeded.
+    """
+    entries: tuple[ItemError, ...] = ()
+    notes: tuple[str, ...] = ()
+    if outcome.failure or outcome.state is State.FAILED:
+        entries, note = try_log_entries(
+            connection,
+            outcome.operation,
+            outcome.start_time,
+            expected=bool(outcome.failure) and not outcome.errors,
+            clock=clock,
+        )
+        notes = (note,) if note else ()
+    checks: tuple[Check, ...] = ()
+    if request is not None and outcome.state in (State.SUCCEEDED, State.SUCCEEDED_WITH_FAILURES):
+        checks = verify(connection, request, facts or Facts(), outcome, clock)
+    return outcome.with_(log_entries=entries, checks=checks, notes=notes)
+
+
+def problem_of(outcome: Outcome, allowed_failures: int = 0) -> str | None:
+    """Say in a few words why a finished operation doesn't count as a success; None when it does."""
+    if outcome.state is State.FAILED:
+        return "failed"
+    if outcome.state is State.CANCELLED:
+        return "was cancelled"
+    if outcome.state is State.EXPIRED:
+        return "is no longer known to the service"
+    if outcome.failure > allowed_failures:
+        return f"left out {outcome.failure:,} of {outcome.success + outcome.failure:,} instances"
+    if any(not check.passed for check in outcome.checks):
+        return "reported success, but its result doesn't match"
+    return None
+
+
+def failure_report(
+    name: str,
+    request: Request,
+    outcome: Outcome,
+    *,
+    allowed_failures: int = 0,
+    service_agent: str | None = None,
+    again: str = "",
+    wording: Wording = STACK_WORDS,
+) -> str:
+    """Say what failed, why, what it means and what to do, in the words of the person who asked for it.
+
+    Args:
+        name: what the run is called in the settings.
+        request: what was asked for.
+        outcome: what came of it.
+        allowed_failures: how many instances may fail.
+        service_agent: e-mail of the Healthcare service agent, when it is known.
+        again: how to run it again after a result that doesn't match.
+        wording: for a stack or for the command line.
+    """
+    after = f" after {format_duration(outcome.seconds)}" if outcome.seconds else ""
+    problem = problem_of(outcome, allowed_failures) or "succeeded"
+    kind = "import" if isinstance(request, Import) else "export"
+    rows = [("", f'{kind} "{name}": {request.describe()} {problem}{after}')]
+    if outcome.error_code:
+        code = code_of(outcome.error_code)
+        hint = advice(code, outcome.error_message, request, service_agent, wording)
+        rows += [
+            ("reason", f"{code.name} ({outcome.error_code}): {outcome.error_message}"),
+            ("means", hint.means),
+            ("do", hint.do),
+        ]
+    elif outcome.failure > allowed_failures:
+        rows.append(
+            ("reason", f"{outcome.failure:,} instances failed, {allowed_failures:,} are allowed ({wording.allow})")
+        )
+        rows.append(
+            (
+                "do",
+                f"correct or remove what failed and {wording.again}; or allow as many ({wording.allow})",
+            )
+        )
+    elif not all(check.passed for check in outcome.checks):
+        rows += [("reason", str(check)) for check in outcome.checks if not check.passed]
+        rows.append(
+            ("do", "find out who else changed the destination" + (f"; then run it again with {again}" if again else ""))
+        )
+    rows += [("log" if number == 0 else " ", line) for number, line in enumerate(_item_lines(outcome))]
+    rows += [("note", note) for note in outcome.notes]
+    if outcome.logs_url:
+        rows.append(("logs", outcome.logs_url))
+    rows.append(("name", outcome.operation))
+    return "\n".join(_row(label, text) for label, text in rows)
+
+
+def success_report(request: Request | None, outcome: Outcome) -> str:
+    """Say in one or more lines what a run that counts as a success did."""
+    took = f" in {format_duration(outcome.seconds)}" if outcome.seconds else ""
+    rate = f", {outcome.rate:,.0f}/s" if outcome.rate and outcome.rate >= 1 else ""
+    what = f"{request.describe()}: " if request is not None else ""
+    lines = [f"{what}{outcome.success:,} instances{took}{rate}"]
+    if outcome.failure:
+        lines[0] += f", {outcome.failure:,} failed"
+    lines += [f"  {check}" for check in outcome.checks]
+    lines += [f"  {line}" for line in _item_lines(outcome)]
+    return "\n".join(lines)
+
+
+def rows_in_table(request: Request | None, outcome: Outcome) -> int | None:
+    """Return the rows that an export's table has now, when they were read."""
+    if not isinstance(request, ExportToBigQuery):
+        return None
+    return next((check.found for check in outcome.checks), None)
+
+
+def _item_lines(outcome: Outcome) -> list[str]:
+    items = outcome.item_errors
+    if not items:
+        return []
+    of = max(outcome.failure, len(items))
+    if len(items) == 1:
+        return [f"1 of {of:,} failures: {items[0]}"]
+    lines = [f"{len(items):,} of {of:,} failures:"] + [f"  {item}" for item in items[:_ITEMS_SHOWN]]
+    if len(items) > _ITEMS_SHOWN:
+        lines.append(f"  and {len(items) - _ITEMS_SHOWN:,} more")
+    return lines
+
+
+def _row(label: str, text: str) -> str:
+    return f"  {label:<7} {text}" if label else text

@@ -1,0 +1,170 @@
+"""Whether an import or export that has been started before has to run again, and why.
+
+What is known comes from a stack's state: the outputs of its started operation, and `previous`, the record that the
+awaited one left at its last success. An operation without such a record is looked at at the service.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from operations.google.clock import SYSTEM_CLOCK, Clock
+from operations.google.connection import Connection
+from operations.google.errors import ApiError
+from operations.google.metrics import metrics_from_json, read_store_metrics
+from operations.google.reading import read_operation
+from operations.google.retrying import Patience
+from operations.model.outcome import Outcome, State
+from operations.model.requests import Rerun
+from operations.model.resource_names import parse_dicom_store_name
+from operations.run.filter_objects import filter_digest
+from operations.run.record import recorded
+
+# Inputs whose change starts a new run, with the words for it. A changed timeout or schedule starts nothing.
+RUN_INPUTS: Mapping[str, str] = {
+    "store": "the store changed",
+    "method": "the kind of operation changed",
+    "body": "the request changed",
+    "filter": "the filter changed",
+    "trigger": "the trigger changed",
+}
+
+# A preview asks the service, but not for long.
+_PATIENCE = Patience(5)
+
+
+def changed_inputs(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
+    """Say which change of the inputs needs a new run; None when there is none. Nothing is sent.
+
+    Args:
+        olds: outputs of the started operation, as the state has them.
+        news: its inputs as they are wanted now.
+    """
+    if not olds.get("operation"):
+        return "it never started"
+    for key, words in RUN_INPUTS.items():
+        old, new = _plain(olds.get(key)), _plain(news.get(key))
+        if old != new:
+            return f"{words}{_difference(old, new)}"
+    return None
+
+
+def reason_to_run(
+    connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK
+) -> str | None:
+    """Say why a new run is needed; None when the last one holds, or still runs.
+
+    Args:
+        connection: the APIs.
+        olds: as for `changed_inputs`.
+        news: as for `changed_inputs`.
+        clock: real or simulated time.
+
+    Raises:
+        OperationsError: it can't be seen.
+    """
+    reason = changed_inputs(olds, news)
+    if reason:
+        return reason
+    reason, running = _last(connection, olds, news, clock)
+    reason = reason or _filter_changed(connection, olds, news, clock)
+    if reason or running:
+        # One that still runs is waited for, or an export that takes longer than the pause between two runs of the
+        # program would never come to its end.
+        return reason
+    if news.get("rerun") == Rerun.WHEN_STORE_CHANGES:
+        return _store_changed(connection, olds, news, clock)
+    if news.get("rerun") == Rerun.ALWAYS:
+        _ask(connection, olds, clock)
+        return "rerun is always"
+    return None
+
+
+def why_not(outcome: Outcome, allowed_failures: int) -> str | None:
+    """Say why an operation doesn't hold; None when it succeeded or still runs."""
+    if outcome.state is State.FAILED:
+        return f"the last operation failed with {outcome.error_name}"
+    if outcome.state is State.CANCELLED:
+        return "the last operation was cancelled"
+    if outcome.done and outcome.failure > allowed_failures:
+        return f"{outcome.failure:,} instances failed, {allowed_failures:,} are allowed"
+    return None
+
+
+def _last(
+    connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock
+) -> tuple[str | None, bool]:
+    """Say why the last operation doesn't hold, None when it does, and whether it still runs."""
+    operation, record, allowed = str(olds["operation"]), recorded(news), int(news["allowedFailures"])
+    if record.get("operation") == operation:
+        failure = int(record.get("failure", 0))
+        return f"{failure:,} instances failed, {allowed:,} are allowed" if failure > allowed else None, False
+    try:
+        outcome = read_operation(connection, operation, clock, _PATIENCE)
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        # Records are kept for about 30 days. Where the state can't be read, an old success is the likelier story.
+        gone = "the service no longer knows the last operation, and its end was never seen"
+        return gone if record.get("read") else None, False
+    return why_not(outcome, allowed), not outcome.done
+
+
+def _ask(connection: Connection, olds: Mapping[str, Any], clock: Clock) -> None:
+    """Find out whether the service answers: where it doesn't, a run would only be announced.
+
+    Raises:
+        OperationsError: it doesn't.
+    """
+    try:
+        read_operation(connection, str(olds["operation"]), clock, _PATIENCE)
+    except ApiError as error:
+        if error.status not in (403, 404):
+            raise
+
+
+def _filter_changed(
+    connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock
+) -> str | None:
+    chosen, before = news.get("filter"), olds.get("filter_digest")
+    if not isinstance(chosen, Mapping) or not before:
+        return None
+    now = filter_digest(connection, chosen, clock)
+    if not now or now == before:
+        return None
+    return "the filter file changed" if chosen.get("file") else "the filter query's result changed"
+
+
+def _store_changed(
+    connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock
+) -> str | None:
+    facts, record = olds.get("facts"), recorded(news)
+    # An export compares with the store at its start, so that nothing stored since is missed. An import changes the
+    # store itself: there the store after it counts.
+    before = facts.get("metrics") if isinstance(facts, Mapping) else None
+    if news["method"] == "import":
+        before = record.get("metrics") if record.get("operation") == olds["operation"] else None
+    if not before:
+        return None
+    store = parse_dicom_store_name(str(news["store"]))
+    change = metrics_from_json(before).change_to(read_store_metrics(connection, store, clock, _PATIENCE))
+    return f"store changed since the last run: {change}" if change else None
+
+
+def _difference(old: Any, new: Any) -> str:
+    """Name what differs, where that is short."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            if old.get(key) != new.get(key):
+                return _difference(old.get(key), new.get(key)) or f" ({key})"
+    if isinstance(old, str) and isinstance(new, str) and len(old) + len(new) < 200:
+        return f": {old} → {new}"
+    return ""
+
+
+def _plain(value: Any) -> Any:
+    """Make values comparable that have been through an engine: missing and null are the same, mappings are dicts."""
+    if isinstance(value, Mapping):
+        return {key: plain for key, item in value.items() if (plain := _plain(item)) is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
