@@ -67,11 +67,12 @@ docs: $(STAMP)  ## write the generated reference pages anew
 	@$(PY) -m components.settings_docs
 	@$(PY) -m emulator.server.support_table
 
-lock: $(STAMP) policy  ## write the installed versions to the lock files
+lock: $(STAMP) policy  ## write the installed versions to the lock files, and the CLI that follows them
 	@{ head -n 1 requirements.lock; $(PY) -m pip freeze --exclude-editable --disable-pip-version-check; } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
 	@{ head -n 1 policy/requirements.lock; $(POLICY)/bin/python -m pip freeze --disable-pip-version-check; } > policy/requirements.lock.new
 	@mv policy/requirements.lock.new policy/requirements.lock
+	@$(PY) -m engine update
 
 clean:  ## remove the virtual environment and all local state
 	rm -rf $(VENV) $(POLICY) .local

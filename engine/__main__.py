@@ -1,4 +1,4 @@
-"""`python -m engine`: ensure, where, env."""
+"""`python -m engine`: ensure, where, env, update."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shlex
 import sys
 
 from engine import EngineError, ensure, environment, find, places
+from engine.update import update
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -26,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("ensure", help="provide an engine and its plugins; prints where it is")
     commands.add_parser("where", help="print the folder to put on PATH")
     commands.add_parser("env", help='print shell exports, for eval "$(python -m engine env)"')
+    commands.add_parser("update", help="build the newest served release of the CLI from now on (for maintainers)")
     options = parser.parse_args(arguments)
     try:
         if options.command == "ensure":
@@ -36,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
             if found is None:
                 raise EngineError("there is no Pulumi engine yet; run `make setup` (or `python -m engine ensure`)")
             print(found.directory)
+        elif options.command == "update":
+            print(update())
         else:
             for name, value in environment(options.root).items():
                 print(f"export {name}={shlex.quote(value)}")

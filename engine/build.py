@@ -32,13 +32,13 @@ PACKAGE = f"{MODULE}/cmd/pulumi"
 VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
 MISSING_GO = (
     "neither Pulumi nor Go was found: install Pulumi (https://www.pulumi.com/docs/install/), "
-    "or Go 1.25 or newer (https://go.dev/doc/install) so that Pulumi can be built from source"
+    "or Go 1.26 or newer (https://go.dev/doc/install) so that Pulumi can be built from source"
 )
 LOG_LINES_SHOWN = 15
 
 
 def version() -> str:
-    """The CLI's version as go.mod requires it, for example `v3.259.0`."""
+    """The CLI's version as go.mod requires it, for example `v3.276.0`."""
     text = (CLI_SOURCE / "go.mod").read_text(encoding="utf-8")
     found = re.search(rf"^\s*{re.escape(MODULE)} (v\S+)", text, re.MULTILINE)
     if not found:
