@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from .core.runtime import Emulator
+    from .server.recovery import open_emulator
     from .server.server import PortInUseError, listen, serve
 
     try:
@@ -41,7 +41,7 @@ def _serve(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     try:
-        emulator = Emulator(options.data, options.project)
+        emulator = open_emulator(options.data, options.project)
     except OSError as error:
         print(f"error: the data directory {options.data} can't be used: {error.strerror}", file=sys.stderr)
         return 1

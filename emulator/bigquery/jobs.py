@@ -339,7 +339,7 @@ def _email(principal: str) -> str:
 async def insert(call: Call) -> dict[str, Any] | Response:
     """Start a job; with an upload, a load job for the uploaded data."""
     jobs = await asyncio.to_thread(call.emulator.service, Jobs)
-    if call.route.upload:
+    if call.upload:
         received = await uploads.receive(call)
         if not isinstance(received, uploads.Received):
             return received
@@ -347,8 +347,8 @@ async def insert(call: Call) -> dict[str, Any] | Response:
     else:
         body, media = parse_json(await call.read()), None
     try:
-        discovery.check_body(call.route.method, body)
-        body = discovery.as_declared(call.route.method, body)
+        discovery.check_body(call.method, body)
+        body = discovery.as_declared(call.method, body)
         project = jobs.catalog.project(call.path["projectId"])
         configuration = body.get("configuration") or {}
         if media is not None and configuration.get("load") is None:

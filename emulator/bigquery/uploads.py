@@ -66,9 +66,9 @@ async def receive(call: Call) -> Received | Response:
     Raises:
         ApiError: 400 for an upload that can't be read, 404 for an unknown resumable one.
     """
-    if call.route.method.http_method == "PUT":
+    if call.method.http_method == "PUT":
         return await _continue(call)
-    if call.route.method.http_method == "DELETE":
+    if call.method.http_method == "DELETE":
         raise ApiError(501, "The emulator does not serve the cancelling of uploads of jobs.")
     kind = call.query.get("uploadType", "")
     content_type = call.headers.get("content-type", "")

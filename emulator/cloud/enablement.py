@@ -12,25 +12,32 @@ from ..core.errors import ApiError
 from .service_usage import is_enabled, title
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..core.runtime import Emulator
     from ..http.call import Call
+
+    #: The project that holds a bucket; None if there is no such bucket.
+    BucketProject = Callable[[Emulator, str], str | None]
 
 _ALWAYS = ("cloudresourcemanager", "serviceusage")
 _BUCKETS = ("bucket", "sourceBucket", "destinationBucket")
 
 
-def check_enabled(call: Call) -> None:
+def check_enabled(call: Call, bucket_project: BucketProject) -> None:
     """Refuse a call unless its API is enabled in the projects that hold what it names.
+
+    Args:
+        call: what is called.
+        bucket_project: tells the project of a bucket.
 
     Raises:
         ApiError: 403, see :func:`require_enabled`.
     """
-    api = call.route.method.api
+    api = call.method.api
     if not call.emulator.settings.enforce_services or api in _ALWAYS:
         return
-    for text in _named_projects(call):
+    for text in _named_projects(call, bucket_project):
         try:
             project = call.emulator.projects.use(text)
         except ApiError:
@@ -88,14 +95,12 @@ def require_enabled(emulator: Emulator, project: str, service: str) -> None:
     )
 
 
-def _named_projects(call: Call) -> Iterator[str]:
+def _named_projects(call: Call, bucket_project: BucketProject) -> Iterator[str]:
     """Ids or numbers of the projects that hold what a call names."""
-    from ..storage.service import bucket_project
-
     for variable in ("projectsId", "projectId"):
         if variable in call.path:
             yield call.path[variable]
-    if call.route.method.api == "storage":
+    if call.method.api == "storage":
         for variable in _BUCKETS:
             if project := bucket_project(call.emulator, call.path.get(variable, "")):
                 yield project

@@ -14,12 +14,12 @@ from ..core.errors import ApiError
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from ..server.app import Application, Exchange
+    from ..http.exchange import Exchange, ServedApis
 
 _LIMIT = 1024 * 1024
 
 
-async def respond(application: Application, exchange: Exchange) -> Response | None:
+async def respond(apis: ServedApis, exchange: Exchange) -> Response | None:
     """A page of the console; None if the address belongs to something else.
 
     Raises:
@@ -52,7 +52,7 @@ async def respond(application: Application, exchange: Exchange) -> Response | No
         query = {**dict(parse_qsl(body, keep_blank_values=True)), "run": "yes"}
     elif exchange.http_method not in ("GET", "HEAD"):
         raise ApiError(405, f"{exchange.http_method} is not served at {exchange.path}")
-    page = missing(f"page {path}", "/") if show is None else await show(application, query)
+    page = missing(f"page {path}", "/") if show is None else await show(apis, query)
     return response(page, part="x-console-part" in exchange.headers)
 
 

@@ -10,7 +10,7 @@ from .layout import Page, missing
 from .parts import code, crumbs, details, filter_box, link, pill, plural, section, size, table
 
 if TYPE_CHECKING:
-    from ..server.app import Application
+    from ..http.exchange import ServedApis
     from .layout import Parameters
 
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 _NUMBERS = frozenset({"INTEGER", "INT64", "FLOAT", "FLOAT64", "NUMERIC", "BIGNUMERIC"})
 
 
-async def bigquery_page(application: Application, query: Parameters) -> Page:
+async def bigquery_page(apis: ServedApis, query: Parameters) -> Page:
     """BigQuery datasets and tables, or one table with schema and preview."""
     if "table" in query:
-        return await _table_page(application, query)
+        return await _table_page(apis, query)
     parts = []
-    for project, datasets in sorted((await dataset_ids(application)).items()):
+    for project, datasets in sorted((await dataset_ids(apis)).items()):
         for dataset in datasets:
             path = f"/bigquery/v2/projects/{project}/datasets/{dataset}/tables"
-            _, found = await application.ask("GET", f"{path}?maxResults=500")
+            _, found = await apis.ask("GET", f"{path}?maxResults=500")
             rows = []
             for one in found.get("tables", ()):
                 name = one["tableReference"]["tableId"]
                 where = urlencode({"project": project, "dataset": dataset, "table": name})
-                _, full = await application.ask("GET", f"{path}/{quote(name, safe='')}")
+                _, full = await apis.ask("GET", f"{path}/{quote(name, safe='')}")
                 is_table = one.get("type") == "TABLE"
                 rows.append(
                     [
@@ -49,16 +49,16 @@ async def bigquery_page(application: Application, query: Parameters) -> Page:
     return Page("BigQuery", join(parts) if parts else empty, "/console/bigquery", live=True)
 
 
-async def _table_page(application: Application, query: Parameters) -> Page:
+async def _table_page(apis: ServedApis, query: Parameters) -> Page:
     project, dataset, name = (query.get(key, "") for key in ("project", "dataset", "table"))
     path = "/bigquery/v2/projects/{}/datasets/{}/tables/{}".format(
         *(quote(part, safe="") for part in (project, dataset, name))
     )
-    status, resource = await application.ask("GET", path)
+    status, resource = await apis.ask("GET", path)
     if status != 200:
         return missing(f"table {project}.{dataset}.{name}", "/console/bigquery")
     fields = resource.get("schema", {}).get("fields", [])
-    status, data = await application.ask("GET", f"{path}/data?maxResults=50")
+    status, data = await apis.ask("GET", f"{path}/data?maxResults=50")
     if status == 200:
         preview = result_table(fields, data.get("rows", []), empty="The table is empty.")
     else:
@@ -126,9 +126,9 @@ def _plain(value: Any) -> str:
     return json.dumps(unwrapped(value), ensure_ascii=False)
 
 
-async def query_page(application: Application, query: Parameters) -> Page:
+async def query_page(apis: ServedApis, query: Parameters) -> Page:
     """A box for GoogleSQL, and what came of it."""
-    projects = application.emulator.projects.all()
+    projects = apis.emulator.projects.all()
     project = query.get("project") or (projects[0] if projects else "")
     sql = query.get("sql", "")
     options = [el("option", one, value=one, selected=one == project) for one in sorted({*projects, project} - {""})]
@@ -149,13 +149,13 @@ async def query_page(application: Application, query: Parameters) -> Page:
     )  # fmt: skip
     parts = [section("Query", form)]
     if query.get("run") and sql.strip():
-        parts.append(await _outcome(application, project, sql))
+        parts.append(await _outcome(apis, project, sql))
     return Page("Query", join(parts), "/console/query")
 
 
-async def _outcome(application: Application, project: str, sql: str) -> Html:
+async def _outcome(apis: ServedApis, project: str, sql: str) -> Html:
     body = {"query": sql, "useLegacySql": False, "maxResults": 500}
-    status, answer = await application.ask("POST", f"/bigquery/v2/projects/{quote(project, safe='')}/queries", body)
+    status, answer = await apis.ask("POST", f"/bigquery/v2/projects/{quote(project, safe='')}/queries", body)
     if status != 200:
         return section("Refused", el("pre", answer.get("error", {}).get("message", f"HTTP {status}"), class_="error"))
     fields = answer.get("schema", {}).get("fields", [])
@@ -170,11 +170,11 @@ async def _outcome(application: Application, project: str, sql: str) -> Html:
     return section("Result", result_table(fields, rows, empty="No row."), note=note)
 
 
-async def dataset_ids(application: Application) -> dict[str, list[str]]:
+async def dataset_ids(apis: ServedApis) -> dict[str, list[str]]:
     """Dataset ids by project, for the projects that have any."""
     found: dict[str, list[str]] = {}
-    for project in application.emulator.projects.all():
-        status, answer = await application.ask("GET", f"/bigquery/v2/projects/{project}/datasets?maxResults=1000")
+    for project in apis.emulator.projects.all():
+        status, answer = await apis.ask("GET", f"/bigquery/v2/projects/{project}/datasets?maxResults=1000")
         if status == 200 and answer.get("datasets"):
             found[project] = [one["datasetReference"]["datasetId"] for one in answer["datasets"]]
     return found

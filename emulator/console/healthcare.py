@@ -30,17 +30,17 @@ from .parts import (
 )
 
 if TYPE_CHECKING:
-    from ..server.app import Application
+    from ..http.exchange import ServedApis
     from .layout import Parameters
 
 _STUDIES_ON_A_PAGE = 100
 
 
-async def healthcare_page(application: Application, _: Parameters) -> Page:
+async def healthcare_page(apis: ServedApis, _: Parameters) -> Page:
     """Datasets with their DICOM stores."""
     from ..healthcare import service as healthcare
 
-    emulator = application.emulator
+    emulator = apis.emulator
     stores = await asyncio.to_thread(healthcare.list_stores, emulator)
     parts = []
     for dataset in healthcare.list_datasets(emulator):
@@ -87,12 +87,12 @@ def _store_settings(resource: dict[str, Any]) -> list[Any]:
 _CODES = {number: name for name, number in RPC_CODES.items()}
 
 
-async def store_page(application: Application, query: Parameters) -> Page:
+async def store_page(apis: ServedApis, query: Parameters) -> Page:
     """The studies of one DICOM store."""
     from ..healthcare import service as healthcare
 
     name = query.get("name", "")
-    emulator = application.emulator
+    emulator = apis.emulator
     stores = await asyncio.to_thread(healthcare.list_stores, emulator, name.rpartition("/dicomStores/")[0])
     found = next((one for one in stores if one.name == name), None)
     if found is None:
@@ -137,11 +137,11 @@ async def store_page(application: Application, query: Parameters) -> Page:
     return Page(name.rpartition("/")[2], body, "/console/healthcare")
 
 
-async def operations_page(application: Application, _: Parameters) -> Page:
+async def operations_page(apis: ServedApis, _: Parameters) -> Page:
     """Operations with their progress, errors and counters."""
     from ..healthcare import service as healthcare
 
-    operations = await asyncio.to_thread(healthcare.list_operations, application.emulator)
+    operations = await asyncio.to_thread(healthcare.list_operations, apis.emulator)
     body = section("Long-running operations", operations_table(operations[:300]), note=f"{len(operations)} in all")
     return Page("Operations", body, "/console/operations", live=True)
 

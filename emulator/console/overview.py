@@ -16,19 +16,19 @@ from .parts import anchor, code, figure, figures, link, pill, section, table
 
 if TYPE_CHECKING:
     from ..core.runtime import Emulator
-    from ..server.app import Application
+    from ..http.exchange import ServedApis
     from .layout import Parameters
 
 
-async def overview(application: Application, _: Parameters) -> Page:
+async def overview(apis: ServedApis, _: Parameters) -> Page:
     """What there is, in numbers, and the latest operations."""
     from ..healthcare import service as healthcare
 
-    emulator = application.emulator
+    emulator = apis.emulator
     stores = await asyncio.to_thread(healthcare.list_stores, emulator)
     operations = await asyncio.to_thread(healthcare.list_operations, emulator)
     kept = store(emulator)
-    bigquery = await dataset_ids(application)
+    bigquery = await dataset_ids(apis)
     datasets = healthcare.list_datasets(emulator)
     rows = []
     for project in emulator.projects.all():

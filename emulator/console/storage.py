@@ -14,15 +14,15 @@ from .parts import anchor, crumbs, filter_box, link, section, size, table, when
 
 if TYPE_CHECKING:
     from ..core.runtime import Emulator
-    from ..server.app import Application
+    from ..http.exchange import ServedApis
     from .layout import Parameters
 
 _OBJECTS_ON_A_PAGE = 200
 
 
-async def storage_page(application: Application, query: Parameters) -> Page:
+async def storage_page(apis: ServedApis, query: Parameters) -> Page:
     """Buckets, or the objects of one, folder by folder."""
-    kept = store(application.emulator)
+    kept = store(apis.emulator)
     name = query.get("bucket")
     if name is None:
         rows = []
@@ -45,7 +45,7 @@ async def storage_page(application: Application, query: Parameters) -> Page:
         return Page("Buckets", section("Buckets", buckets), "/console/storage", live=True)
     if name not in kept.buckets:
         return missing(f"bucket {name}", "/console/storage")
-    return _objects_page(application.emulator, name, query)
+    return _objects_page(apis.emulator, name, query)
 
 
 def _objects_page(emulator: Emulator, bucket: str, query: Parameters) -> Page:

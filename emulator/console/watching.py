@@ -14,16 +14,16 @@ from .layout import Page
 from .parts import anchor, code, details, filter_box, lines, pill, pretty, section, table, when
 
 if TYPE_CHECKING:
-    from ..server.app import Application
+    from ..http.exchange import ServedApis
     from .layout import Parameters
 
 _ENTRIES = 200
 _CALLS = 300
 
 
-async def iam_page(application: Application, _: Parameters) -> Page:
+async def iam_page(apis: ServedApis, _: Parameters) -> Page:
     """All allow policies and custom roles."""
-    emulator = application.emulator
+    emulator = apis.emulator
     parts = []
     for key in emulator.iam.resources():
         rows = []
@@ -58,7 +58,7 @@ def _resource(key: str) -> str:
     return f"Project {rest}" if "/" not in rest else key
 
 
-async def logs_page(application: Application, query: Parameters) -> Page:
+async def logs_page(apis: ServedApis, query: Parameters) -> Page:
     """The newest log entries, with the query language of Cloud Logging."""
     text = query.get("filter", "")
     form = el(
@@ -75,7 +75,7 @@ async def logs_page(application: Application, query: Parameters) -> Page:
         return Page(
             "Logs", section("Filter", form, el("p", error.message, class_="error")), "/console/logs", status=400
         )
-    emulator = application.emulator
+    emulator = apis.emulator
 
     def newest() -> list[tuple[str, dict[str, Any]]]:
         logs = emulator.service(Logs)
@@ -107,9 +107,9 @@ def _payload(entry: dict[str, Any]) -> Html:
     return lines([el("span", error["message"], class_="error"), source, details("entry", el("pre", pretty(payload)))])
 
 
-async def requests_page(application: Application, _: Parameters) -> Page:
+async def requests_page(apis: ServedApis, _: Parameters) -> Page:
     """The latest calls, newest first."""
-    calls = application.emulator.requests.latest(_CALLS)
+    calls = apis.emulator.requests.latest(_CALLS)
     rows = []
     for one in calls:
         status = one["status"]

@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from ..iam import Iam
-from ..server.recovery import Recovery, lock
 from .faults import Faults
 from .projects import Projects
 from .requestlog import RequestLog
@@ -42,7 +41,6 @@ class Emulator:
         self.settings = Settings()
         self.faults = Faults()
         self.requests = RequestLog()
-        self._data_lock = None if data is None else lock(data)
         self.state = State(data)
         # Resumable uploads go on after a restart; whatever else was half-written is gone.
         uploads = self.state.collection("storage.uploads").values()
@@ -56,12 +54,11 @@ class Emulator:
         self._on_stop: list[Callable[[], None]] = []
         self._on_reset: list[Callable[[], None]] = []
         self._on_close: list[Callable[[], None]] = []
+        self._on_closed: list[Callable[[], None]] = []
         self._workers = ThreadPoolExecutor(max_workers=32, thread_name_prefix="background")
         self._lock = threading.RLock()
         for project in self._first_projects:
             self.projects.use(project)
-        if data is not None:
-            Recovery(self, data)
 
     def service(self, kind: type[Service]) -> Service:
         """The one instance of a service of this emulator (BigQuery's engine, for instance), made at its first use.
@@ -96,6 +93,10 @@ class Emulator:
         """Have something closed when the emulator ends."""
         self._on_close.append(action)
 
+    def on_closed(self, action: Callable[[], None]) -> None:
+        """Have something done once the emulator has ended and its files are closed."""
+        self._on_closed.append(action)
+
     def reset(self) -> None:
         """Forget everything but the projects that were named at the start.
 
@@ -129,5 +130,5 @@ class Emulator:
             action()
         self._workers.shutdown(wait=True, cancel_futures=True)
         self.state.close()
-        if self._data_lock is not None:
-            self._data_lock.close()
+        for action in self._on_closed:
+            action()

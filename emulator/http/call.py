@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..core.faults import OperationFault
     from ..core.runtime import Emulator
-    from .routing import Route
+    from .discovery import Method
 
 #: Largest JSON request body, in bytes; media uploads stream and have no such limit.
 BODY_LIMIT = 32 * 1024 * 1024
@@ -29,7 +29,8 @@ class Call:
 
     Attributes:
         emulator: everything that is kept: state, policies, settings, clock.
-        route: the matched route; ``route.method.id`` is the discovery id, ``route.method.version`` the API version.
+        method: what was called, as the discovery document has it.
+        upload: whether it was called at its path for uploads.
         path: decoded path variables: those of the flat path (``datasetsId``) and the joined ones (``name``).
         query: query parameters.
         headers: request headers.
@@ -40,7 +41,7 @@ class Call:
     """
 
     emulator: Emulator
-    route: Route
+    method: Method
     path: dict[str, str]
     query: QueryParams
     headers: Headers
@@ -48,6 +49,7 @@ class Call:
     base_url: str
     receive: Receive
     raw_path: str = ""
+    upload: bool = False
     body: dict[str, Any] = field(default_factory=dict)
     raw: bytes = b""
     operation_fault: OperationFault | None = None
@@ -55,12 +57,12 @@ class Call:
     @property
     def method_id(self) -> str:
         """The discovery id of the method."""
-        return self.route.method.id
+        return self.method.id
 
     @property
     def version(self) -> str:
         """The API version in the path: ``v1``, ``v1beta1``…"""
-        return self.route.method.version
+        return self.method.version
 
     def require(self, permission: str, *resources: str) -> None:
         """Refuse the call unless the caller has the permission on one of the resources.

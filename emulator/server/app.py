@@ -13,21 +13,23 @@ import logging
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 
 from ..cloud.enablement import check_enabled
+from ..console import respond as console_page
 from ..core.errors import ApiError, unimplemented
 from ..http import discovery
 from ..http.call import Call, parse_json
+from ..http.exchange import Exchange, json_response
 from ..http.fields import select, selection_of
 from ..http.routing import Route, Router
 from ..iam import OWNER
+from ..storage.service import bucket_project
 from . import control
 from .batch import run_batch
-from .services import all_routes, not_an_api, page_for
+from .services import all_routes, not_an_api
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -76,7 +78,7 @@ class Application:
     async def respond(self, exchange: Exchange) -> Response | None:
         """The answer to a request; None if the connection is to be closed without one."""
         if exchange.path.startswith("/batch"):
-            return await run_batch(self, exchange)
+            return await run_batch(self.respond, exchange)
         if (override := exchange.headers.get("x-http-method-override")) and exchange.http_method == "POST":
             await exchange.take_query_from_body(override)
         found = self.router.find(exchange.http_method, exchange.path)
@@ -163,7 +165,8 @@ class Application:
             discovery.check_query(method, set(query))
         call = Call(
             emulator=self.emulator,
-            route=route,
+            method=method,
+            upload=route.upload,
             path=path,
             query=query,
             headers=exchange.headers,
@@ -181,7 +184,7 @@ class Application:
                 call.body = discovery.as_declared(method, call.body)
         wanted = query.get("fields") or query.get("$fields")
         selection = selection_of(wanted, method) if wanted else None
-        check_enabled(call)
+        check_enabled(call, bucket_project)
         result: Any
         if served.blocking:
             result = await asyncio.get_running_loop().run_in_executor(None, self.emulator.at_work, served.handler, call)
@@ -203,7 +206,7 @@ class Application:
         try:
             response = await control.respond(self.emulator, self.router, exchange)
             if response is None:
-                response = await page_for(self, exchange)
+                response = await console_page(self, exchange)
             if response is not None:
                 return response
             raise not_an_api(self.emulator, exchange.http_method, exchange.path)
@@ -213,80 +216,6 @@ class Application:
         except Exception:  # noqa: BLE001 - as in _call
             _log.exception("%s %s failed", exchange.http_method, exchange.path)
             return json_response(ApiError(500, "Internal error encountered.").body(legacy=False), 500)
-
-
-class Exchange:
-    """A request before it is matched to a method."""
-
-    def __init__(
-        self,
-        *,
-        http_method: str,
-        path: str,
-        query: bytes | str,
-        headers: Headers,
-        receive: Receive,
-        base_url: str,
-    ) -> None:
-        self.http_method = http_method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.base_url = base_url
-        self._source = receive
-        self._ended = False
-
-    async def receive(self) -> Any:
-        """The next part of the body, as ASGI has it."""
-        if self._ended:
-            return {"type": "http.request", "body": b"", "more_body": False}
-        message = await self._source()
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            self._ended = True
-        return message
-
-    async def body(self, limit: int) -> bytes:
-        """The whole body.
-
-        Raises:
-            ApiError: 413 if it is larger than ``limit`` bytes.
-        """
-        data = bytearray()
-        while not self._ended:
-            data += (await self.receive()).get("body", b"")
-            if len(data) > limit:
-                raise ApiError(413, f"Request payload size exceeds the limit: {limit} bytes.")
-        return bytes(data)
-
-    async def take_query_from_body(self, http_method: str) -> None:
-        """A request whose address was too long was sent as POST with the query as its form body."""
-        self.http_method = http_method
-        self.query = await self.body(1024 * 1024)
-
-    async def drain(self) -> None:
-        """Read what is left of a body that nobody wants, up to a bound."""
-        if self.http_method in ("GET", "HEAD", "DELETE"):
-            return
-        left = 64 * 1024 * 1024
-        while not self._ended and left > 0:
-            left -= len((await self.receive()).get("body", b""))
-
-    def query_values(self) -> dict[str, str]:
-        """The query parameters; the last one wins."""
-        text = self.query.decode("latin-1") if isinstance(self.query, bytes) else self.query
-        return dict(parse_qsl(text, keep_blank_values=True))
-
-
-def json_response(
-    body: dict[str, Any],
-    status: int = HTTPStatus.OK,
-    headers: dict[str, str] | None = None,
-    *,
-    pretty: bool = False,
-) -> Response:
-    """A JSON answer."""
-    text = json.dumps(body, indent=2) if pretty else json.dumps(body, separators=(",", ":"))
-    return Response(text, status, headers, media_type="application/json; charset=UTF-8")
 
 
 def _principal(headers: Headers) -> str:

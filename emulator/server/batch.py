@@ -15,25 +15,27 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from ..core.errors import ApiError, invalid
+from ..http.exchange import Exchange, Respond, json_response
 
 if TYPE_CHECKING:
     from email.message import Message
-
-    from .app import Application, Exchange
 
 _LIMIT = 32 * 1024 * 1024
 #: Calls in one batch, by Google's limit.
 _MOST = 1000
 
 
-async def run_batch(application: Application, exchange: Exchange) -> Response:
-    """Run the calls of a batch one after another."""
+async def run_batch(respond: Respond, exchange: Exchange) -> Response:
+    """Run the calls of a batch one after another.
+
+    Args:
+        respond: answers one request.
+        exchange: the batch.
+    """
     try:
         parts = _parts(exchange.headers, await exchange.body(_LIMIT))
-        answers = [await _one(application, exchange, part) for part in parts]
+        answers = [await _one(respond, exchange, part) for part in parts]
     except ApiError as error:
-        from .app import json_response
-
         return json_response(error.body(legacy=True), error.status)
     boundary = "batch_" + secrets.token_hex(12)
     body = b"".join(b"--" + boundary.encode() + b"\r\n" + answer + b"\r\n" for answer in answers)
@@ -51,9 +53,7 @@ def _parts(headers: Headers, body: bytes) -> list[Message]:
     return parts
 
 
-async def _one(application: Application, outer: Exchange, part: Message) -> bytes:
-    from .app import Exchange, json_response
-
+async def _one(respond: Respond, outer: Exchange, part: Message) -> bytes:
     content = part.get_payload(decode=True)
     head, _, body = (content if isinstance(content, bytes) else b"").lstrip(b"\r\n").partition(b"\r\n\r\n")
     if not head.strip():
@@ -85,7 +85,7 @@ async def _one(application: Application, outer: Exchange, part: Message) -> byte
         receive=receive,
         base_url=outer.base_url,
     )
-    response = await application.respond(inner)
+    response = await respond(inner)
     content_id = (part.get("content-id") or "").strip()
     lead = "content-type: application/http\r\n"
     if content_id:

@@ -14,8 +14,8 @@ from ..http.call import parse_json
 
 if TYPE_CHECKING:
     from ..core.runtime import Emulator
+    from ..http.exchange import Exchange
     from ..http.routing import Router
-    from .app import Exchange
 
 _PREFIX = "/emulator/v1/"
 

@@ -14,15 +14,38 @@ import sqlite3
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from ..core.runtime import Emulator
+from ..healthcare.instances import Instances
+from ..healthcare.operations import Operations
+from ..storage.service import release_blob, retain_blob
 
-    from ..core.runtime import Emulator
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 _log = logging.getLogger("emulator")
 
 
-def lock(data: Path) -> TextIO:
+def open_emulator(data: Path | None = None, projects: Iterable[str] = ()) -> Emulator:
+    """An emulator; what a killed process left in its data directory is removed in the background.
+
+    Args:
+        data: directory that keeps everything, taken for this process; None keeps it in memory.
+        projects: ids of projects that exist from the start.
+
+    Raises:
+        OSError: another process has the directory, or it can't be written to.
+    """
+    if data is None:
+        return Emulator(None, projects)
+    held = _lock(data)
+    emulator = Emulator(data, projects)
+    emulator.on_closed(held.close)
+    Recovery(emulator, data)
+    return emulator
+
+
+def _lock(data: Path) -> TextIO:
     """Take a data directory for this process; it is free again when the file is closed or the process ends.
 
     Raises:
@@ -54,8 +77,6 @@ class Recovery:
         self._ended = False
         if not (data / "instances.sqlite").exists() and not any((data / "blobs").iterdir()):
             return
-        from ..healthcare.operations import Operations
-
         emulator.service(Operations)  # says of operations that ran then that they were interrupted
         # Both databases as they are now, whatever is written meanwhile.
         self._documents = _snapshot(data / "documents.sqlite")
@@ -83,8 +104,6 @@ class Recovery:
     def _drop_instances_of_no_store(self) -> None:
         if self._instances is None:
             return
-        from ..healthcare.instances import Instances
-
         sql = "SELECT json_extract(document, '$.number') FROM documents WHERE collection = 'healthcare.dicomStores'"
         known = {number for (number,) in self._documents.execute(sql)}
         for (store,) in self._instances.execute("SELECT DISTINCT store FROM instances"):
@@ -93,8 +112,6 @@ class Recovery:
 
     def _count_references(self) -> None:
         """Bring the counts of references to what is referred to, and delete the bytes that nobody refers to."""
-        from ..storage.service import release_blob, retain_blob
-
         sql = (
             "SELECT json_extract(document, '$.blob') FROM documents WHERE"
             " (collection >= 'storage.objects/' AND collection < 'storage.objects0') OR"

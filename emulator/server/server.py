@@ -14,13 +14,15 @@ import uvicorn
 import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ..core.runtime import Emulator
 from .app import Application
+from .recovery import open_emulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
     from types import FrameType, TracebackType
+
+    from ..core.runtime import Emulator
 
 
 class PortInUseError(OSError):
@@ -107,7 +109,7 @@ class LocalEmulator:
     """
 
     def __init__(self, data: Path | None = None, projects: Iterable[str] = ()) -> None:
-        self.emulator = Emulator(data, projects)
+        self.emulator = open_emulator(data, projects)
         self._listener = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.emulator.url = self.url

@@ -13,11 +13,8 @@ from ..storage import routes as storage
 from ..storage.store import store
 
 if TYPE_CHECKING:
-    from starlette.responses import Response
-
     from ..core.runtime import Emulator
     from ..http.routing import Routes
-    from .app import Application, Exchange
 
 
 def all_routes() -> list[Routes]:
@@ -33,10 +30,3 @@ def not_an_api(emulator: Emulator, http_method: str, path: str) -> ApiError:
             f"The emulator does not serve the XML API of Cloud Storage ({http_method} {text}): use the JSON API."
         )
     return not_found(f"No API that the emulator serves has {http_method} {text}")
-
-
-async def page_for(application: Application, exchange: Exchange) -> Response | None:
-    """The answer of the console; None if the address is not one of its pages."""
-    from ..console import respond
-
-    return await respond(application, exchange)

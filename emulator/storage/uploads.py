@@ -41,14 +41,14 @@ _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,
 @routes.method("objects.insert", streams=True, note="ACLs and customer-supplied encryption keys are ignored")
 async def insert(call: Call) -> dict[str, Any] | Response:
     """Upload an object."""
-    http_method = call.route.method.http_method
+    http_method = call.method.http_method
     if http_method != "POST":
         return await _resume(call, http_method)
     bucket_name = call.path["bucket"]
     bucket = bucket_for(call, "storage.objects.create", bucket_name, "object")
     content_type = call.headers.get("content-type", "")
     kind = call.query.get("uploadType", "")
-    if not call.route.upload:
+    if not call.upload:
         return await _store_media(call, bucket, parse_json(await call.read()), "", _nothing())
     key_version(call, bucket)  # known before the bytes are read, as are the preconditions
     if kind == "resumable":

@@ -12,7 +12,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from operations.google.errors import COMMAND_WORDS, advice, code_of
+from operations.google.errors import COMMAND_WORDS, advice
+from operations.model.codes import code_of
 from operations.model.durations import format_duration
 from operations.model.filters import FilterSummary
 from operations.model.mime_types import MimeType

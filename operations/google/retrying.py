@@ -16,7 +16,8 @@ import httplib2
 
 from operations.google.clock import SYSTEM_CLOCK, Clock
 from operations.google.connection import START_EMULATOR, Connection
-from operations.google.errors import ApiError, OperationsError, UnreachableError, api_error, code_of
+from operations.google.errors import ApiError, OperationsError, UnreachableError, api_error
+from operations.model.codes import code_of
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

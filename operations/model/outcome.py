@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from operations.google.errors import CANCELLED, code_of
+from operations.model.codes import CANCELLED, code_of
 
 
 class State(StrEnum):

@@ -2,8 +2,9 @@
 
 from operations.google.clock import SYSTEM_CLOCK, Clock
 from operations.google.connection import Connection
-from operations.google.errors import STACK_WORDS, Wording, advice, code_of
+from operations.google.errors import STACK_WORDS, Wording, advice
 from operations.google.logs import try_log_entries
+from operations.model.codes import code_of
 from operations.model.durations import format_duration
 from operations.model.outcome import Check, ItemError, Outcome, State
 from operations.model.requests import ExportToBigQuery, Import, Request

@@ -10,7 +10,8 @@ from emulator.server.server import LocalEmulator
 from operations.google import cloud_storage
 from operations.google.clock import SystemClock
 from operations.google.connection import Connection
-from operations.google.errors import CODES, OperationsError
+from operations.google.errors import OperationsError
+from operations.model.codes import CODES
 from operations.model.outcome import Check, Outcome, State
 from operations.model.requests import Request, make_export, make_import
 from operations.run.checks import CheckError

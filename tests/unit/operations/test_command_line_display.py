@@ -160,9 +160,10 @@ def test_silence_is_broken_even_when_nothing_is_reported() -> None:
 
 def test_no_advice_speaks_of_a_stack() -> None:
     from operations.google import errors
+    from operations.model.codes import CODES
 
     request = make_export(STORE, "bq://research.dicom.instances", write_disposition="WRITE_EMPTY")
-    for code in errors.CODES:
+    for code in CODES:
         for message in ("", "Already exists", "Permission denied", "not found"):
             hint = errors.advice(code, message, request, wording=errors.COMMAND_WORDS)
             text = f"{hint.means} {hint.do}"

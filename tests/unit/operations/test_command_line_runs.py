@@ -13,7 +13,8 @@ import pytest
 from operations.command_line.exit_codes import ExitCode, exit_code_of
 from operations.google.clock import InterruptibleClock
 from operations.google.connection import Connection
-from operations.google.errors import ApiError, OperationsError, UnreachableError, code_of
+from operations.google.errors import ApiError, OperationsError, UnreachableError
+from operations.model.codes import code_of
 from tests.unit.operations.command_line import CommandLine
 from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from operations.google.errors import CODES
+from operations.model.codes import CODES
 from operations.model.requests import Rerun
 from operations.run.rerun import RUN_INPUTS
 

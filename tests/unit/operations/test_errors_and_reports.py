@@ -8,16 +8,15 @@ import pytest
 from googleapiclient.errors import HttpError
 
 from operations.google.errors import (
-    CODES,
     COMMAND_WORDS,
     STACK_WORDS,
     Wording,
     advice,
     api_error,
-    code_of,
     names_service_agent,
     passes_with_grants,
 )
+from operations.model.codes import CODES, code_of
 from operations.model.durations import format_duration
 from operations.model.outcome import Check, ItemError, State, outcome_of
 from operations.model.requests import make_export, make_import
