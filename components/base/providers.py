@@ -6,6 +6,7 @@ from typing import Any
 import pulumi_gcp as gcp
 
 from components.settings import Settings
+from operations.google.connection import token_for_emulator
 
 # The paths that the provider expects behind the host, with the slash at the end that it insists on. Healthcare and
 # Service Usage are called in their beta versions.
@@ -61,8 +62,7 @@ def emulator_token() -> str:
     A principal named by GOOGLE_OAUTH_ACCESS_TOKEN, as `principal:user:alice@example.org`, is who deploys there. A real
     token in that variable is left alone: it must get neither to an emulator nor into the stack's state.
     """
-    token = os.environ.get("GOOGLE_OAUTH_ACCESS_TOKEN", "")
-    return token if token.startswith("principal:") else "emulator"
+    return token_for_emulator(os.environ.get("GOOGLE_OAUTH_ACCESS_TOKEN"))
 
 
 def custom_endpoints(url: str) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+#: The bearer token. Google's provider reads a token "as a path or its contents": one that is the name of a file or a
+#: folder where a command runs is taken for that. Nothing can be below /dev/null, so this is never the name of anything.
+TOKEN = "/dev/null/emulator"  # noqa: S105 - opens nothing
+
 #: Environment variable → value; ``{url}`` stands for the emulator's address without a trailing slash.
 VARIABLES: dict[str, str] = {
     # Pulumi's gcp provider (the Google Terraform provider below it)
@@ -15,7 +19,7 @@ VARIABLES: dict[str, str] = {
     "GOOGLE_PUBSUB_CUSTOM_ENDPOINT": "{url}/v1/",
     "GOOGLE_KMS_CUSTOM_ENDPOINT": "{url}/v1/",
     "GOOGLE_IAM_CUSTOM_ENDPOINT": "{url}/v1/",
-    "GOOGLE_OAUTH_ACCESS_TOKEN": "emulator",
+    "GOOGLE_OAUTH_ACCESS_TOKEN": TOKEN,
     "PULUMI_GCP_SKIP_REGION_VALIDATION": "true",
     "PULUMI_GCP_DISABLE_GLOBAL_PROJECT_WARNING": "true",
     # gcloud and gcloud storage
@@ -30,7 +34,7 @@ VARIABLES: dict[str, str] = {
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBILLING": "{url}/",
     "CLOUDSDK_API_ENDPOINT_OVERRIDES_BIGQUERY": "{url}/",  # bq reads it too, and adds the path by itself
     "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
-    "CLOUDSDK_AUTH_ACCESS_TOKEN": "emulator",  # bq sends no request without one
+    "CLOUDSDK_AUTH_ACCESS_TOKEN": TOKEN,  # bq sends no request without one
     "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
     "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
     "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from googleapiclient._apis.logging.v2.resources import LoggingResource
     from googleapiclient._apis.storage.v1.resources import StorageResource
 
-EMULATOR_TOKEN = "owner"  # noqa: S105 - any text does on the emulator
+# Any text does on the emulator. Google's provider reads a token "as a path or its contents", so this one can't be the
+# name of anything: nothing is below /dev/null.
+# https://registry.terraform.io/providers/hashicorp/google/latest/docs/guides/provider_reference
+EMULATOR_TOKEN = "/dev/null/emulator"  # noqa: S105 - opens nothing
+_PRINCIPAL = "principal:"
 START_EMULATOR = "make emulator"
 _TIMEOUT = 60.0
 
@@ -211,8 +215,19 @@ def _response_or_reset(getresponse: Any) -> http.client.HTTPResponse:
 
 def _find_credentials(settings: ConnectionSettings) -> "google.auth.credentials.Credentials":
     if settings.is_emulator:
-        return _emulator_credentials(settings.access_token or EMULATOR_TOKEN)
+        return _emulator_credentials(token_for_emulator(settings.access_token))
     return find_credentials(settings.access_token, settings.credentials, settings.impersonate)
+
+
+def token_for_emulator(given: str | None) -> str:
+    """Return the token to send to an emulator: one that names a principal, else `EMULATOR_TOKEN`.
+
+    A real token, which an environment variable may hold, must get neither to an emulator nor into a stack's state.
+
+    Args:
+        given: the token of the configuration or the environment.
+    """
+    return given if given and given.startswith(_PRINCIPAL) else EMULATOR_TOKEN
 
 
 def _emulator_credentials(token: str) -> "google.auth.credentials.Credentials":

@@ -32,12 +32,12 @@ def find_credentials(
     """Find the credentials to call Google Cloud with.
 
     Args:
-        access_token: OAuth token; counts first.
+        access_token: OAuth token, or the path of a file that contains one; counts first.
         key: path or content of a key file; counts before application-default credentials.
         impersonate: e-mail of a service account to act as.
 
     Raises:
-        CredentialsError: the key can't be read.
+        CredentialsError: the key or the token's file can't be read.
         google.auth.exceptions.DefaultCredentialsError: there are no application-default credentials.
     """
     import google.auth
@@ -46,7 +46,7 @@ def find_credentials(
 
     found: Any
     if access_token:
-        found = google.oauth2.credentials.Credentials(access_token)  # type: ignore[no-untyped-call]
+        found = google.oauth2.credentials.Credentials(read_token(access_token))  # type: ignore[no-untyped-call]
     elif key:
         found = _from_info(read_key(key))
     else:
@@ -56,6 +56,31 @@ def find_credentials(
             source_credentials=found, target_principal=impersonate, target_scopes=_SCOPES
         )
     return cast("google.auth.credentials.Credentials", found)
+
+
+def read_token(token: str) -> str:
+    """Read an access token as Google's provider does: the content of a file where the text is a path, else the text.
+
+    Args:
+        token: the token, or the path of a file that contains it.
+
+    Raises:
+        CredentialsError: the text is the name of a folder, or of a file that can't be read.
+    """
+    try:
+        path = Path(token).expanduser()
+        if not path.exists():
+            return token
+    except (OSError, RuntimeError, ValueError):
+        # Longer than a path may be, or not possible as one.
+        return token
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        raise CredentialsError(
+            "the access token is also the name of a folder, or of a file that can't be read; set a token, "
+            "or the path of a file that contains one"
+        ) from None
 
 
 def read_key(key: str) -> Info:

@@ -18,6 +18,7 @@ import components
 import engine
 from components.package import runs
 from emulator.server.server import LocalEmulator
+from operations.google.connection import EMULATOR_TOKEN
 from tests.protocol.operations.hospital import INBOX, STORE, TABLE, Hospital
 
 pytestmark = pytest.mark.engine
@@ -201,7 +202,7 @@ def up(folder: Path, **more: str) -> dict[str, Any]:
 def test_a_component_is_used_by_its_type_alone(tmp_path: Path, emulator: LocalEmulator) -> None:
     elsewhere(tmp_path, PROGRAM)
     variables = {
-        "GOOGLE_OAUTH_ACCESS_TOKEN": "emulator",
+        "GOOGLE_OAUTH_ACCESS_TOKEN": EMULATOR_TOKEN,
         "GOOGLE_PUBSUB_CUSTOM_ENDPOINT": f"{emulator.url}/v1/",
     }
     assert up(tmp_path, **variables) == {"topic": "projects/hospital-imaging/topics/dicom"}

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -240,7 +241,11 @@ class Client:
     def _token(self) -> str:
         given = self.settings.get("accessToken") or self.environ.get("GOOGLE_OAUTH_ACCESS_TOKEN")
         if given:
-            return str(given)
+            try:
+                return path_or_contents(str(given)).strip()
+            except (OSError, ValueError) as error:
+                message = f"loading the access token: {error}"
+                raise ValueError(message) from error
         with self._guard:
             if self._tokens is None:
                 self._tokens = _Tokens(self.settings, self.environ)
@@ -257,9 +262,7 @@ class _Tokens:
 
         key = settings.get("credentials") or environ.get("GOOGLE_CREDENTIALS")
         if key:
-            from pathlib import Path
-
-            document = key if str(key).lstrip().startswith("{") else Path(str(key)).read_text(encoding="utf-8")
+            document = path_or_contents(str(key))
             self._credentials: Any = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
                 json.loads(document), scopes=[SCOPE]
             )
@@ -271,6 +274,25 @@ class _Tokens:
         if not self._credentials.valid:
             self._refresh()
         return str(self._credentials.token)
+
+
+def path_or_contents(text: str) -> str:
+    """What a text says that Google's provider takes "as a path or its contents": the content of the file that it names.
+
+    A text that is not the name of anything stands for itself.
+
+    Raises:
+        OSError: it names something that is not a file, or can't be read.
+        ValueError: the file is not text.
+    """
+    if not text:
+        return text
+    try:
+        path = Path(text).expanduser() if text.startswith("~") else Path(text)
+        path.stat()
+    except (OSError, ValueError, RuntimeError):
+        return text
+    return path.read_text(encoding="utf-8")
 
 
 def expand(template: str, values: Mapping[str, Any]) -> str:

@@ -142,7 +142,7 @@ def test_a_real_token_never_gets_to_the_emulator(monkeypatch: pytest.MonkeyPatch
     from components.base.providers import emulator_token
 
     monkeypatch.setenv("GOOGLE_OAUTH_ACCESS_TOKEN", "ya29.a-real-one")
-    assert emulator_token() == "emulator"
+    assert emulator_token() == "/dev/null/emulator"
     monkeypatch.setenv("GOOGLE_OAUTH_ACCESS_TOKEN", "principal:user:a@example.org")
     assert emulator_token() == "principal:user:a@example.org"
 

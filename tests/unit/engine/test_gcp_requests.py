@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from engine.plugins.gcp.rest import path_or_contents
+
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Any
 
 
@@ -54,6 +57,19 @@ def test_the_token_is_in_no_message(plugin: Any, recorder: Any) -> None:
         plugin.create(HEALTHCARE_DATASET, {"name": "radiology", "location": "europe-west4"})
     assert "secret-token" not in str(refused.value)
     assert recorder.requests[0].headers["Authorization"] == "Bearer secret-token"
+
+
+def test_a_token_that_is_a_path_is_read_as_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As the official plugin does, which failed with "read emulator: is a directory" in a checkout with such a folder.
+    (tmp_path / "token").write_text("ya29.from-a-file\n")
+    (tmp_path / "emulator").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert path_or_contents("token").strip() == "ya29.from-a-file"
+    assert path_or_contents("ya29.itself") == "ya29.itself"
+    assert path_or_contents("") == ""
+    assert path_or_contents('{"type": "service_account"}' + " " * 5000).startswith("{")
+    with pytest.raises(IsADirectoryError):
+        path_or_contents("emulator")
 
 
 def test_a_resource_that_exists_but_can_not_be_read_is_kept_as_partly_created(plugin: Any, recorder: Any) -> None:

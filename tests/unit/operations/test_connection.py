@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from operations.google.connection import Connection, SingleSendHttp, connection_settings
+from operations.google.connection import (
+    EMULATOR_TOKEN,
+    Connection,
+    SingleSendHttp,
+    connection_settings,
+    token_for_emulator,
+)
 from operations.model.invalid import InputError
 
 URL = "http://127.0.0.1:8085"
@@ -92,3 +98,9 @@ def test_a_request_whose_answer_is_lost_is_not_sent_again_by_the_transport(
         transport.request(url, method, body=b"{}" if method == "POST" else None)
     transport.close()
     assert len(received) == 1
+
+
+@pytest.mark.parametrize("token", ["ya29.a-real-one", "owner", None, ""])
+def test_no_real_token_goes_to_an_emulator(token: str | None) -> None:
+    assert token_for_emulator(token) == EMULATOR_TOKEN
+    assert token_for_emulator("principal:user:a@example.org") == "principal:user:a@example.org"

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from operations.google.credentials import CLOUD_PLATFORM_SCOPE, CredentialsError, find_credentials, read_key
+from operations.google.credentials import CLOUD_PLATFORM_SCOPE, CredentialsError, find_credentials, read_key, read_token
 
 TOKEN_URI = "https://oauth2.googleapis.com/token"
 USER = {"type": "authorized_user", "client_id": "c", "client_secret": "s3cret", "refresh_token": "r"}
@@ -122,3 +122,15 @@ def test_a_token_counts_before_a_key_and_may_impersonate() -> None:
     account = "pipeline@hospital-imaging.iam.gserviceaccount.com"
     acting: Any = find_credentials("a-token", None, account)
     assert acting.service_account_email == account
+
+
+def test_a_token_that_is_a_path_is_the_content_of_that_file(tmp_path: Path) -> None:
+    # As Google's provider reads `accessToken`, so that both act with the same token.
+    (tmp_path / "token").write_text("ya29.from-a-file\n")
+    (tmp_path / "folder").mkdir()
+    assert read_token(str(tmp_path / "token")) == "ya29.from-a-file"
+    assert read_token("ya29.itself") == "ya29.itself"
+    assert read_token("y" * 2000) == "y" * 2000
+    with pytest.raises(CredentialsError, match="name of a folder") as refused:
+        read_token(str(tmp_path / "folder"))
+    assert "folder" not in str(refused.value).replace("name of a folder", "")
