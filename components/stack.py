@@ -62,11 +62,10 @@ class Imaging:
         )
         self._imports = {each.name: self._declare_import(each) for each in settings.imports}
         self._exports: dict[str, DicomExport] = {}
-        self._views: dict[str, ReferenceViews] = {}
         for export in settings.exports:
             self._exports[export.name] = self._declare_export(export)
-            if export.views:
-                self._views[export.name] = self._declare_views(export)
+        for table in dict.fromkeys(export.to for export in settings.exports if export.views):
+            self._declare_views(table)
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -282,10 +281,22 @@ class Imaging:
         name = self._settings.filter_bucket or own_filter_bucket(self._settings)
         return self._buckets[name].name if name in self._buckets else name
 
-    def _declare_views(self, run: ExportSettings) -> ReferenceViews:
-        project = parse_bigquery_uri(run.to).project
-        return ReferenceViews(
-            run.name,
-            ReferenceViewsArgs(table=run.to),
-            self._options(project, f"views/{run.name}", [self._exports[run.name]], run.formerly),
+    def _declare_views(self, uri: str) -> None:
+        """Declare the views of a table, once whichever exports ask for them, under the table's name.
+
+        Named after an export they would be made again under its next name while the old ones are still there.
+        """
+        table = parse_bigquery_uri(uri)
+        writers = [export for export in self._settings.exports if export.to == uri]
+        asking = [export for export in writers if export.views]
+        ReferenceViews(
+            f"{table.project}.{table.dataset}.{table.table}",
+            ReferenceViewsArgs(table=uri),
+            self._options(
+                table.project,
+                f"views/{uri}",
+                after=[self._exports[export.name] for export in writers],
+                # Until views were named after tables they had the names of exports.
+                formerly=[name for export in asking for name in (export.name, *export.formerly)],
+            ),
         )

@@ -4,6 +4,8 @@
 `grant_resources` declares what this module decides.
 """
 
+import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +13,8 @@ from components.access.rules import INCLUDES, RULES, Agent, On, Target, Use
 from components.settings import Settings
 from components.settings.fields import kms_key_parts, topic_parts
 from operations.model.uris import parse_bigquery_uri, parse_export_prefix, parse_import_uri, parse_object_uri
+
+MAX_BUCKET_NAME = 63
 
 
 @dataclass(frozen=True)
@@ -246,8 +250,18 @@ def filter_bucket_of(settings: Settings, export_name: str) -> str | None:
 
 
 def own_filter_bucket(settings: Settings) -> str:
-    """Return the name of the bucket that the stack makes for filter files, unique by the project's id."""
-    return f"{settings.project.replace(':', '-').replace('.', '-')}-dicom-filters"
+    """Return the name of the bucket that the stack makes for filter files: no other stack makes one of this name.
+
+    Bucket names are shared by all of Google Cloud, have at most 63 characters, and contain neither `google` nor
+    anything like it: https://cloud.google.com/storage/docs/buckets#naming. The project's id is unique already; the
+    digest tells apart stacks of one project whose names are the same in small letters, or as far as there is room.
+    """
+    stack = settings.origin.stack
+    said = "-".join(filter(None, (settings.project, settings.origin.stack_name))).lower()
+    said = re.sub(r"g[o0][o0]g([l1]e)?", "g", re.sub(r"[^a-z0-9]+", "-", said))
+    digest = hashlib.sha256(f"{settings.project} {stack}".encode()).hexdigest()[:8]
+    end = f"-dicom-filters-{digest}"
+    return said[: MAX_BUCKET_NAME - len(end)].strip("-") + end
 
 
 def bucket_target(settings: Settings, name: str) -> Target:

@@ -26,3 +26,19 @@ def child(
     """
     inherited = pulumi.ResourceOptions(parent=parent, depends_on=options.depends_on if options else None)
     return pulumi.ResourceOptions.merge(inherited, pulumi.ResourceOptions(**more))
+
+
+def without_dependencies(value: pulumi.Output[T]) -> pulumi.Output[T]:
+    """Return the same value as if it came from no resource: what must come before is said by `depends_on` alone.
+
+    What an invoke with `depends_on` answers depends on other resources in a preview than in an update, and
+    `pulumi up --plan` holds the update to what the preview had.
+    """
+
+    async def none() -> set[pulumi.Resource]:
+        return set()
+
+    async def read() -> T:
+        return await value.future(with_unknowns=True)  # type: ignore[return-value] # None only for a None within
+
+    return pulumi.Output(none(), read(), value.is_known(), value.is_secret())

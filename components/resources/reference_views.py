@@ -10,9 +10,13 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from components.base.arguments import arguments, child
+from components.base.arguments import arguments, child, without_dependencies
 from components.resources.reference_queries import VIEWS, load_query
 from operations.model.uris import BigQueryTable, parse_bigquery_uri
+
+# 3000-01-01. The API takes a time or nothing, and nothing is the dataset's default:
+# https://cloud.google.com/bigquery/docs/managing-views#view-expiration
+_NEVER_MS = 32_503_680_000_000
 
 
 @dataclass(kw_only=True)
@@ -34,22 +38,25 @@ class ReferenceViews(pulumi.ComponentResource):
         super().__init__("imaging:index:ReferenceViews", name, {}, opts)
         args = arguments(ReferenceViewsArgs, args)
         table = parse_bigquery_uri(args.table)
-        columns = self._columns(table, opts)
+        columns = without_dependencies(self._columns(table, opts))
 
         def query(view: str) -> pulumi.Output[str]:
             return columns.apply(lambda known: load_query(f"views/{view}", table, known))
 
         for view in VIEWS:
             gcp.bigquery.Table(
-                f"{name}-{view}",
+                # After the table, so that a component with another name has the same views.
+                f"{table.project}.{table.dataset}.{table.table}-{view}",
                 project=table.project,
                 dataset_id=table.dataset,
                 table_id=f"{table.table}_{view}",
                 description=f"Reference view over {table.table}",
                 view=gcp.bigquery.TableViewArgs(query=query(view), use_legacy_sql=False),
+                # Else it would expire with the dataset's default for tables, which counts for views too.
+                expiration_time=_NEVER_MS,
                 # A view holds no data: it goes with the stack.
                 deletion_protection=False,
-                opts=child(self, opts, delete_before_replace=True),
+                opts=child(self, opts, delete_before_replace=True, aliases=[pulumi.Alias(name=f"{name}-{view}")]),
             )
         self.views = pulumi.Output.from_input(
             {view: f"{table.project}.{table.dataset}.{table.table}_{view}" for view in VIEWS}

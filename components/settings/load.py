@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from components.base.secrets import keep_secret
 from components.settings.models import Settings
+from components.settings.origin import Origin
 from components.settings.problems import FOREIGN_KEYS, NAMESPACE, Problem, SettingsError, from_pydantic
 from components.settings.rules import rule_problems
 
@@ -26,7 +27,7 @@ def load_settings() -> Settings:
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     keep_secret(value for key, value in raw.items() if pulumi_config.is_config_secret(f"{NAMESPACE}:{key}"))
-    return settings
+    return settings.of(Origin(stack=f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"))
 
 
 def settings_from(raw: Mapping[str, Any], found: Sequence[Problem] = ()) -> Settings:

@@ -7,7 +7,7 @@ In the configuration the fields are spelled in camelCase (`writeDisposition`), i
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
 from pydantic.alias_generators import to_camel
 
 from components.settings.fields import (
@@ -34,6 +34,7 @@ from components.settings.fields import (
     TopicId,
     TopicName,
 )
+from components.settings.origin import Origin
 from components.settings.problems import SettingsError
 from components.settings.rules import rule_problems
 
@@ -371,6 +372,19 @@ class Settings(_Model):
         default=None,
         description="The emulator's address, such as `http://127.0.0.1:8085`. Google Cloud if unset.",
     )
+
+    _origin: Origin = PrivateAttr(default=Origin())
+
+    @property
+    def origin(self) -> Origin:
+        """The stack that the settings belong to, and which of them are encrypted."""
+        return self._origin
+
+    def of(self, origin: Origin) -> Self:
+        """Return the same settings with their origin."""
+        same = self.model_copy()
+        same.__pydantic_private__ = {"_origin": origin}
+        return same
 
     @model_validator(mode="after")
     def _holds_together(self, info: ValidationInfo) -> Self:

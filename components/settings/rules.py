@@ -36,7 +36,7 @@ def rule_problems(raw: Mapping[str, Any]) -> list[Problem]:
     Args:
         raw: the settings by key, as in the file; parts of any wrong type are stepped over.
     """
-    rules = (_duplicates, _references, _stores, _exports, _keys, _adopted)
+    rules = (_duplicates, _references, _former_names, _stores, _exports, _keys, _adopted)
     return [problem for rule in rules for problem in rule(raw)]
 
 
@@ -85,6 +85,27 @@ def _references(raw: Mapping[str, Any]) -> Iterator[Problem]:
             if store and store not in stores:
                 hint = did_you_mean(store, stores) or f"; there is {', '.join(stores) or 'none'}"
                 yield _problem((*path, "store"), f"{quoted(store)} is not declared under imaging:stores{hint}")
+
+
+def _former_names(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Refuse a former name that a run has now: the state would give that run's operation to none or to both."""
+    for key in ("imports", "exports"):
+        runs = list(_mappings(raw, key))
+        now = {_text(run, "name"): path for path, run in runs}
+        former: dict[str, Path] = {}
+        for path, run in runs:
+            for formerly_path, name in _entries(run, path, "formerly"):
+                if not isinstance(name, str):
+                    continue
+                first = former.setdefault(name, formerly_path)
+                if name in now:
+                    yield _problem(
+                        formerly_path,
+                        f"{quoted(name)} is the name of {key_of(now[name])} now; remove it here, and both run again, "
+                        "or rename in two updates, with a third name in between",
+                    )
+                elif first is not formerly_path:
+                    yield _problem(formerly_path, f"{quoted(name)} is a former name in {key_of(first)} already")
 
 
 def _stores(raw: Mapping[str, Any]) -> Iterator[Problem]:

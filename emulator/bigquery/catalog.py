@@ -169,7 +169,8 @@ class Catalog:
             resource["creationTime"] = moment
             dataset = self.find_dataset(name.project, name.dataset) or {}
             lifetime = dataset.get("defaultTableExpirationMs")
-            if lifetime and "view" not in resource and "expirationTime" not in resource:
+            # Views too: https://cloud.google.com/bigquery/docs/managing-views#view-expiration
+            if lifetime and "expirationTime" not in resource:
                 resource["expirationTime"] = str(int(moment) + int(lifetime))
         if resource.get("expirationTime") in ("", "0", 0):
             del resource["expirationTime"]

@@ -42,7 +42,7 @@ def changed_inputs(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | No
     if not olds.get("operation"):
         return "it never started"
     for key, words in RUN_INPUTS.items():
-        old, new = _plain(olds.get(key)), _plain(news.get(key))
+        old, new = _wanted(key, olds.get(key)), _wanted(key, news.get(key))
         if old != new:
             return f"{words}{_difference(old, new)}"
     return None
@@ -159,6 +159,12 @@ def _difference(old: Any, new: Any) -> str:
     if isinstance(old, str) and isinstance(new, str) and len(old) + len(new) < 200:
         return f": {old} → {new}"
     return ""
+
+
+def _wanted(key: str, value: Any) -> Any:
+    """Return what an input asks for: in which bucket a filter file is made changes nothing about the filter."""
+    plain = _plain(value)
+    return {name: each for name, each in plain.items() if name != "bucket"} if key == "filter" and plain else plain
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Every option of every component, as the engine hears of it. The provider's names of inputs are the expected ones."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pulumi
@@ -311,6 +312,20 @@ class TestReferenceViews:
         # makes a column only for elements that some instance has.
         assert "ANY_VALUE(CAST(NULL AS STRING)) AS StudyDescription" in query
         assert program.result["series"] == "research-analytics.dicom.instances_series"
+
+    def test_a_component_with_another_name_has_the_same_views(self, run: Run) -> None:
+        def names(component: str) -> set[str]:
+            args = ReferenceViewsArgs(table="bq://research-analytics.dicom.instances")
+            program = run(lambda: ReferenceViews(component, args).views)
+            return {each.name for each in program.all("gcp:bigquery/table:Table")}
+
+        assert names("metadata") == names("tables")
+
+    def test_views_never_expire(self, run: Run) -> None:
+        args = ReferenceViewsArgs(table="bq://research-analytics.dicom.instances")
+        program = run(lambda: ReferenceViews("metadata", args).views)
+        lives = {each.inputs["expirationTime"] for each in program.all("gcp:bigquery/table:Table")}
+        assert min(lives) > datetime(2900, 1, 1, tzinfo=UTC).timestamp() * 1000
 
 
 def test_arguments_may_come_as_a_mapping_as_from_a_component_package(run: Run) -> None:

@@ -1,10 +1,13 @@
 """Which grants follow from which settings: exactly those that Google's permission pages ask for, each once."""
 
+import re
+
 import pytest
 
-from components.access.grants import Grant, grants_for
+from components.access.grants import Grant, grants_for, own_filter_bucket
 from components.access.rules import RULES, Agent, Use
 from components.settings import Settings, settings_from
+from components.settings.origin import Origin
 
 HEALTHCARE = "agent"
 ACTS = (HEALTHCARE, "roles/healthcare.serviceAgent", "hospital-imaging")
@@ -110,7 +113,7 @@ def test_a_bucket_that_is_written_needs_no_second_grant_to_be_read() -> None:
     ("chosen", "more", "bucket"),
     [
         ({"file": "gs://filters/ours.txt"}, {}, "filters"),
-        ({"lines": ["/studies/1.2.3"]}, {}, "hospital-imaging-dicom-filters"),
+        ({"lines": ["/studies/1.2.3"]}, {}, own_filter_bucket(settings())),
         ({"query": "SELECT 1"}, {"filterBucket": "our-filters"}, "our-filters"),
     ],
 )
@@ -214,3 +217,45 @@ def test_uses_that_share_a_role_on_a_kind_of_resource_share_the_verb_of_the_name
 def test_every_rule_names_its_page() -> None:
     assert set(RULES) == set(Use)
     assert {use for use, rule in RULES.items() if not rule.page.startswith("https://cloud.google.com/")} == set()
+
+
+# https://cloud.google.com/storage/docs/buckets#naming; dots would make it a domain that has to be one's own.
+BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+
+
+@pytest.mark.parametrize(
+    ("project", "stack"),
+    [
+        ("hospital-imaging", "organization/imaging/dev"),
+        ("google.com:hospital", "acme/imaging/Google-Test"),
+        ("p23456789012345678901234567890"[:30], "acme/imaging/" + "a.very_long-NAME" * 6),
+        ("hospital-imaging", "acme/imaging/_"),
+        ("hospital-imaging", ""),
+    ],
+)
+def test_the_stacks_own_bucket_has_a_name_that_cloud_storage_takes(project: str, stack: str) -> None:
+    name = own_filter_bucket(settings(project=project).of(Origin(stack)))
+    assert BUCKET_NAME.fullmatch(name)
+    assert not re.search(r"^goog|g[o0][o0]g[l1]e", name)
+
+
+def test_the_stacks_own_bucket_says_whose_it_is() -> None:
+    name = own_filter_bucket(settings().of(Origin("acme/imaging/Dev_2")))
+    assert name.startswith("hospital-imaging-dev-2-")
+
+
+def test_no_two_stacks_have_the_same_bucket_of_their_own() -> None:
+    long = "a" * 60
+    stacks = (
+        "acme/imaging/dev",
+        "acme/imaging/Dev",
+        "acme/other/dev",
+        f"acme/imaging/{long}1",
+        f"acme/imaging/{long}2",
+    )
+    names = {
+        own_filter_bucket(settings(project=project).of(Origin(stack)))
+        for stack in stacks
+        for project in ("hospital-a", "hospital-b")
+    }
+    assert len(names) == 2 * len(stacks)

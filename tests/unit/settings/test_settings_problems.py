@@ -25,6 +25,25 @@ EXPORT = (
 IMAGES = "exports: [ { name: images, store: pacs, to: gs://hospital-dicom-out/images/, %s } ]"
 
 CASES = {
+    "a_former_name_that_a_run_has_now": (
+        (
+            "exports: [ { name: a, formerly: [b], store: pacs, to: gs://out-bucket/a/ }, "
+            "{ name: b, store: pacs, to: gs://out-bucket/b/ } ]"
+        ),
+        [
+            (
+                'imaging:exports[0].formerly[0]  "b" is the name of imaging:exports[1] now; remove it here, and both '
+                "run again, or rename in two updates, with a third name in between"
+            )
+        ],
+    ),
+    "a_former_name_of_two_runs": (
+        (
+            "exports: [ { name: a, formerly: [c], store: pacs, to: gs://out-bucket/a/ }, "
+            "{ name: b, formerly: [c], store: pacs, to: gs://out-bucket/b/ } ]"
+        ),
+        ['imaging:exports[1].formerly[0]  "c" is a former name in imaging:exports[0].formerly[0] already'],
+    ),
     "a_table_uri_without_table": (
         "exports: [ { name: m, store: pacs, to: bq://research-analytics.dicom, writeDisposition: WRITE_EMPTY } ]",
         ['imaging:exports[0].to  "bq://research-analytics.dicom" names no table; write bq://PROJECT.DATASET.TABLE'],

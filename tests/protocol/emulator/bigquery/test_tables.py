@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -112,6 +113,27 @@ def test_a_dataset_comes_back_as_it_was_declared(client: bigquery.Client) -> Non
     table = client.create_table(bigquery.Table(f"{PROJECT}.dicom.t", schema=SCHEMA))
     assert table.expires is not None
     assert round((table.expires - table.created).total_seconds()) == 7200
+    view = bigquery.Table(f"{PROJECT}.dicom.v")
+    view.view_query = "SELECT 1 AS one"
+    view = client.create_table(view)
+    assert view.expires is not None
+    assert round((view.expires - view.created).total_seconds()) == 7200
+
+
+def test_a_view_expires_like_a_table_and_lives_on_with_a_time_of_its_own(client: bigquery.Client) -> None:
+    made = bigquery.Dataset(f"{PROJECT}.dicom")
+    made.default_table_expiration_ms = 3_600_000
+    client.create_dataset(made)
+    lasting = bigquery.Table(f"{PROJECT}.dicom.lasting")
+    lasting.view_query = "SELECT 1 AS one"
+    lasting.expires = datetime(3000, 1, 1, tzinfo=UTC)
+    assert client.create_table(lasting).expires == datetime(3000, 1, 1, tzinfo=UTC)
+    gone = bigquery.Table(f"{PROJECT}.dicom.gone")
+    gone.view_query = "SELECT 1 AS one"
+    gone = client.create_table(gone)
+    gone.expires = datetime.now(UTC) - timedelta(seconds=1)
+    client.update_table(gone, ["expires"])
+    assert [each.table_id for each in client.list_tables("dicom")] == ["lasting"]
 
 
 def test_a_changed_dataset_refuses_a_stale_etag(client: bigquery.Client) -> None:
