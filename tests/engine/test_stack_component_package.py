@@ -1,9 +1,7 @@
 """The component package: its schema, and components of it in programs that don't import them."""
 
-import importlib
 import json
 import os
-import re
 import subprocess
 import sys
 import sysconfig
@@ -22,7 +20,6 @@ from operations.google.connection import EMULATOR_TOKEN
 from tests.protocol.operations.hospital import INBOX, STORE, TABLE, Hospital
 
 pytestmark = pytest.mark.engine
-yaml: Any = importlib.import_module("yaml")  # it has no type stubs
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "components" / "package"
 
@@ -103,82 +100,6 @@ def test_imports_and_exports_have_the_arguments_that_they_have_in_python() -> No
 def test_the_package_has_the_version_of_the_project(schema: dict[str, Any]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert schema["version"] == project["version"]
-
-
-# No YAML language host runs here, so the example is held to the schema, as that host would.
-KINDS: dict[str, Any] = {
-    "string": str,
-    "boolean": bool,
-    "integer": int,
-    "number": (int, float),
-    "array": list,
-    "object": dict,
-}
-
-
-def yaml_problems(program: dict[str, Any], schema: dict[str, Any]) -> list[str]:
-    """What is wrong with a YAML program: https://www.pulumi.com/docs/iac/languages-sdks/yaml/yaml-language-reference/"""
-    problems: list[str] = []
-    declared = program["resources"]
-
-    def component(name: str) -> dict[str, Any]:
-        package, _, kind = declared[name]["type"].partition(":")
-        found: dict[str, Any] = schema["resources"].get(f"{package}:index:{kind}", {})
-        return found
-
-    def reference(where: str, text: str) -> None:
-        for name, _, output in (each.partition(".") for each in re.findall(r"\$\{([^}]+)\}", text)):
-            if name not in declared:
-                problems.append(f"{where}: there is no resource {name}")
-            elif output and output not in component(name).get("properties", {}):
-                problems.append(f"{where}: {name} has no output {output}")
-
-    for name, resource in declared.items():
-        known = component(name)
-        if not known:
-            problems.append(f"{name}: no type {resource['type']}")
-            continue
-        given = resource.get("properties", {})
-        problems += [f"{name}: {each} is missing" for each in known.get("requiredInputs", []) if each not in given]
-        for key, value in given.items():
-            wanted = known["inputProperties"].get(key)
-            if wanted is None:
-                problems.append(f"{name}: no property {key}")
-            elif isinstance(value, str) and "${" in value:
-                reference(f"{name}.{key}", value)
-            elif "type" in wanted and not isinstance(value, KINDS[wanted["type"]]):
-                problems.append(f"{name}.{key}: {value!r} is no {wanted['type']}")
-        for each in resource.get("options", {}).get("dependsOn", []):
-            reference(f"{name}.dependsOn", each)
-    for key, value in program.get("outputs", {}).items():
-        reference(f"outputs.{key}", value)
-    return problems
-
-
-def test_the_example_in_yaml_fits_the_schema(schema: dict[str, Any]) -> None:
-    text = (ROOT / "examples" / "yaml_program" / "Pulumi.yaml").read_text(encoding="utf-8")
-    program = yaml.safe_load(text)
-    assert (ROOT / "examples" / "yaml_program" / program["packages"]["imaging"]).resolve() == PACKAGE
-    assert yaml_problems(program, schema) == []
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "problem"),
-    [
-        ("imaging:DicomStore", "imaging:DicomShop", "store: no type imaging:DicomShop"),
-        ("location: europe-west4", "place: europe-west4", "dataset: no property place"),
-        ("location: europe-west4", "location: [europe-west4]", "dataset.location: ['europe-west4'] is no string"),
-        ("serviceAgent: true", 'serviceAgent: "yes"', "access.serviceAgent: 'yes' is no boolean"),
-        ("name: pacs", "labels: {a: b}", "store: name is missing"),
-        ("${dataset.datasetId}", "${dataset.id}", "store.dataset: dataset has no output id"),
-        ("${access}", "${project}", "dataset.dependsOn: there is no resource project"),
-        ("${store.storeId}", "${store.dicomStoreId}", "outputs.store: store has no output dicomStoreId"),
-    ],
-)
-def test_a_mistake_in_the_example_would_be_found(schema: dict[str, Any], old: str, new: str, problem: str) -> None:
-    text = (ROOT / "examples" / "yaml_program" / "Pulumi.yaml").read_text(encoding="utf-8")
-    assert old in text
-    assert problem in yaml_problems(yaml.safe_load(text.replace(old, new)), schema)
 
 
 def elsewhere(folder: Path, program: str) -> None:
