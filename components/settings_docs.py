@@ -191,8 +191,8 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value in (None, [], {}) or isinstance(value, BaseModel):
         return ""
-    if value == 300.0:
-        return "`5m`"
+    if value == 600.0:
+        return "`10m`"
     return f"`{json.dumps(value)}`" if not isinstance(value, str) else f"`{value}`"
 
 

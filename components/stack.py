@@ -14,6 +14,7 @@ from components.access.grants import own_filter_bucket
 from components.access.rules import On
 from components.base.providers import Providers
 from components.base.secrets import conceal, conceal_parts
+from components.base.waiting import wait_at_most
 from components.resources.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
 from components.resources.bucket import Bucket, BucketArgs, LifecycleRule
 from components.resources.dicom_store import DicomStore, DicomStoreArgs
@@ -44,6 +45,7 @@ class Imaging:
         self._settings = settings
         self._providers = Providers(settings)
         self._access = Access(settings, self._providers)
+        wait_at_most(settings.permission_wait)
 
         self._access.grant(On.KEY, after={})
         self._dataset = self._declare_dataset()

@@ -8,6 +8,7 @@ import pulumi
 from components.access.resources import DECLARE
 from components.access.rules import RULES, On, Target, Use
 from components.base.arguments import arguments, child
+from components.base.waiting import remembered
 from components.settings.fields import kms_key_parts, topic_parts
 from operations.model.invalid import InputError, quoted
 
@@ -49,7 +50,7 @@ class AgentGrants(pulumi.ComponentResource):
         for use, target in _targets(args):
             rule = RULES[use]
             grant = f"{name}-{rule.verb}-{target.label}"
-            DECLARE[rule.on](grant, rule.role, self.member, target, child(self, opts))
+            DECLARE[rule.on](grant, rule.role, self.member, target, child(self, opts, hooks=remembered()))
         self.register_outputs({"member": self.member})
 
 

@@ -12,6 +12,7 @@ import pulumi_gcp as gcp
 
 from components.access.rules import AGENT_EMAILS, RULES, Use
 from components.base.arguments import arguments, child
+from components.base.waiting import awaiting, remembered
 
 API_DOMAIN = "googleapis.com"
 
@@ -117,7 +118,7 @@ class ProjectAccess(pulumi.ComponentResource):
             project=project,
             role=rule.role,
             member=pulumi.Output.concat("serviceAccount:", agent),
-            opts=child(self, opts, depends_on=list(self.ready)),
+            opts=child(self, opts, depends_on=list(self.ready), hooks=remembered()),
         )
 
     def _enable(
@@ -128,7 +129,7 @@ class ProjectAccess(pulumi.ComponentResource):
             project=project,
             service=f"{api}.{API_DOMAIN}",
             disable_on_destroy=False,
-            opts=child(self, opts),
+            opts=child(self, opts, hooks=remembered()),
         )
 
     def _identity(
@@ -143,7 +144,7 @@ class ProjectAccess(pulumi.ComponentResource):
             f"{name}-{service}-agent",
             project=project,
             service=f"{service}.{API_DOMAIN}",
-            opts=child(self, opts, depends_on=after),
+            opts=child(self, opts, depends_on=after, hooks=awaiting()),
         )
 
 

@@ -6,7 +6,8 @@ import pulumi
 import pulumi_gcp as gcp
 
 from components.access.grants import Grant
-from components.access.rules import On, Target
+from components.access.rules import Agent, On, Target
+from components.base.waiting import remembered
 
 # `*IAMMember` only. `*IAMBinding` would take the role from everybody else, `*IAMPolicy` every role.
 Declare = Callable[[str, str, pulumi.Input[str], Target, pulumi.ResourceOptions], pulumi.Resource]
@@ -78,4 +79,6 @@ def declare_grant(grant: Grant, member: pulumi.Input[str], opts: pulumi.Resource
             project's number is.
         opts: the parent, and what must exist first: the resource granted on, and the member.
     """
+    if isinstance(grant.member, Agent):
+        opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=remembered()))
     return DECLARE[grant.target.on](grant.name, grant.role, member, grant.target, opts)

@@ -33,7 +33,7 @@ class DicomImportArgs:
     timeout: float | None = None
     """Seconds that one `pulumi up` waits for the end at most. Defaults to six hours."""
     permission_wait: float | None = None
-    """Seconds to wait for fresh grants of the service agent to take effect. Defaults to five minutes."""
+    """Seconds to wait for fresh grants of the service agent to take effect. Defaults to ten minutes."""
     max_running: int | None = None
     """Imports and exports of the project that run at once; further ones queue. Defaults to 5."""
     service_agent: pulumi.Input[str] | None = None
@@ -73,7 +73,7 @@ class DicomExportArgs:
     timeout: float | None = None
     """Seconds that one `pulumi up` waits for the end at most. Defaults to six hours."""
     permission_wait: float | None = None
-    """Seconds to wait for fresh grants of the service agent to take effect. Defaults to five minutes."""
+    """Seconds to wait for fresh grants of the service agent to take effect. Defaults to ten minutes."""
     max_running: int | None = None
     """Imports and exports of the project that run at once; further ones queue. Defaults to 5."""
     service_agent: pulumi.Input[str] | None = None

@@ -11,6 +11,7 @@ import pulumi_gcp as gcp
 
 from components.access.rules import RULES, Use, each_member
 from components.base.arguments import arguments, child
+from components.base.waiting import awaiting
 
 
 @dataclass(kw_only=True)
@@ -70,7 +71,7 @@ class BigQueryDataset(pulumi.ComponentResource):
                 default_table_expiration_ms=round(expiration * 1000) if expiration is not None else None,
                 delete_contents_on_destroy=not protected,
                 # Its id is the dataset's own name, so the old one has to go first.
-                opts=child(self, opts, protect=protected or None, delete_before_replace=True),
+                opts=child(self, opts, protect=protected or None, delete_before_replace=True, hooks=awaiting()),
             )
             self.name = self.resource.dataset_id
             self.dataset_id = self.resource.id

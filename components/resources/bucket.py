@@ -6,6 +6,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from components.base.arguments import arguments, child
+from components.base.waiting import awaiting
 
 
 @dataclass(kw_only=True)
@@ -67,7 +68,7 @@ class Bucket(pulumi.ComponentResource):
                 uniform_bucket_level_access=True,
                 public_access_prevention="enforced",
                 force_destroy=not protected,
-                opts=child(self, opts, protect=protected or None),
+                opts=child(self, opts, protect=protected or None, hooks=awaiting()),
             )
             self.name = self.resource.name
         self.register_outputs({"name": self.name})

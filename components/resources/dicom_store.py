@@ -7,6 +7,7 @@ import pulumi_gcp as gcp
 
 from components.access.rules import RULES, Use, each_member
 from components.base.arguments import arguments, child
+from components.base.waiting import awaiting
 
 
 @dataclass(kw_only=True)
@@ -64,7 +65,7 @@ class DicomStore(pulumi.ComponentResource):
                 notification_config=notification,
                 stream_configs=[{"bigquery_destination": {"table_uri": table}} for table in args.stream_tables or []]
                 or None,
-                opts=child(self, opts, protect=args.deletion_protection is not False or None),
+                opts=child(self, opts, protect=args.deletion_protection is not False or None, hooks=awaiting()),
             )
             self.store_id = self.resource.id
         for use, member in each_member({Use.READ_IMAGES: args.readers, Use.EDIT_IMAGES: args.writers}):

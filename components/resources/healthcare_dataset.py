@@ -7,6 +7,7 @@ import pulumi_gcp as gcp
 
 from components.access.rules import RULES, Use, each_member
 from components.base.arguments import arguments, child
+from components.base.waiting import awaiting
 
 
 @dataclass(kw_only=True)
@@ -58,7 +59,7 @@ class HealthcareDataset(pulumi.ComponentResource):
                 location=args.location,
                 time_zone=args.time_zone,
                 encryption_spec={"kms_key_name": args.kms_key} if args.kms_key is not None else None,
-                opts=child(self, opts, protect=args.deletion_protection is not False or None),
+                opts=child(self, opts, protect=args.deletion_protection is not False or None, hooks=awaiting()),
             )
             self.dataset_id = self.resource.id
         uses = {Use.READ_IMAGES: args.readers, Use.EDIT_IMAGES: args.editors, Use.ADMINISTER_DATASET: args.admins}

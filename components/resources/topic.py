@@ -6,6 +6,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from components.base.arguments import arguments, child
+from components.base.waiting import awaiting
 
 
 @dataclass(kw_only=True)
@@ -43,7 +44,7 @@ class Topic(pulumi.ComponentResource):
                 project=args.project,
                 labels=args.labels,
                 kms_key_name=args.kms_key,
-                opts=child(self, opts),
+                opts=child(self, opts, hooks=awaiting()),
             )
             self.topic_id = self.resource.id
         self.register_outputs({"topicId": self.topic_id})

@@ -17,7 +17,7 @@ STARTED_TYPE = "pulumi-python:dynamic/imaging:StartedOperation"
 AWAITED_TYPE = "pulumi-python:dynamic/imaging:AwaitedOperation"
 
 DEFAULT_TIMEOUT = 6 * 3600.0
-DEFAULT_PERMISSION_WAIT = 300.0
+DEFAULT_PERMISSION_WAIT = 600.0
 DEFAULT_MAX_RUNNING = 5
 
 # Reads the outputs of a stack's resources from its state; built into the engine.

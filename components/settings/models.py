@@ -346,7 +346,11 @@ class Settings(_Model):
         ),
     )
     permission_wait: Duration = Field(
-        default=300.0, description="How long a run waits for fresh grants to take effect, such as `5m`."
+        default=600.0,
+        description=(
+            "How long a run, or a resource that this update grants something for, waits for grants to take "
+            "effect, such as `10m`."
+        ),
     )
     grants: Literal["managed", "external"] = Field(
         default="managed",

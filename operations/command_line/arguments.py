@@ -20,7 +20,7 @@ from operations.run.places import MAX_RUNNING
 
 PROGRAM = "python -m operations"
 DEFAULT_TIMEOUT = "6h"
-DEFAULT_PERMISSION_WAIT = "5m"
+DEFAULT_PERMISSION_WAIT = "10m"
 
 Command = Callable[[argparse.Namespace, Session], ExitCode]
 

@@ -31,7 +31,7 @@ from operations.run.places import MAX_RUNNING, place
 from operations.run.rerun import why_not
 from operations.run.resume import find_interrupted, find_started
 
-PERMISSION_WAIT = 300.0
+PERMISSION_WAIT = 600.0
 THROTTLE_WAIT = 1800.0
 
 _MAX_SENDS = 6
