@@ -12,7 +12,7 @@ from .types import SchemaMismatchError, columns, quoted, union_schema
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from .jobs import Work
+    from .work import Work
 
 
 def table_of(reference: dict[str, Any], project: str, what: str) -> TableName:

@@ -93,3 +93,17 @@ _SCALARS: dict[str, Encoder] = {
     "INTERVAL": str,
     "JSON": str,
 }
+
+
+def fetched(expression: str, kind: Type) -> str:
+    """What is asked of DuckDB for a value, so that Python gets it whole: intervals in BigQuery's spelling."""
+    if kind.kind != "INTERVAL":
+        return expression
+    years, months, days = (f"datepart('{part}', {expression})" for part in ("year", "month", "day"))
+    sign = f"CASE WHEN {years} < 0 OR {months} < 0 THEN '-' ELSE '' END"
+    # Hours, minutes and seconds come from DuckDB's text of what is left, without leading zeros.
+    clock = f"({expression} - to_years({years}::INTEGER) - to_months({months}::INTEGER) - to_days({days}::INTEGER))"
+    clock = f"regexp_replace(CAST({clock} AS VARCHAR), '^(-?)0(\\d)', '\\1\\2')"
+    clock = f"regexp_replace({clock}, ':0(\\d)', ':\\1', 'g')"
+    shown = f"concat({sign}, abs({years}), '-', abs({months}), ' ', {days}, ' ', {clock})"
+    return f"CASE WHEN {expression} IS NOT NULL THEN {shown} END"

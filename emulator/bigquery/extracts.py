@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ApiError, invalid
 from .copies import table_of
-from .encode import Encoder, decimal_text, float_text
+from .encode import Encoder, decimal_text, fetched, float_text
 from .encryption import require_key
 from .names import ANONYMOUS_DATASET
-from .tabledata import fetched
 from .types import INT64, Field, Type, columns, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .jobs import Work
+    from .work import Work
 
 #: Bytes after which the next shard begins.
 _SHARD = 64 * 1024 * 1024

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .names import denied_dataset, denied_project, no_dataset
+from .sql.errors import SqlError, UnsupportedError, position
+from .sql.relations import Relation
 from .types import INT64, STRING, TIMESTAMP, Type, columns, duckdb_type, quoted, text
 
 if TYPE_CHECKING:
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from .catalog import Catalog
-    from .session import Session
-    from .sql.queries import Compiler, Relation
 
 _SCHEMATA = (
     ("catalog_name", STRING),
@@ -98,40 +98,51 @@ _VIEWS_OF: dict[str, tuple[tuple[str, Type], ...]] = {
 }
 
 
-def relation(session: Session, compiler: Compiler, prefix: str | None, view: str, node: exp.Expression) -> Relation:
+class Asker(Protocol):
+    """Who asks: the session of a query."""
+
+    catalog: Catalog
+    principal: str
+    project: str
+    location: str | None
+    sql: str
+
+
+def relation(asker: Asker, prefix: str | None, view: str, node: exp.Expression) -> Relation:
     """The rows of one view, as the caller may see them.
 
     Args:
-        session: who asks.
-        compiler: for errors with their place.
+        asker: who asks.
         prefix: what stands in front: ``dataset``, ``project.dataset``, ``region-eu``, ``project.region-eu`` or nothing.
         view: the view's name.
         node: where it stands.
     """
-    from .sql.queries import Relation
-
     shape = _VIEWS_OF.get(view)
     if shape is None:
-        raise compiler.unsupported(f"INFORMATION_SCHEMA.{view} (there are {', '.join(_VIEWS_OF)})", node)
-    project, scope = session.project, None
+        raise UnsupportedError(
+            f"INFORMATION_SCHEMA.{view} (there are {', '.join(_VIEWS_OF)})", position(node, asker.sql)
+        )
+    project, scope = asker.project, None
     words = (prefix or "").split(".") if prefix else []
     if words and words[-1].lower().startswith("region-"):
         region = words.pop()[len("region-") :]
         project = words[0] if words else project
-        rows = list(_rows(session, view, _in_region(session.catalog, project, region), project))
+        rows = list(_rows(asker, view, _in_region(asker.catalog, project, region), project))
     elif view == "SCHEMATA" and len(words) <= 1:
         project = words[0] if words else project
-        rows = list(_rows(session, view, _in_region(session.catalog, project, session.location), project))
+        rows = list(_rows(asker, view, _in_region(asker.catalog, project, asker.location), project))
     elif words:
         scope = words[-1]
         project = words[0] if len(words) > 1 else project
-        if not session.catalog.allowed(session.principal, "bigquery.tables.list", project, scope):
+        if not asker.catalog.allowed(asker.principal, "bigquery.tables.list", project, scope):
             raise denied_dataset("bigquery.tables.list", project, scope)
-        if session.catalog.find_dataset(project, scope) is None:
-            raise no_dataset(project, scope, session.location or "US")
-        rows = list(_rows(session, view, [scope], project))
+        if asker.catalog.find_dataset(project, scope) is None:
+            raise no_dataset(project, scope, asker.location or "US")
+        rows = list(_rows(asker, view, [scope], project))
     else:
-        raise compiler.error(f"INFORMATION_SCHEMA.{view} must be qualified with a dataset or region", node)
+        raise SqlError(
+            f"INFORMATION_SCHEMA.{view} must be qualified with a dataset or region", position(node, asker.sql)
+        )
     return Relation(_values(shape, rows), [(name, kind, name) for name, kind in shape])
 
 
@@ -143,16 +154,16 @@ def _in_region(catalog: Catalog, project: str, region: str | None) -> list[str]:
     ]
 
 
-def _rows(session: Session, view: str, datasets: list[str], project: str) -> Iterator[tuple[Any, ...]]:
-    catalog = session.catalog
+def _rows(asker: Asker, view: str, datasets: list[str], project: str) -> Iterator[tuple[Any, ...]]:
+    catalog = asker.catalog
     if (
         view == "SCHEMATA"
         and not datasets
-        and not catalog.emulator.iam.allowed(session.principal, "bigquery.datasets.get", f"projects/{project}")
+        and not catalog.emulator.iam.allowed(asker.principal, "bigquery.datasets.get", f"projects/{project}")
     ):
         raise denied_project("bigquery.datasets.get", project)
     for dataset in datasets:
-        if not catalog.allowed(session.principal, "bigquery.tables.list", project, dataset):
+        if not catalog.allowed(asker.principal, "bigquery.tables.list", project, dataset):
             continue
         if view == "SCHEMATA":
             resource = catalog.datasets[f"{project}/{dataset}"]
@@ -162,7 +173,7 @@ def _rows(session: Session, view: str, datasets: list[str], project: str) -> Ite
         for name in catalog.table_names(project, dataset):
             document = catalog.find_table(name)
             if document is None or not catalog.allowed(
-                session.principal, "bigquery.tables.get", project, dataset, name.table
+                asker.principal, "bigquery.tables.get", project, dataset, name.table
             ):
                 continue
             yield from _of_table(view, (project, dataset, name.table), document["resource"])

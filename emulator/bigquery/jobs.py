@@ -21,8 +21,8 @@ from .copies import run_copy
 from .extracts import run_extract
 from .loads import run_load
 from .names import already_exists, denied_project
-from .queries import run_query
-from .tabledata import number, read_page
+from .pages import number, read_page
+from .work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,49 +51,15 @@ _GRACE = 2.0
 _MOST_JOBS = 5000
 
 
-class Work:
-    """A job while it runs: what it may see, and what it says about itself.
+def _run_query(work: Work) -> None:
+    # Not at the top: the compiler of SQL and DuckDB are the slowest to load, and a starting emulator needs neither.
+    from .queries import run_query
 
-    Attributes:
-        statistics: the job's statistics, filled as the work goes on.
-        result: for a query: ``fields`` (TableFieldSchema objects) and ``table`` (key of the table with the rows).
-    """
-
-    def __init__(self, catalog: Catalog, job: dict[str, Any], media: Path | None) -> None:
-        self.catalog = catalog
-        self.emulator = catalog.emulator
-        self.principal: str = job["principal"]
-        self.project: str = job["jobReference"]["projectId"]
-        self.job_id: str = job["jobReference"]["jobId"]
-        self.location: str | None = job["jobReference"].get("location")
-        self.configuration: dict[str, Any] = job["configuration"]
-        self.dry_run = bool(job["configuration"].get("dryRun"))
-        self.media = media
-        self.statistics: dict[str, Any] = {}
-        self.result: dict[str, Any] = {}
-        self.warnings: list[dict[str, Any]] = []
-        self.cancelled = threading.Event()
-        self.thread: int | None = None
-        self.problem = "Job execution was cancelled: User requested cancellation"
-
-    def cancel(self, problem: str | None = None) -> None:
-        """Have the work end soon; ``problem`` is said instead of that somebody cancelled it."""
-        self.problem = problem or self.problem
-        self.cancelled.set()
-        self.catalog.engine.interrupt(self.thread)
-
-    def check_cancelled(self) -> None:
-        """End the work if somebody cancelled the job.
-
-        Raises:
-            ApiError: it was cancelled.
-        """
-        if self.cancelled.is_set():
-            raise ApiError(499, self.problem, reason="stopped")
+    run_query(work)
 
 
 _RUNNERS: dict[str, Callable[[Work], None]] = {
-    "query": run_query,
+    "query": _run_query,
     "load": run_load,
     "extract": run_extract,
     "copy": run_copy,
@@ -176,7 +142,7 @@ class Jobs:
             if kind != "query":
                 raise invalid("dryRun is only served for queries")
             with self.catalog.engine.reading():
-                run_query(work)
+                _run_query(work)
             return self._finished(job, work, None), None
         key = f"{project}/{job_id}"
         with self._lock:

@@ -20,13 +20,13 @@ from . import parquet
 from .copies import table_of
 from .names import TableName, check_table_id, no_dataset, no_table
 from .rows import BadRowError, RowReader, put_rows
-from .tables import writable
 from .types import checked_schema
+from .writing import writable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .jobs import Work
+    from .work import Work
 
 _FORMATS = ("CSV", "NEWLINE_DELIMITED_JSON", "PARQUET")
 _URI = re.compile(r"gs://([^/]+)/(.+)")

@@ -5,23 +5,28 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ApiError, invalid
+from ..core.clock import milliseconds, now
+from ..core.errors import invalid
 from .encryption import settled
 from .names import ANONYMOUS_DATASET, TableName, already_exists, check_table_id, no_dataset, no_table
 from .parameters import parameter
 from .result_cache import Cached, ResultCache, etags
+from .rows import reshape_table
 from .session import Session
-from .tables import writable
+from .sql.errors import TOO_DEEP, SqlError
+from .sql.parser import parse
+from .statements.outcomes import Outcome, store
+from .statements.statements import Statements
 from .types import SchemaMismatchError, checked_schema, columns, quoted, reshaped, schema_field, union_schema
+from .writing import writable
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from .catalog import Catalog
-    from .jobs import Work
-    from .sql.queries import Query
-    from .statements.outcomes import Outcome, Plan
+    from .sql.relations import Query
+    from .statements.outcomes import Plan
     from .types import Field
+    from .work import Work
 
 #: How long a result without a destination is kept, in milliseconds.
 _RESULT_LIFE = 24 * 3600 * 1000
@@ -36,8 +41,6 @@ def run_query(work: Work) -> None:
     Raises:
         ApiError: whatever is wrong with the query.
     """
-    from .sql.errors import TOO_DEEP, SqlError
-
     try:
         _run(work)
     except RecursionError:
@@ -45,9 +48,6 @@ def run_query(work: Work) -> None:
 
 
 def _run(work: Work) -> None:
-    from .sql.parser import parse
-    from .statements.statements import Statements
-
     options = work.configuration["query"]
     text = options.get("query") or ""
     if not text.strip():
@@ -119,8 +119,6 @@ def _session(work: Work, options: dict[str, Any], text: str) -> Session:
 
 def _selected(work: Work, session: Session, plan: Plan) -> tuple[Outcome, bool]:
     """What a SELECT gives, and whether that was known already."""
-    from .statements.outcomes import Outcome
-
     cache = work.emulator.service(ResultCache)
     known = cache.find(work, session)
     if known is not None:
@@ -213,8 +211,6 @@ class _Sink:
         self.options = options
 
     def __call__(self, session: Session, query: Query, fields: list[Field]) -> TableName:
-        from .statements.outcomes import store
-
         catalog = self.work.catalog
         reference = self.options.get("destinationTable") or {}
         if not reference.get("tableId"):
@@ -251,8 +247,6 @@ class _Sink:
             raise no_table(name, session.location)
 
     def _write(self, name: TableName, query: Query, fields: list[Field]) -> None:
-        from .statements.outcomes import store
-
         catalog = self.work.catalog
         document = catalog.find_table(name)
         disposition = self.options.get("writeDisposition") or "WRITE_EMPTY"
@@ -284,9 +278,6 @@ class _Sink:
         fields: list[Field],
         schema: list[dict[str, Any]],
     ) -> tuple[list[dict[str, Any]], str]:
-        from .rows import reshape_table
-        from .statements.outcomes import store
-
         catalog = self.work.catalog
         have = document["resource"]["schema"]["fields"]
         allowed = self.options.get("schemaUpdateOptions") or []
@@ -318,33 +309,4 @@ _LAYOUT = ("timePartitioning", "rangePartitioning", "clustering")
 
 
 def _later(milliseconds_on: int) -> str:
-    from ..core.clock import milliseconds, now
-
     return str(int(milliseconds(now())) + milliseconds_on)
-
-
-def view_schema(catalog: Catalog, principal: str, project: str, text: str) -> tuple[list[dict[str, Any]], Session]:
-    """The columns of a view's query, which is checked by this.
-
-    Raises:
-        ApiError: the query is wrong, or reads what the caller may not.
-    """
-    from .sql.parser import parse
-    from .sql.queries import Compiler
-    from .statements.outcomes import check_plan
-
-    session = Session(catalog, principal, project, text)
-    nodes = parse(text)
-    if len(nodes) != 1:
-        raise ApiError(400, "A view has one query", reason="invalidQuery")
-    query = Compiler(session).query(nodes[0])
-    check_plan(catalog, query)
-    from .session import output_fields
-
-    fields = output_fields(query.fields)
-    for index, field in enumerate(fields, 1):
-        if field.anonymous:
-            raise ApiError(
-                400, f"CREATE VIEW columns must be named, but column {index} has no name", reason="invalidQuery"
-            )
-    return [schema_field(field) for field in fields], session

@@ -7,7 +7,6 @@ by itself, of tables that are as they were; for as long as the result is kept.
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,14 +14,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..core.runtime import Emulator
-    from .jobs import Work
     from .names import TableName
     from .session import Session
     from .types import Field
+    from .work import Work
 
 #: Results that are remembered; those not asked for longest go first.
 _MOST = 500
-_CHANGING = re.compile(r"(?i)\b(?:CURRENT_\w+|RAND|GENERATE_UUID|SESSION_USER)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +30,6 @@ class Cached:
     fields: list[Field]
     table: TableName
     etags: dict[TableName, str]
-
-
-def changes_by_itself(text: str) -> bool:
-    """Whether a query may have another result when nothing else has changed."""
-    return _CHANGING.search(text) is not None
 
 
 class ResultCache:

@@ -10,14 +10,18 @@ from . import information_schema, wildcards
 from .access import authorizes
 from .encryption import require_key
 from .names import ANONYMOUS_DATASET, TableName, denied_table, no_dataset
-from .result_cache import changes_by_itself
-from .types import STRING, Field, columns, quoted
+from .sql import values
+from .sql.errors import SqlError, UnsupportedError, position
+from .sql.parser import parse
+from .sql.queries import Compiler
+from .sql.relations import Relation
+from .sql.volatile import changes_by_itself
+from .types import STRING, columns, quoted
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
     from .catalog import Catalog
-    from .sql.queries import Compiler, Relation
     from .sql.scopes import Function
     from .sql.values import Expr
 
@@ -96,8 +100,6 @@ class Session:
 
     def system_variable(self, name: str) -> Expr | None:
         """The value of ``@@name``."""
-        from .sql import values
-
         self.cacheable = False
         match name.lower():
             case "project_id":
@@ -122,8 +124,6 @@ class Session:
         Raises:
             SqlError: the name lacks a dataset and there is no default, or has too many parts.
         """
-        from .sql.errors import SqlError, UnsupportedError, position
-
         at = None if node is None else position(node, self.sql)
         words = parts
         table = words[-1]
@@ -144,19 +144,17 @@ class Session:
             return TableName(words[0], words[1], table)
         raise SqlError(f"Invalid table name: {'.'.join(words)}", at)
 
-    def relation(self, compiler: Compiler, parts: list[str], node: exp.Expression) -> Relation:
+    def relation(self, parts: list[str], node: exp.Expression) -> Relation:
         """The rows of a table, view or INFORMATION_SCHEMA view, which the caller may read.
 
         Raises:
             ApiError: 403 if the caller may not, 404 if there is none.
         """
-        from .sql.queries import Relation
-
         joined = ".".join(parts)
         found = re.fullmatch(r"(?:(.*)\.)?INFORMATION_SCHEMA\.(\w+)", joined, re.IGNORECASE)
         if found:
             self.cacheable = False
-            return information_schema.relation(self, compiler, found[1], found[2].upper(), node)
+            return information_schema.relation(self, found[1], found[2].upper(), node)
         if parts[-1].endswith("*"):
             self.cacheable = False
             return wildcards.relation(self, self.table_name([*parts[:-1], parts[-1][:-1]], node), node)
@@ -165,11 +163,9 @@ class Session:
         self.noted(name, rows="view" not in document["resource"])
         resource = document["resource"]
         if "view" in resource:
-            return self._view(compiler, name, resource)
+            return self._view(name, resource)
         fields = columns(resource.get("schema", {}).get("fields", []))
         if document["physical"] is None:
-            from .sql.errors import SqlError
-
             raise SqlError(f"Table {name.text} does not have a schema.")
         return Relation(quoted(document["physical"]), [(field.name, field.type, field.name) for field in fields])
 
@@ -219,12 +215,7 @@ class Session:
         view = self._views[-1]
         return authorizes(entries, view.project, view.dataset, view.table)
 
-    def _view(self, compiler: Compiler, name: TableName, resource: dict[str, Any]) -> Relation:
-        from .sql.errors import SqlError
-        from .sql.parser import parse
-        from .sql.queries import Compiler as NewCompiler
-        from .sql.queries import Relation
-
+    def _view(self, name: TableName, resource: dict[str, Any]) -> Relation:
         if name in self._views or len(self._views) >= _DEEPEST_VIEW:
             raise SqlError(f"View {name.text} refers to itself, or views are nested deeper than {_DEEPEST_VIEW} levels")
         text = resource["view"]["query"]
@@ -233,11 +224,10 @@ class Session:
         self.project, self.default_dataset, self.sql, self.variables = name.project, None, text, {}
         self._views.append(name)
         try:
-            made = NewCompiler(self).query(parse(text)[0])
+            made = Compiler(self).query(parse(text)[0])
         finally:
             self._views.pop()
             self.project, self.default_dataset, self.sql, self.variables = outer
-        del compiler
         shown = [field["name"] for field in resource.get("schema", {}).get("fields", [])]
         names = shown if len(shown) == len(made.fields) else [field.name for field in made.fields]
         return Relation(
@@ -247,19 +237,3 @@ class Session:
                 for index, (label, field) in enumerate(zip(names, made.fields, strict=True))
             ],
         )
-
-
-def output_fields(fields: list[Field]) -> list[Field]:
-    """The columns of a result.
-
-    Raises:
-        SqlError: two have one name.
-    """
-    from .sql.errors import SqlError
-
-    seen: set[str] = set()
-    for field in fields:
-        if field.name.lower() in seen:
-            raise SqlError(f"Duplicate column names in the result are not supported. Found duplicate(s): {field.name}")
-        seen.add(field.name.lower())
-    return fields

@@ -13,42 +13,18 @@ from .encryption import settled
 from .names import TableName, already_exists, check_table_id, no_table, table_policy
 from .rows import reshape_table
 from .types import SchemaMismatchError, checked_schema, columns, union_schema
+from .writing import WRITABLE, writable
 
 if TYPE_CHECKING:
     from ..http.call import Call
 
 routes = Routes("bigquery")
 
-#: What a client sets, beside ``schema`` and ``view``; kept as it is.
-_WRITABLE = (
-    "clustering",
-    "defaultCollation",
-    "defaultRoundingMode",
-    "description",
-    "encryptionConfiguration",
-    "expirationTime",
-    "friendlyName",
-    "labels",
-    "maxStaleness",
-    "rangePartitioning",
-    "requirePartitionFilter",
-    "resourceTags",
-    "tableConstraints",
-    "timePartitioning",
-)
-_REFUSED = {
-    "materializedView": "materialized views",
-    "externalDataConfiguration": "external tables",
-    "snapshotDefinition": "snapshots",
-    "cloneDefinition": "clones",
-    "model": "models",
-    "biglakeConfiguration": "BigLake tables",
-}
+
 _NOTE = (
     "materialized views, external tables, snapshots and clones are refused with 501; partitioning and clustering are "
     "kept and checked, and change nothing"
 )
-_PARTITION_KINDS = ("HOUR", "DAY", "MONTH", "YEAR")
 
 
 def shown(call: Call, catalog: Catalog, name: TableName, document: dict[str, Any], view: str = "") -> dict[str, Any]:
@@ -78,51 +54,6 @@ def shown(call: Call, catalog: Catalog, name: TableName, document: dict[str, Any
     made.update(numRows=str(rows), numBytes=str(size), numLongTermBytes="0", numTotalLogicalBytes=str(size))
     made.update(numActiveLogicalBytes=str(size), numLongTermLogicalBytes="0")
     return made
-
-
-def writable(body: dict[str, Any], schema: list[dict[str, Any]]) -> dict[str, Any]:
-    """The fields of a request body that are kept, checked against the table's columns.
-
-    Raises:
-        ApiError: 400 for partitioning or clustering by a column that can't serve; 501 for kinds of tables that the
-            emulator does not have.
-    """
-    for field, kind in _REFUSED.items():
-        if body.get(field):
-            raise ApiError(501, f"The emulator does not serve {kind} ({field}).")
-    made = {name: body[name] for name in _WRITABLE if body.get(name) is not None}
-    if "labels" in made:
-        made["labels"] = {key: value for key, value in made["labels"].items() if value is not None}
-    if "expirationTime" in made:
-        made["expirationTime"] = str(made["expirationTime"])
-    by_name = {field["name"].lower(): field for field in schema}
-    _check_partitioning(made, by_name)
-    for column in made.get("clustering", {}).get("fields", []):
-        if column.lower() not in by_name:
-            raise invalid(f"The field specified for clustering cannot be found in the schema: {column}")
-    return made
-
-
-def _check_partitioning(made: dict[str, Any], by_name: dict[str, dict[str, Any]]) -> None:
-    time = made.get("timePartitioning")
-    if time is not None:
-        if time.get("type") not in _PARTITION_KINDS:
-            raise invalid(f"timePartitioning.type is one of {', '.join(_PARTITION_KINDS)}, not {time.get('type')!r}")
-        column = time.get("field")
-        if column is not None:
-            field = by_name.get(column.lower())
-            if field is None:
-                raise invalid(f"The field specified for partitioning cannot be found in the schema: {column}")
-            if field["type"] not in ("DATE", "TIMESTAMP", "DATETIME") or field["mode"] == "REPEATED":
-                raise invalid(
-                    f"The field specified for time partitioning can only be of type TIMESTAMP, DATE or DATETIME. "
-                    f"The type found is: {field['type']}."
-                )
-    ranges = made.get("rangePartitioning")
-    if ranges is not None:
-        field = by_name.get(str(ranges.get("field", "")).lower())
-        if field is None or field["type"] != "INTEGER":
-            raise invalid(f"The field specified for range partitioning is not an INTEGER column: {ranges.get('field')}")
 
 
 @routes.method("tables.insert", blocking=True, note=_NOTE)
@@ -178,8 +109,6 @@ def view_resource(
     Raises:
         ApiError: 400 if the query is not valid, or legacy SQL; 403 if the caller may not read what it reads.
     """
-    from .queries import view_schema
-
     if view.get("useLegacySql", True) in (True, "true"):
         raise invalid(
             "The emulator serves views in GoogleSQL only. useLegacySql is true unless a request sets it: send "
@@ -190,6 +119,8 @@ def view_resource(
     text = view.get("query") or ""
     if not text.strip():
         raise invalid("Required parameter is missing: view.query", reason="required")
+    from .views import view_schema  # not at the top, as in jobs
+
     fields, _ = view_schema(catalog, principal, name.project, text)
     given = (schema or {}).get("fields") or []
     if given and len(given) != len(fields):
@@ -269,8 +200,8 @@ def _change(call: Call, *, whole: bool) -> dict[str, Any]:
         document = catalog.table(name)
         old = document["resource"]
         check_etag(call.headers.get("if-match"), old)
-        new = {key: value for key, value in old.items() if not whole or key not in _WRITABLE}
-        for field in _WRITABLE:
+        new = {key: value for key, value in old.items() if not whole or key not in WRITABLE}
+        for field in WRITABLE:
             if field in body and body[field] is None:
                 new.pop(field, None)
         physical = document["physical"]

@@ -8,25 +8,40 @@ last; ``_TABLE_SUFFIX`` is what the wildcard stands for in each.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .names import TableName
+from .sql.errors import SqlError, position
+from .sql.relations import Relation
 from .types import STRING, Field, Type, absent, columns, quoted, reshaped, text
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
-    from .session import Session
-    from .sql.queries import Relation
+    from .catalog import Catalog
 
 _SUFFIX = "_TABLE_SUFFIX"
 
 
-def relation(session: Session, prefix: TableName, node: exp.Expression) -> Relation:
+class Reader(Protocol):
+    """The session of a query, which reads tables."""
+
+    catalog: Catalog
+    location: str | None
+    sql: str
+
+    def readable(self, name: TableName) -> dict[str, Any]:
+        """The document of a table that the caller may read."""
+
+    def noted(self, name: TableName, *, rows: bool = True) -> None:
+        """Remember that the query reads a table."""
+
+
+def relation(reader: Reader, prefix: TableName, node: exp.Expression) -> Relation:
     """The rows of all tables with a prefix, which the caller may read.
 
     Args:
-        session: what the query is compiled in.
+        reader: the session of the query.
         prefix: the name before the asterisk; its table may be empty.
         node: the name in the query.
 
@@ -34,17 +49,14 @@ def relation(session: Session, prefix: TableName, node: exp.Expression) -> Relat
         ApiError: 403 for a table that the caller may not read, 404 for a missing dataset; 400 if there is no such
             table, a view among them, or a column of another type.
     """
-    from .sql.errors import SqlError, position
-    from .sql.queries import Relation
-
-    at = position(node, session.sql)
+    at = position(node, reader.sql)
     names = [
         TableName(*key.split("/", 2))
-        for key in session.catalog.tables.keys_under(f"{prefix.project}/{prefix.dataset}/{prefix.table}")
+        for key in reader.catalog.tables.keys_under(f"{prefix.project}/{prefix.dataset}/{prefix.table}")
     ]
-    found = [(name, session.readable(name)) for name in names if session.catalog.find_table(name) is not None]
+    found = [(name, reader.readable(name)) for name in names if reader.catalog.find_table(name) is not None]
     if not found:
-        session.catalog.dataset(prefix.project, prefix.dataset, session.location or "US")
+        reader.catalog.dataset(prefix.project, prefix.dataset, reader.location or "US")
         raise SqlError(f"{prefix.text}* does not match any table.", at)
     if views := [name.text for name, document in found if "view" in document["resource"]]:
         raise SqlError(f"Views cannot be queried through prefix. First view {views[0]}.", at)
@@ -52,7 +64,7 @@ def relation(session: Session, prefix: TableName, node: exp.Expression) -> Relat
     fields = columns(newest[1]["resource"].get("schema", {}).get("fields", []))
     parts = []
     for name, document in found:
-        session.noted(name)
+        reader.noted(name)
         if document["physical"] is None:
             continue
         own = {field.name.lower(): field for field in columns(document["resource"]["schema"]["fields"])}
@@ -67,8 +79,6 @@ def relation(session: Session, prefix: TableName, node: exp.Expression) -> Relat
 
 def _value(field: Field, own: Field | None, at: tuple[int, int] | None) -> str:
     """A column of the newest table as another table has it."""
-    from .sql.errors import SqlError
-
     if own is None:
         return absent(field.type)
     if not _fits(own.type, field.type):

@@ -14,8 +14,7 @@ its name; nothing is passed to DuckDB unread, so a query is answered rightly or 
 :mod:`.special`          functions whose arguments are read in their own way, with :mod:`.strings`, :mod:`.arrays`,
                          :mod:`.dates`, :mod:`.json_functions` and :mod:`.format_function`
 :mod:`.aggregates`       aggregate and window functions
-:mod:`.queries`          the compiler of queries, with :mod:`.select`, :mod:`.from_clause` and :mod:`.pivot`
-:mod:`.statements`       all statements, with :mod:`.dml`, :mod:`.ddl_create`, :mod:`.ddl_alter` and :mod:`.scripts`
-:mod:`.outcomes`         what a compiled statement is and does
+:mod:`.queries`          the compiler of queries, on :mod:`.compiler`, with :mod:`.select`, :mod:`.from_clause` and
+                         :mod:`.pivot`
 =======================  ==================================================================================
 """

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from ..types import BOOL, FLOAT64, INT64, STRING, Field, Type, array, duckdb_type, struct
-from .functions import Handler, no_signature
+from .registry import Handler, no_signature
 from .values import Expr, coerced, numeric_quotient
 
 if TYPE_CHECKING:
-    from .queries import Compiler
+    from .names import ExpressionBase
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class _Arguments:
     having: Any = None
 
 
-def _read(c: Compiler, nodes: list[Any], node: Any) -> _Arguments:
+def _read(c: ExpressionBase, nodes: list[Any], node: Any) -> _Arguments:
     made = _Arguments([])
     for one in nodes:
         item = one
@@ -83,7 +83,7 @@ def _read(c: Compiler, nodes: list[Any], node: Any) -> _Arguments:
     return made
 
 
-def aggregate(c: Compiler, name: str, nodes: list[Any], node: Any, *, nulls: str = "") -> Aggregate:
+def aggregate(c: ExpressionBase, name: str, nodes: list[Any], node: Any, *, nulls: str = "") -> Aggregate:
     """The aggregate call."""
     given = _read(c, nodes, node)
     given.nulls = given.nulls or nulls
@@ -96,13 +96,13 @@ def aggregate(c: Compiler, name: str, nodes: list[Any], node: Any, *, nulls: str
         return _MAKERS[name](c, name, given, node)
 
 
-def _call(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _call(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if name in _WINDOW_ONLY:
         raise c.error(f"Analytic function {name} cannot be called without an OVER clause", node)
     return aggregate(c, name, nodes, node).finished()
 
 
-def _one(c: Compiler, name: str, given: _Arguments, node: Any) -> Expr:
+def _one(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Expr:
     if len(given.nodes) != 1:
         raise c.error(f"No matching signature for aggregate function {name} with {len(given.nodes)} arguments", node)
     return c.compile(given.nodes[0])
@@ -112,7 +112,7 @@ def _distinct(given: _Arguments) -> str:
     return "DISTINCT " if given.distinct else ""
 
 
-def _count(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _count(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     if len(given.nodes) == 1 and isinstance(given.nodes[0], exp.Star):
         return Aggregate("count(*)", INT64)
     value = _one(c, name, given, node)
@@ -123,14 +123,14 @@ def _count(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     return Aggregate(f"count({_distinct(given)}{value.sql})", INT64)
 
 
-def _countif(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _countif(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if coerced(value, BOOL) is None:
         raise no_signature(c, name, [value], node)
     return Aggregate(f"count(CASE WHEN {value.sql} THEN 1 END)", INT64)
 
 
-def _numeric(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _numeric(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     kind = value.type.kind
     if kind not in ("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC", "NULL"):
@@ -147,7 +147,7 @@ def _numeric(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     return Aggregate(f"avg({_distinct(given)}{value.sql})", FLOAT64, lambda sql: f"CAST({sql} AS DOUBLE)")
 
 
-def _statistic(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _statistic(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     made = coerced(value, FLOAT64)
     if made is None:
@@ -156,21 +156,21 @@ def _statistic(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregat
     return Aggregate(f"{function}({_distinct(given)}{made.sql})", FLOAT64)
 
 
-def _pair(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _pair(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     if len(given.nodes) != 2:
         raise c.error(f"No matching signature for aggregate function {name}", node)
     a, b = (c.compiled(one, FLOAT64, name) for one in given.nodes)
     return Aggregate(f"{name.lower()}({a.sql}, {b.sql})", FLOAT64)
 
 
-def _extreme(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _extreme(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if value.type.kind in ("ARRAY", "STRUCT", "JSON"):
         raise c.error(f"{name} is not defined for arguments of type {value.type.kind}", node)
     return Aggregate(f"{name.lower()}({value.sql})", value.type)
 
 
-def _any_value(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _any_value(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if given.having is not None:
         key = c.compile(given.having.expression)
@@ -179,7 +179,7 @@ def _any_value(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregat
     return Aggregate(f"any_value({value.sql})", value.type)
 
 
-def _by(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _by(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     if len(given.nodes) != 2:
         raise c.error(f"No matching signature for aggregate function {name}", node)
     value, key = (c.compile(one) for one in given.nodes)
@@ -187,7 +187,7 @@ def _by(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     return Aggregate(f"{function}({value.sql}, {key.sql})", value.type)
 
 
-def _array_agg(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _array_agg(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if value.type.kind == "ARRAY":
         raise c.error("The argument to ARRAY_AGG must not be an array type but was " + str(value.type), node)
@@ -197,7 +197,7 @@ def _array_agg(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregat
     return Aggregate(call, array(value.type), lambda sql: sql if limit is None else f"({sql})[1:{limit}]", wanted)
 
 
-def _array_concat_agg(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _array_concat_agg(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if value.type.kind != "ARRAY":
         raise no_signature(c, name, [value], node)
@@ -210,7 +210,7 @@ def _array_concat_agg(c: Compiler, name: str, given: _Arguments, node: Any) -> A
     )
 
 
-def _string_agg(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _string_agg(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     if not 1 <= len(given.nodes) <= 2:
         raise c.error(f"No matching signature for aggregate function {name}", node)
     value = c.compile(given.nodes[0])
@@ -226,26 +226,26 @@ def _string_agg(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggrega
     )
 
 
-def _logical(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _logical(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if coerced(value, BOOL) is None:
         raise no_signature(c, name, [value], node)
     return Aggregate(f"{'bool_and' if name == 'LOGICAL_AND' else 'bool_or'}({value.sql})", BOOL)
 
 
-def _bits(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _bits(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     if coerced(value, INT64) is None:
         raise no_signature(c, name, [value], node)
     return Aggregate(f"{name.lower()}({_distinct(given)}{value.sql})", INT64)
 
 
-def _approx_count(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _approx_count(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     # The exact number is a good approximation.
     return Aggregate(f"count(DISTINCT {_one(c, name, given, node).sql})", INT64)
 
 
-def _approx_quantiles(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _approx_quantiles(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     if len(given.nodes) != 2:
         raise c.error(f"No matching signature for aggregate function {name}", node)
     value, number = (c.compile(one) for one in given.nodes)
@@ -256,7 +256,7 @@ def _approx_quantiles(c: Compiler, name: str, given: _Arguments, node: Any) -> A
     return Aggregate(f"quantile_disc({_distinct(given)}{value.sql}, [{points}])", array(value.type), filter=wanted)
 
 
-def _approx_top(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _approx_top(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     summed = name == "APPROX_TOP_SUM"
     if len(given.nodes) != (3 if summed else 2):
         raise c.error(f"No matching signature for aggregate function {name}", node)
@@ -279,14 +279,14 @@ def _approx_top(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggrega
     )
 
 
-def _grouping(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _grouping(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     return Aggregate(f"grouping({_one(c, name, given, node).sql})", INT64, lambda sql: f"CAST({sql} AS BIGINT)")
 
 
 # --- functions that need OVER ---
 
 
-def _ranking(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _ranking(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     if name == "NTILE":
         number = _one(c, name, given, node)
         return Aggregate(f"ntile({c.needed(number, INT64, node).sql})", INT64)
@@ -295,7 +295,7 @@ def _ranking(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
     return Aggregate(f"{name.lower()}()", FLOAT64 if name in ("PERCENT_RANK", "CUME_DIST") else INT64)
 
 
-def _navigation(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _navigation(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     most = {"LAG": 3, "LEAD": 3, "NTH_VALUE": 2}.get(name, 1)
     if not 1 <= len(given.nodes) <= most:
         raise c.error(f"No matching signature for analytic function {name}", node)
@@ -309,7 +309,7 @@ def _navigation(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggrega
     return Aggregate(f"{name.lower()}({', '.join(parts)}{nulls})", value.type)
 
 
-def _percentile(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggregate:
+def _percentile(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     if len(given.nodes) != 2:
         raise c.error(f"No matching signature for analytic function {name}", node)
     value, at = c.compile(given.nodes[0]), c.compile(given.nodes[1])
@@ -323,7 +323,7 @@ def _percentile(c: Compiler, name: str, given: _Arguments, node: Any) -> Aggrega
     return Aggregate(f"quantile_disc({value.sql}, {float(at.literal)!r})", value.type)
 
 
-def window(c: Any, node: exp.Window) -> Expr:
+def window(c: ExpressionBase, node: exp.Window) -> Expr:
     """A function call with OVER."""
     inner = node.this
     nulls = ""
@@ -345,7 +345,7 @@ def window(c: Any, node: exp.Window) -> Expr:
     return made.finished(f" OVER ({_over(c, node)})")
 
 
-def _windowed(c: Any, name: str, inner: Any, node: Any, nulls: str) -> Aggregate:
+def _windowed(c: ExpressionBase, name: str, inner: Any, node: Any, nulls: str) -> Aggregate:
     given = _read(c, inner.expressions, node)
     given.nulls = given.nulls or nulls
     if given.order is not None:
@@ -353,7 +353,7 @@ def _windowed(c: Any, name: str, inner: Any, node: Any, nulls: str) -> Aggregate
     return _MAKERS[name](c, name, given, node)
 
 
-def _over(c: Any, node: Any, depth: int = 0) -> str:
+def _over(c: ExpressionBase, node: Any, depth: int = 0) -> str:
     parts = []
     named = node.args.get("alias")
     base = None
@@ -379,7 +379,7 @@ def _over(c: Any, node: Any, depth: int = 0) -> str:
     return " ".join(parts)
 
 
-def _frame(c: Any, spec: exp.WindowSpec) -> str:
+def _frame(c: ExpressionBase, spec: exp.WindowSpec) -> str:
     def side(value: Any, direction: Any) -> str:
         if isinstance(value, exp.Expression):
             return f"{c.compile(value).sql} {direction}"
@@ -409,7 +409,7 @@ _WINDOW_ONLY = frozenset(
     ]
 )
 
-_Maker = Callable[["Compiler", str, _Arguments, Any], Aggregate]
+_Maker = Callable[["ExpressionBase", str, _Arguments, Any], Aggregate]
 
 _MAKERS: dict[str, _Maker] = {
     "COUNT": _count,

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..types import Type
 from . import values
-from .functions import no_signature
+from .registry import no_signature
 from .values import Expr
 
 if TYPE_CHECKING:
-    from .queries import Compiler
+    from .names import ExpressionBase
 
 
-def arguments(c: Compiler, name: str, nodes: list[Any], node: Any, least: int, most: int) -> list[Expr]:
+def arguments(c: ExpressionBase, name: str, nodes: list[Any], node: Any, least: int, most: int) -> list[Expr]:
     """The arguments, compiled.
 
     Raises:
@@ -25,7 +25,7 @@ def arguments(c: Compiler, name: str, nodes: list[Any], node: Any, least: int, m
 
 
 def typed(
-    c: Compiler, name: str, nodes: list[Any], node: Any, kinds: list[Type], least: int | None = None
+    c: ExpressionBase, name: str, nodes: list[Any], node: Any, kinds: list[Type], least: int | None = None
 ) -> list[Expr]:
     """Arguments of fixed types; those beyond ``least`` may be left out."""
     given = arguments(c, name, nodes, node, len(kinds) if least is None else least, len(kinds))

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from ..types import BOOL, INT64, STRING, Type, array, duckdb_type
 from . import values
 from .arguments import arguments
-from .functions import Handler, no_signature
+from .registry import Handler, no_signature
 from .values import Expr, supertype
 
 if TYPE_CHECKING:
-    from .queries import Compiler
+    from .names import ExpressionBase
 
 
-def _array_argument(c: Compiler, name: str, value: Expr, node: Any) -> tuple[str, Type]:
+def _array_argument(c: ExpressionBase, name: str, value: Expr, node: Any) -> tuple[str, Type]:
     """An array, and its element type. Stored arrays are never NULL, at the lowest level either."""
     if value.type.kind == "NULL":
         return values.null(array(INT64)).sql, INT64
@@ -26,23 +26,23 @@ def _array_argument(c: Compiler, name: str, value: Expr, node: Any) -> tuple[str
     return value.sql, value.type.element or INT64
 
 
-def _array_length(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _array_length(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     (value,) = arguments(c, name, nodes, node, 1, 1)
     sql, _ = _array_argument(c, name, value, node)
     return Expr(f"len({sql})", INT64)
 
 
-def _array_reverse(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _array_reverse(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     (value,) = arguments(c, name, nodes, node, 1, 1)
     sql, element = _array_argument(c, name, value, node)
     return Expr(f"list_reverse({sql})", array(element))
 
 
-def _array_concat(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _array_concat(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     return c.concatenated(arguments(c, name, nodes, node, 1, 1000), node, name)
 
 
-def _array_to_string(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _array_to_string(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = arguments(c, name, nodes, node, 2, 3)
     sql, element = _array_argument(c, name, given[0], node)
     if element.kind != "STRING":
@@ -58,7 +58,7 @@ def _array_to_string(c: Compiler, name: str, nodes: list[Any], node: Any) -> Exp
     )
 
 
-def _array_end(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _array_end(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     (value,) = arguments(c, name, nodes, node, 1, 1)
     sql, element = _array_argument(c, name, value, node)
     problem = c.fail(f"{name} cannot get the {'first' if name == 'ARRAY_FIRST' else 'last'} element of an empty array")
@@ -67,7 +67,7 @@ def _array_end(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     )
 
 
-def _array_slice(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _array_slice(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = arguments(c, name, nodes, node, 3, 3)
     sql, element = _array_argument(c, name, given[0], node)
     start, end = (c.needed(one, INT64, node).sql for one in given[1:])
@@ -80,12 +80,12 @@ def _array_slice(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     )
 
 
-def _array_includes(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _array_includes(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = arguments(c, name, nodes, node, 2, 2)
-    return c._in_array(given[1], given[0], "", node)  # noqa: SLF001 - the same operation
+    return c.in_array(given[1], given[0], "", node)
 
 
-def _array_distinct(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _array_distinct(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     (value,) = arguments(c, name, nodes, node, 1, 1)
     sql, _ = _array_argument(c, name, value, node)
     return Expr(
@@ -93,7 +93,7 @@ def _array_distinct(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr
     )
 
 
-def _generate_array(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _generate_array(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = arguments(c, name, nodes, node, 2, 3)
     kind = supertype(given)
     if kind is None or kind.kind not in ("INT64", "FLOAT64"):

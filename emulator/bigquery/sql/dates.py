@@ -14,11 +14,11 @@ from sqlglot import exp
 from ..types import DATE, DATETIME, INT64, INTERVAL, SCALARS, STRING, TIME, TIMESTAMP, Type, array, text
 from . import values
 from .errors import SqlError
-from .functions import Handler, no_signature
+from .registry import Handler, no_signature
 from .values import Expr, coerced
 
 if TYPE_CHECKING:
-    from .queries import Compiler
+    from .names import ExpressionBase
 
 _DAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 _CLOCK_PARTS = ("MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR")
@@ -33,7 +33,7 @@ _MICROS = {
 }
 
 
-def part_of(c: Any, node: Any) -> str:
+def part_of(c: ExpressionBase, node: Any) -> str:
     """The name of a date part: ``DAY``, ``WEEK``, ``WEEK(MONDAY)``…"""
     if isinstance(node, exp.WeekStart):
         return f"WEEK({node.name.upper()})"
@@ -58,7 +58,7 @@ def _is_week(part: str) -> bool:
     return part in ("WEEK", "ISOWEEK") or part.startswith("WEEK(")
 
 
-def _zoned(c: Any, value: str, zone: Any) -> str:
+def _zoned(c: ExpressionBase, value: str, zone: Any) -> str:
     """A TIMESTAMP as the clock of a time zone shows it."""
     if zone is None:
         return value
@@ -66,7 +66,7 @@ def _zoned(c: Any, value: str, zone: Any) -> str:
     return f"(({value} AT TIME ZONE 'UTC') AT TIME ZONE {name.sql})"
 
 
-def _utc(c: Any, value: str, zone: Any) -> str:
+def _utc(c: ExpressionBase, value: str, zone: Any) -> str:
     """The TIMESTAMP at which the clock of a time zone shows this."""
     if zone is None:
         return value
@@ -77,7 +77,7 @@ def _utc(c: Any, value: str, zone: Any) -> str:
 # --- intervals and arithmetic ---
 
 
-def interval(c: Any, node: exp.Interval) -> Expr:
+def interval(c: ExpressionBase, node: exp.Interval) -> Expr:
     """``INTERVAL 3 DAY``."""
     unit = node.args.get("unit")
     if unit is None or isinstance(unit, exp.IntervalSpan):
@@ -86,7 +86,7 @@ def interval(c: Any, node: exp.Interval) -> Expr:
     return Expr(_interval_sql(part, _count(c, node)), INTERVAL)
 
 
-def _count(c: Any, node: exp.Interval) -> Expr:
+def _count(c: ExpressionBase, node: exp.Interval) -> Expr:
     value = node.this
     if isinstance(value, exp.Literal) and re.fullmatch(r"[+-]?\d+", str(value.this)):
         return values.integer(int(str(value.this)))
@@ -138,7 +138,7 @@ def date_arithmetic(left: Expr, right: Expr, operator: str) -> Expr | None:
     return None
 
 
-def _own_type(c: Any, name: str, value: Expr, node: Any) -> tuple[Expr, Type]:
+def _own_type(c: ExpressionBase, name: str, value: Expr, node: Any) -> tuple[Expr, Type]:
     """The argument of ``DATE_…``, ``DATETIME_…``, ``TIME_…`` or ``TIMESTAMP_…`` as the type that the name says."""
     kind = {"DATE": DATE, "DATETIME": DATETIME, "TIME": TIME, "TIMESTAMP": TIMESTAMP}[name.split("_", maxsplit=1)[0]]
     if kind == DATE and value.type.kind in ("DATETIME", "TIMESTAMP"):
@@ -150,7 +150,7 @@ def _own_type(c: Any, name: str, value: Expr, node: Any) -> tuple[Expr, Type]:
     return made, kind
 
 
-def _add(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _add(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) != 2 or not isinstance(nodes[1], exp.Interval):
         raise c.error(f"No matching signature for function {name}: the second argument is INTERVAL n PART", node)
     value, kind = _own_type(c, name, c.compile(nodes[0]), nodes[0])
@@ -169,7 +169,7 @@ def _add(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(f"TRY({sql})" if c.safe else sql, kind)
 
 
-def _diff(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _diff(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) != 3:
         raise c.error(f"No matching signature for function {name} with {len(nodes)} arguments", node)
     a, kind = _own_type(c, name, c.compile(nodes[0]), nodes[0])
@@ -191,7 +191,7 @@ def _diff(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(_boundaries(c, a.sql, b.sql, part, kind, name, node), INT64)
 
 
-def _boundaries(c: Any, a: str, b: str, part: str, kind: Type, name: str, node: Any) -> str:
+def _boundaries(c: ExpressionBase, a: str, b: str, part: str, kind: Type, name: str, node: Any) -> str:
     if _is_week(part):
         return f"((CAST({_truncated(a, part)} AS DATE) - CAST({_truncated(b, part)} AS DATE)) // 7)"
     if part == "ISOYEAR":
@@ -213,7 +213,7 @@ def _truncated(value: str, part: str) -> str:
     return f"date_trunc('{part.lower()}', {value})"
 
 
-def _trunc(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _trunc(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if not 2 <= len(nodes) <= 3:
         raise c.error(f"No matching signature for function {name} with {len(nodes)} arguments", node)
     value, kind = _own_type(c, name, c.compile(nodes[0]), nodes[0])
@@ -232,7 +232,7 @@ def _trunc(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(_utc(c, f"CAST({_truncated(local, part)} AS TIMESTAMP)", zone), kind)
 
 
-def _last_day(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _last_day(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     value = c.compile(nodes[0]) if nodes else values.null()
     made = value if value.type == DATETIME else coerced(value, DATE)
     if made is None or not 1 <= len(nodes) <= 2:
@@ -250,7 +250,7 @@ def _last_day(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
 # --- EXTRACT ---
 
 
-def extract(c: Any, node: exp.Extract) -> Expr:
+def extract(c: ExpressionBase, node: exp.Extract) -> Expr:
     """``EXTRACT(part FROM value [AT TIME ZONE zone])``."""
     part = part_of(c, node.this)
     source, zone = node.expression, None
@@ -303,7 +303,7 @@ def _extracted(sql: str, part: str) -> str | None:
 # --- making them ---
 
 
-def _current(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _current(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     kind = SCALARS[name.removeprefix("CURRENT_")]
     if len(nodes) > 1 or (nodes and kind == TIMESTAMP):
         raise c.error(f"No matching signature for function {name}", node)
@@ -312,7 +312,7 @@ def _current(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(f"CAST({local} AS {into})", kind)
 
 
-def _date(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _date(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = [c.compile(one) for one in nodes[:1]]
     if len(nodes) == 3:
         parts = ", ".join(c.compiled(one, INT64, "DATE").sql for one in nodes)
@@ -328,7 +328,7 @@ def _date(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     raise no_signature(c, name, given, node)
 
 
-def _time(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _time(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) == 3:
         hour, minute, second = (c.compiled(one, INT64, "TIME").sql for one in nodes)
         return Expr(f"make_time({hour}, {minute}, CAST({second} AS DOUBLE))", TIME)
@@ -338,7 +338,7 @@ def _time(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     raise no_signature(c, name, given, node)
 
 
-def _datetime(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _datetime(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) == 6:
         y, mo, d, h, mi, s = (c.compiled(one, INT64, "DATETIME").sql for one in nodes)
         return Expr(f"make_timestamp({y}, {mo}, {d}, {h}, {mi}, CAST({s} AS DOUBLE))", DATETIME)
@@ -352,7 +352,7 @@ def _datetime(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     raise no_signature(c, name, given, node)
 
 
-def _timestamp(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _timestamp(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = [c.compile(one) for one in nodes[:2]]
     if not 1 <= len(nodes) <= 2:
         raise no_signature(c, name, given, node)
@@ -364,7 +364,7 @@ def _timestamp(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(_utc(c, local.sql, nodes[1]), TIMESTAMP)
 
 
-def _generate(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _generate(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     kind = DATE if "DATE" in name else TIMESTAMP
     if len(nodes) < 2 or len(nodes) > 3 or (len(nodes) == 2 and kind == TIMESTAMP):
         raise c.error(f"No matching signature for function {name}", node)
@@ -388,7 +388,7 @@ _SAME = frozenset("AaBbdGHIjMmpSUuVWwYy%")
 _ELEMENT = re.compile(r"%(E4Y|E\*S|E\d+S|Ez|[A-Za-z%])")
 
 
-def _format_of(c: Any, name: str, node: Any) -> str:
+def _format_of(c: ExpressionBase, name: str, node: Any) -> str:
     value = c.compile(node)
     if not value.constant or not isinstance(value.literal, str):
         raise c.unsupported(f"{name} with a format that is not a literal or parameter", node)
@@ -396,7 +396,7 @@ def _format_of(c: Any, name: str, node: Any) -> str:
     return shown
 
 
-def _formatted(c: Any, sql: str, shown: str, kind: Type, node: Any) -> str:
+def _formatted(c: ExpressionBase, sql: str, shown: str, kind: Type, node: Any) -> str:
     pieces: list[str] = []
     plain = ""
     at = 0
@@ -466,7 +466,7 @@ def _special(sql: str, element: str) -> str | None:
     return None
 
 
-def _format(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _format(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if not 2 <= len(nodes) <= 3:
         raise c.error(f"No matching signature for function {name} with {len(nodes)} arguments", node)
     shown = _format_of(c, name, nodes[0])
@@ -483,7 +483,7 @@ def _format(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(_formatted(c, sql, shown, own, node), STRING)
 
 
-def _parse(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _parse(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if not 2 <= len(nodes) <= 3:
         raise c.error(f"No matching signature for function {name} with {len(nodes)} arguments", node)
     kind = SCALARS[name.removeprefix("PARSE_")]

@@ -9,7 +9,10 @@ from sqlglot import exp
 
 from ..types import INT64, JSON, STRING, Field, Type, array, struct
 from . import values
+from .aggregates import window
+from .dates import extract
 from .errors import SqlError
+from .functions import call
 from .predicates import Predicates
 from .scopes import Column, Function, Scope, Source
 from .values import Expr
@@ -21,7 +24,7 @@ _DEEPEST_CALL = 50
 class ExpressionCompiler(Predicates):
     """The compiler of expressions; see :class:`.names.ExpressionBase`."""
 
-    def _bracket(self, node: exp.Bracket) -> Expr:
+    def visit_bracket(self, node: exp.Bracket) -> Expr:
         value = self.compile(node.this)
         if len(node.expressions) != 1:
             raise self.unsupported("this subscript", node)
@@ -62,10 +65,10 @@ class ExpressionCompiler(Predicates):
             return Expr(f"json_extract({value.sql}, '$[{int(index.literal)}]')", JSON)
         raise self.unsupported("a JSON subscript that is not a literal", node)
 
-    def _cast(self, node: exp.Cast) -> Expr:
+    def visit_cast(self, node: exp.Cast) -> Expr:
         return self._any_cast(node, safe=self.safe)
 
-    def _trycast(self, node: exp.TryCast) -> Expr:
+    def visit_trycast(self, node: exp.TryCast) -> Expr:
         return self._any_cast(node, safe=True)
 
     def _any_cast(self, node: exp.Cast, *, safe: bool) -> Expr:
@@ -131,9 +134,7 @@ class ExpressionCompiler(Predicates):
             raise self.unsupported(f"the type {node.sql('bigquery')}", node)
         return made
 
-    def _anonymous(self, node: exp.Anonymous) -> Expr:
-        from .functions import call
-
+    def visit_anonymous(self, node: exp.Anonymous) -> Expr:
         return call(self, str(node.name), node.expressions, node)
 
     def call_of(self, function: Function, name: str, arguments: list[Any], node: Any) -> Expr:
@@ -156,7 +157,7 @@ class ExpressionCompiler(Predicates):
             made = self.needed(made, function.result, node)
         return replace(made, sql=f"({made.sql})", name=None)
 
-    def _safefunc(self, node: exp.SafeFunc) -> Expr:
+    def visit_safefunc(self, node: exp.SafeFunc) -> Expr:
         before, self.safe = self.safe, True
         try:
             made = self.compile(node.this)
@@ -164,37 +165,25 @@ class ExpressionCompiler(Predicates):
             self.safe = before
         return replace(made, sql=f"TRY({made.sql})")
 
-    def _extract(self, node: exp.Extract) -> Expr:
-        from .dates import extract
-
+    def visit_extract(self, node: exp.Extract) -> Expr:
         return extract(self, node)
 
-    def _window(self, node: exp.Window) -> Expr:
-        from .aggregates import window
-
+    def visit_window(self, node: exp.Window) -> Expr:
         return window(self, node)
 
-    def _currentdate(self, node: exp.CurrentDate) -> Expr:
-        from .functions import call
-
+    def visit_currentdate(self, node: exp.CurrentDate) -> Expr:
         return call(self, "CURRENT_DATE", [node.this] if node.this else [], node)
 
-    def _currenttimestamp(self, node: exp.CurrentTimestamp) -> Expr:
-        from .functions import call
-
+    def visit_currenttimestamp(self, node: exp.CurrentTimestamp) -> Expr:
         return call(self, "CURRENT_TIMESTAMP", [], node)
 
-    def _currentdatetime(self, node: exp.CurrentDatetime) -> Expr:
-        from .functions import call
-
+    def visit_currentdatetime(self, node: exp.CurrentDatetime) -> Expr:
         return call(self, "CURRENT_DATETIME", [node.this] if node.this else [], node)
 
-    def _currenttime(self, node: exp.CurrentTime) -> Expr:
-        from .functions import call
-
+    def visit_currenttime(self, node: exp.CurrentTime) -> Expr:
         return call(self, "CURRENT_TIME", [node.this] if node.this else [], node)
 
-    def _star(self, node: exp.Star) -> Expr:
+    def visit_star(self, node: exp.Star) -> Expr:
         raise self.error("Star expansion expression is not allowed here", node)
 
 

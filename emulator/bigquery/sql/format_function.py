@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..types import INT64, STRING, text
 from . import values
-from .functions import Handler
+from .registry import Handler
 from .values import Expr
 
 if TYPE_CHECKING:
-    from .queries import Compiler
+    from .names import ExpressionBase
 
 
 _SPEC = re.compile(r"%(?P<flags>[-+ 0#']*)(?P<width>\d+)?(?:\.(?P<precision>\d+))?(?P<kind>[a-zA-Z%])")
 
 
-def _format(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _format(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if not nodes:
         raise c.error(f"No matching signature for function {name} with no arguments", node)
     pattern, *given = [c.compile(one) for one in nodes]
@@ -45,7 +45,7 @@ def _format(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr("(" + " || ".join(parts or ["''"]) + ")", STRING)
 
 
-def _formatted(c: Compiler, found: re.Match[str], value: Expr, node: Any) -> str:
+def _formatted(c: ExpressionBase, found: re.Match[str], value: Expr, node: Any) -> str:
     kind, flags, width, precision = found["kind"], found["flags"], found["width"], found["precision"]
     if "'" in flags:
         raise c.unsupported("FORMAT with the flag '", node)
@@ -69,7 +69,7 @@ def _formatted(c: Compiler, found: re.Match[str], value: Expr, node: Any) -> str
     return f"CASE WHEN length({body}) >= {width} THEN {body} ELSE {pad}({body}, {width}, ' ') END"
 
 
-def _printed(c: Compiler, value: Expr, node: Any, *, literal: bool) -> str:
+def _printed(c: ExpressionBase, value: Expr, node: Any, *, literal: bool) -> str:
     if value.type.kind == "NULL":
         return "'NULL'"
     if value.type.kind in ("ARRAY", "STRUCT") or (

@@ -15,13 +15,13 @@ from .scopes import Column, Scope, Source
 from .values import Expr
 
 if TYPE_CHECKING:
-    from .queries import Compiler
+    from .compiler import QueryCompiler
 
 
 class From:
     """The FROM clause of a SELECT: fills the scope's sources and makes the DuckDB text."""
 
-    def __init__(self, compiler: Compiler, scope: Scope) -> None:
+    def __init__(self, compiler: QueryCompiler, scope: Scope) -> None:
         self.compiler = compiler
         self.scope = scope
 
@@ -95,7 +95,7 @@ class From:
             sql, source = implied
             self.scope.sources.append(source)
             return sql
-        relation = compiler.environment.relation(compiler, parts, node)
+        relation = compiler.environment.relation(parts, node)
         name = compiler.fresh("r")
         columns = [Column(shown, kind, f"{name}.{quoted(inner)}") for shown, kind, inner in relation.columns]
         hidden = [Column(shown, kind, f"{name}.{quoted(inner)}") for shown, kind, inner in relation.hidden]

@@ -5,19 +5,18 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/functions-all
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ..types import SCALARS
+from . import aggregates, dates, special
+from .registry import Handler, no_signature
 from .values import Expr, coerced
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
-    from .queries import Compiler
-
-Handler = Callable[["Compiler", str, list[Any], Any], Expr]
+    from .names import ExpressionBase
 
 #: name, types of arguments, result, DuckDB expression. The first row whose arguments fit is taken, exact ones first.
 #: ``=`` in a template's place means "the same as the first argument". {0}, {1}… are the arguments.
@@ -138,12 +137,10 @@ def table() -> dict[str, list[tuple[list[str], str, str]]]:
 @cache
 def handlers() -> dict[str, Handler]:
     """Functions that read their arguments themselves, by name."""
-    from . import aggregates, dates, special
-
     return {**special.HANDLERS, **dates.HANDLERS, **aggregates.HANDLERS}
 
 
-def call(compiler: Any, name: str, arguments: list[Any], node: exp.Expression) -> Expr:
+def call(compiler: ExpressionBase, name: str, arguments: list[Any], node: exp.Expression) -> Expr:
     """Compile a call of a function.
 
     Raises:
@@ -166,7 +163,7 @@ def call(compiler: Any, name: str, arguments: list[Any], node: exp.Expression) -
     raise compiler.error(f"Function not found: {name}", node)
 
 
-def simple(compiler: Compiler, name: str, arguments: list[Expr], node: exp.Expression) -> Expr:
+def simple(compiler: ExpressionBase, name: str, arguments: list[Expr], node: exp.Expression) -> Expr:
     """A call by the table."""
     overloads = table()[name]
     for exact in (True, False):
@@ -186,13 +183,6 @@ def simple(compiler: Compiler, name: str, arguments: list[Expr], node: exp.Expre
                 sql = template.format(*fitted)
                 return Expr(f"TRY({sql})" if compiler.safe and fitted else sql, SCALARS[result])
     raise no_signature(compiler, name, arguments, node)
-
-
-def no_signature(compiler: Compiler, name: str, arguments: list[Expr], node: exp.Expression) -> Exception:
-    """BigQuery's words for arguments that don't fit."""
-    shown = ", ".join(str(argument.type) for argument in arguments)
-    what = f"argument type{'s' if len(arguments) > 1 else ''}: {shown}" if arguments else "no arguments"
-    return compiler.error(f"No matching signature for function {name} for {what}", node)
 
 
 #: Functions of BigQuery that are not served at all: their names are told from misspelt ones.

@@ -13,11 +13,11 @@ from sqlglot import exp
 from ..types import INT64, JSON, SCALARS, STRING, array, member, text
 from . import values
 from .arguments import arguments, typed
-from .functions import Handler, no_signature
+from .registry import Handler, no_signature
 from .values import Expr
 
 if TYPE_CHECKING:
-    from .queries import Compiler
+    from .names import ExpressionBase
 
 _PATH_PART = re.compile(
     r"""\.(?P<name>[^.\[\]"'\s]+)|\."(?P<quoted>(?:\\.|[^"\\])*)"|\[\s*(?P<index>\d+)\s*\]"""
@@ -25,7 +25,7 @@ _PATH_PART = re.compile(
 )
 
 
-def json_path(c: Compiler, path: Expr, node: Any) -> str:
+def json_path(c: ExpressionBase, path: Expr, node: Any) -> str:
     """DuckDB's spelling of a JSONPath that is written out."""
     if not path.constant or not isinstance(path.literal, str):
         raise c.error("JSONPath must be a string literal or query parameter", node)
@@ -50,7 +50,7 @@ def json_path(c: Compiler, path: Expr, node: Any) -> str:
     return text(made)
 
 
-def _json_source(c: Compiler, name: str, nodes: list[Any], node: Any) -> tuple[Expr, str, str]:
+def _json_source(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> tuple[Expr, str, str]:
     """The JSON argument, its DuckDB expression with text that is no JSON as NULL, and the path."""
     given = arguments(c, name, nodes, node, 1, 2)
     path = json_path(c, given[1], node) if len(given) == 2 else "'$'"
@@ -64,7 +64,7 @@ def _json_source(c: Compiler, name: str, nodes: list[Any], node: Any) -> tuple[E
     return value, f"CASE WHEN json_valid({value.sql}) THEN CAST({value.sql} AS JSON) END", path
 
 
-def _json_value(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _json_value(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     _, source, path = _json_source(c, name, nodes, node)
     found = f"json_extract({source}, {path})"
     return Expr(
@@ -74,7 +74,7 @@ def _json_value(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     )
 
 
-def _json_query(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _json_query(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     value, source, path = _json_source(c, name, nodes, node)
     found = f"json_extract({source}, {path})"
     if value.type == JSON:
@@ -82,7 +82,7 @@ def _json_query(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(f"CASE WHEN json_type({found}) <> 'NULL' THEN CAST({found} AS VARCHAR) END", STRING)
 
 
-def _json_array(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _json_array(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     value, source, path = _json_source(c, name, nodes, node)
     found = f"json_extract({source}, {path})"
     items = f"CASE WHEN json_type({found}) = 'ARRAY' THEN CAST({found} AS JSON[]) END"
@@ -96,7 +96,7 @@ def _json_array(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(f"list_transform({items}, lambda x: CAST(x AS VARCHAR))", array(STRING))
 
 
-def _parse_json(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _parse_json(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) > 1:
         nodes = [one for one in nodes if not isinstance(one, (exp.Kwarg, exp.PropertyEQ))]
     (value,) = typed(c, name, nodes, node, [STRING])
@@ -108,7 +108,7 @@ def _parse_json(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     )
 
 
-def _json_type(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _json_type(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     (value,) = typed(c, name, nodes, node, [JSON])
     kind = f"json_type({value.sql})"
     return Expr(
@@ -119,7 +119,7 @@ def _json_type(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     )
 
 
-def _json_keys(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _json_keys(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) != 1:
         raise c.unsupported("JSON_KEYS with a depth or mode", node)
     (value,) = typed(c, name, nodes, node, [JSON])
@@ -176,7 +176,7 @@ def _quoted(name: str) -> str:
     return json.dumps(name, ensure_ascii=False)
 
 
-def _to_json(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _to_json(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     plain = [one for one in nodes if not isinstance(one, (exp.Kwarg, exp.PropertyEQ))]
     if len(plain) != 1 or len(plain) != len(nodes):
         raise c.unsupported(f"{name} with options", node)
@@ -185,7 +185,7 @@ def _to_json(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(f"({made})", STRING) if name == "TO_JSON_STRING" else Expr(f"CAST({made} AS JSON)", JSON)
 
 
-def _json_object(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _json_object(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) % 2:
         raise c.error(f"{name} takes keys and values in pairs", node)
     parts = []
@@ -198,7 +198,7 @@ def _json_object(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr("CAST('{' || " + " || ".join(parts) + " || '}' AS JSON)" if parts else "CAST('{}' AS JSON)", JSON)
 
 
-def _json_array_of(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _json_array_of(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     parts = [json_text(c.compile(one), 1) for one in nodes]
     del name, node
     return Expr(
@@ -214,7 +214,7 @@ _JSON_KINDS = {
 }
 
 
-def _from_json(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _from_json(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     """``INT64(json)``, ``STRING(json)``… and ``STRING(timestamp)``."""
     given = arguments(c, name, nodes, node, 1, 2)
     value = given[0]

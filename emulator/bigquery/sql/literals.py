@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from ..types import JSON, array
 from . import values
+from .dates import interval
 from .names import ExpressionBase
 from .values import Expr, supertype
 
@@ -17,7 +18,7 @@ from .values import Expr, supertype
 class Literals(ExpressionBase):
     """Values that are written out."""
 
-    def _literal(self, node: exp.Literal) -> Expr:
+    def visit_literal(self, node: exp.Literal) -> Expr:
         if node.is_string:
             return values.string(node.this)
         shown = str(node.this)
@@ -28,22 +29,22 @@ class Literals(ExpressionBase):
         except ValueError:
             raise self.error(f"Syntax error: Invalid number {shown}", node) from None
 
-    def _rawstring(self, node: exp.RawString) -> Expr:
+    def visit_rawstring(self, node: exp.RawString) -> Expr:
         return values.string(node.this)
 
-    def _hexstring(self, node: exp.HexString) -> Expr:
+    def visit_hexstring(self, node: exp.HexString) -> Expr:
         return values.integer(int(node.this, 16))
 
-    def _bytestring(self, node: exp.ByteString) -> Expr:
+    def visit_bytestring(self, node: exp.ByteString) -> Expr:
         return values.blob(_bytes_literal(str(node.this), self.environment.sql))
 
-    def _boolean(self, node: exp.Boolean) -> Expr:
+    def visit_boolean(self, node: exp.Boolean) -> Expr:
         return values.boolean(value=bool(node.this))
 
-    def _null(self, _: exp.Null) -> Expr:
+    def visit_null(self, _: exp.Null) -> Expr:
         return values.null()
 
-    def _parsejson(self, node: exp.ParseJSON) -> Expr:
+    def visit_parsejson(self, node: exp.ParseJSON) -> Expr:
         if isinstance(node.this, exp.Literal):
             return values.from_text(node.this.name, JSON)
         # JSON '{}'.a.b: sqlglot takes the path for a part of the literal.
@@ -56,14 +57,14 @@ class Literals(ExpressionBase):
         inner.replace(exp.ParseJSON(this=inner.copy()))
         return self.compile(path)
 
-    def _paren(self, node: exp.Paren) -> Expr:
+    def visit_paren(self, node: exp.Paren) -> Expr:
         value = self.compile(node.this)
         return replace(value, sql=f"({value.sql})", name=None)
 
-    def _alias(self, node: exp.Alias) -> Expr:
+    def visit_alias(self, node: exp.Alias) -> Expr:
         return replace(self.compile(node.this), name=node.alias)
 
-    def _parameter(self, node: exp.Parameter) -> Expr:
+    def visit_parameter(self, node: exp.Parameter) -> Expr:
         if isinstance(node.this, exp.Parameter):
             name = node.this.name
             value = self.environment.system_variable(name)
@@ -75,19 +76,19 @@ class Literals(ExpressionBase):
             raise self.error(f"Query parameter '{node.name}' not found", node)
         return value
 
-    def _sessionparameter(self, node: exp.SessionParameter) -> Expr:
+    def visit_sessionparameter(self, node: exp.SessionParameter) -> Expr:
         value = self.environment.system_variable(node.name)
         if value is None:
             raise self.unsupported(f"the system variable @@{node.name}", node)
         return value
 
-    def _placeholder(self, node: exp.Placeholder) -> Expr:
+    def visit_placeholder(self, node: exp.Placeholder) -> Expr:
         value = self.environment.positional_parameter()
         if value is None:
             raise self.error("Query parameter number exceeds the number of positional parameters", node)
         return value
 
-    def _array(self, node: exp.Array) -> Expr:
+    def visit_array(self, node: exp.Array) -> Expr:
         items = node.expressions
         if len(items) == 1 and isinstance(items[0], exp.Query) and not isinstance(items[0], exp.Subquery):
             return self._array_of_query(items[0])
@@ -119,7 +120,7 @@ class Literals(ExpressionBase):
             )
         return Expr(f"ARRAY({made.sql})", array(element))
 
-    def _struct(self, node: exp.Struct) -> Expr:
+    def visit_struct(self, node: exp.Struct) -> Expr:
         items = []
         for index, item in enumerate(node.expressions, 1):
             if isinstance(item, exp.PropertyEQ):
@@ -132,13 +133,11 @@ class Literals(ExpressionBase):
             raise self.unsupported("a STRUCT without fields", node)
         return values.struct_of(items)
 
-    def _tuple(self, node: exp.Tuple) -> Expr:
+    def visit_tuple(self, node: exp.Tuple) -> Expr:
         items = [(f"_field_{index}", True, self.compile(item)) for index, item in enumerate(node.expressions, 1)]
         return values.struct_of(items)
 
-    def _interval(self, node: exp.Interval) -> Expr:
-        from .dates import interval
-
+    def visit_interval(self, node: exp.Interval) -> Expr:
         return interval(self, node)
 
 

@@ -11,13 +11,13 @@ from sqlglot import exp
 from ..types import JSON, Type, member, text
 from . import values
 from .errors import SqlError, UnsupportedError, position
-from .scopes import Column, Environment, Scope, Source
+from .scopes import Column, Environment, Function, Scope, Source
 from .values import Expr, coerced, supertype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .queries import Query
+    from .relations import Query
 
 
 class ExpressionBase:
@@ -76,7 +76,7 @@ class ExpressionBase:
 
     def compile(self, node: Any) -> Expr:
         """The typed expression for a node of the tree."""
-        method = getattr(self, f"_{type(node).__name__.lower()}", None)
+        method = getattr(self, f"visit_{type(node).__name__.lower()}", None)
         if method is None:
             if isinstance(node, exp.Query):
                 return self.scalar_subquery(node)
@@ -100,13 +100,37 @@ class ExpressionBase:
         """A query as a value."""
         raise NotImplementedError
 
-    def _column(self, node: exp.Column) -> Expr:
+    def comparable(self, left: Expr, right: Expr, operator: str, node: Any) -> tuple[Expr, Expr]:
+        """Two values as values of one type that can be compared."""
+        raise NotImplementedError
+
+    def concatenated(self, items: list[Expr], node: Any, name: str) -> Expr:
+        """``||`` and CONCAT: NULL if any part is."""
+        raise NotImplementedError
+
+    def divided(self, left: Expr, right: Expr, kind: Type, node: Any, *, zero: str | None = None) -> Expr:
+        """``left / right``; ``zero`` is what division by zero gives, an error if None."""
+        raise NotImplementedError
+
+    def in_array(self, value: Expr, items: Expr, negate: str, node: Any) -> Expr:
+        """``value IN UNNEST(items)``; ``negate`` is ``NOT`` or nothing."""
+        raise NotImplementedError
+
+    def type_of(self, node: Any) -> Type:
+        """The type that a tree's type means."""
+        raise NotImplementedError
+
+    def call_of(self, function: Function, name: str, arguments: list[Any], node: Any) -> Expr:
+        """A call of a temporary function: its body with the arguments put in."""
+        raise NotImplementedError
+
+    def visit_column(self, node: exp.Column) -> Expr:
         if isinstance(node.this, exp.Star):
             raise self.error("Star expansion expression references are not allowed here", node)
         parts = [part.name for part in node.parts]
         return self.resolve(parts, node)
 
-    def _dot(self, node: exp.Dot) -> Expr:
+    def visit_dot(self, node: exp.Dot) -> Expr:
         names: list[Any] = []
         root: Any = node
         while isinstance(root, exp.Dot):
@@ -214,6 +238,15 @@ class ExpressionBase:
         if found is None:
             raise self.error(f"Field name {name} does not exist in {kind}", node)
         return Expr(member(value.sql, found.name), found.type, name=found.name)
+
+    def ordered(self, item: Any, value: Expr) -> str:
+        """One ORDER BY item: NULLs come first, or last for DESC, unless said otherwise."""
+        if value.type.kind in ("ARRAY", "STRUCT", "JSON"):
+            raise self.error(f"ORDER BY does not support expressions of type {value.type.kind}", item)
+        desc = bool(item.args.get("desc"))
+        nulls_first = item.args.get("nulls_first")
+        first = (not desc) if nulls_first is None else bool(nulls_first)
+        return f"{value.sql} {'DESC' if desc else 'ASC'} NULLS {'FIRST' if first else 'LAST'}"
 
     def needed(self, value: Expr, kind: Type, node: Any) -> Expr:
         """The value as a type that it is known to convert to."""

@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from ..types import BYTES, FLOAT64, INT64, STRING, Type, duckdb_type
 from . import values
+from .dates import date_arithmetic
 from .literals import Literals
 from .values import Expr, supertype
 
@@ -19,7 +20,7 @@ from .values import Expr, supertype
 class Operators(Literals):
     """Operators that make numbers, strings and arrays."""
 
-    def _neg(self, node: exp.Neg) -> Expr:
+    def visit_neg(self, node: exp.Neg) -> Expr:
         if isinstance(node.this, exp.Literal) and not node.this.is_string and re.fullmatch(r"\d+", str(node.this.this)):
             return values.integer(-int(node.this.this))
         value = self.compile(node.this)
@@ -29,19 +30,17 @@ class Operators(Literals):
             return values.floating(-value.literal)
         return Expr(f"(-{value.sql})", value.type)
 
-    def _add(self, node: exp.Add) -> Expr:
+    def visit_add(self, node: exp.Add) -> Expr:
         return self._arithmetic(node, "+")
 
-    def _sub(self, node: exp.Sub) -> Expr:
+    def visit_sub(self, node: exp.Sub) -> Expr:
         return self._arithmetic(node, "-")
 
-    def _mul(self, node: exp.Mul) -> Expr:
+    def visit_mul(self, node: exp.Mul) -> Expr:
         return self._arithmetic(node, "*")
 
     def _arithmetic(self, node: Any, operator: str) -> Expr:
         left, right = self.compile(node.this), self.compile(node.expression)
-        from .dates import date_arithmetic
-
         made = date_arithmetic(left, right, operator)
         if made is not None:
             return made
@@ -62,7 +61,7 @@ class Operators(Literals):
             )
         return kind
 
-    def _div(self, node: exp.Div) -> Expr:
+    def visit_div(self, node: exp.Div) -> Expr:
         left, right = self.compile(node.this), self.compile(node.expression)
         kind = self._number(left, right, "/", node)
         if kind == INT64:
@@ -80,7 +79,7 @@ class Operators(Literals):
             return Expr(f"CASE WHEN {b} = 0 THEN {failed} ELSE {values.numeric_quotient(a, b)} END", kind)
         return Expr(f"CASE WHEN {b} = 0 THEN {zero or guard} ELSE {a} / {b} END", kind)
 
-    def _dpipe(self, node: exp.DPipe) -> Expr:
+    def visit_dpipe(self, node: exp.DPipe) -> Expr:
         left, right = self.compile(node.this), self.compile(node.expression)
         return self.concatenated([left, right], node, "||")
 
@@ -110,22 +109,22 @@ class Operators(Literals):
         right = self.compiled(node.expression, INT64, "Operand of a bitwise operator")
         return Expr(template.format(left.sql, right.sql), INT64)
 
-    def _bitwiseand(self, node: exp.BitwiseAnd) -> Expr:
+    def visit_bitwiseand(self, node: exp.BitwiseAnd) -> Expr:
         return self._bitwise(node, "({0} & {1})")
 
-    def _bitwiseor(self, node: exp.BitwiseOr) -> Expr:
+    def visit_bitwiseor(self, node: exp.BitwiseOr) -> Expr:
         return self._bitwise(node, "({0} | {1})")
 
-    def _bitwisexor(self, node: exp.BitwiseXor) -> Expr:
+    def visit_bitwisexor(self, node: exp.BitwiseXor) -> Expr:
         return self._bitwise(node, "xor({0}, {1})")
 
-    def _bitwiseleftshift(self, node: exp.BitwiseLeftShift) -> Expr:
+    def visit_bitwiseleftshift(self, node: exp.BitwiseLeftShift) -> Expr:
         # Bits beyond the 64th are lost; the result is the two's complement of what is left.
         bits = "((CAST({0} AS HUGEINT) & 18446744073709551615) << CAST({1} AS INTEGER) & 18446744073709551615)"
         signed = f"CASE WHEN {bits} > 9223372036854775807 THEN {bits} - 18446744073709551616 ELSE {bits} END"
         return self._bitwise(node, f"CASE WHEN {{1}} > 62 THEN 0 ELSE CAST({signed} AS BIGINT) END")
 
-    def _bitwiserightshift(self, node: exp.BitwiseRightShift) -> Expr:
+    def visit_bitwiserightshift(self, node: exp.BitwiseRightShift) -> Expr:
         return self._bitwise(
             node,
             "CASE WHEN {1} > 63 THEN 0 WHEN {0} < 0 THEN "
@@ -133,5 +132,5 @@ class Operators(Literals):
             + " ELSE ({0} >> {1}) END",
         )
 
-    def _bitwisenot(self, node: exp.BitwiseNot) -> Expr:
+    def visit_bitwisenot(self, node: exp.BitwiseNot) -> Expr:
         return Expr(f"(~{self.compiled(node.this, INT64, 'Operand of ~').sql})", INT64)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 if TYPE_CHECKING:
-    from .queries import Compiler
+    from .compiler import QueryCompiler
 
 
-def grouped(compiler: Compiler, item: Any) -> exp.Subquery:
+def grouped(compiler: QueryCompiler, item: Any) -> exp.Subquery:
     """What a FROM item with PIVOT means: a subquery that groups its rows, with a column for every value and aggregate.
 
     Args:
@@ -58,7 +58,7 @@ def grouped(compiler: Compiler, item: Any) -> exp.Subquery:
     return exp.Subquery(this=select, alias=None if alias is None else alias.copy())
 
 
-def _restricted(compiler: Compiler, call: Any, test: Any) -> Any:
+def _restricted(compiler: QueryCompiler, call: Any, test: Any) -> Any:
     """An aggregate over the rows for which the test holds."""
     name = str(call.this).upper() if isinstance(call, exp.Anonymous) else ""
     if name == "COUNT" and isinstance(call.expressions[0], exp.Star):
@@ -70,7 +70,7 @@ def _restricted(compiler: Compiler, call: Any, test: Any) -> Any:
     return exp.Anonymous(this=name, expressions=[value, *(one.copy() for one in rest)])
 
 
-def _default_name(compiler: Compiler, value: Any) -> str:
+def _default_name(compiler: QueryCompiler, value: Any) -> str:
     """The name of a value's column, where the query gives none."""
     if isinstance(value, exp.Null):
         return "NULL"

@@ -20,10 +20,10 @@ from .values import Expr, coerced, supertype
 class Predicates(Operators):
     """Operators that make or take conditions."""
 
-    def _and(self, node: exp.And) -> Expr:
+    def visit_and(self, node: exp.And) -> Expr:
         return self._logical(node, "AND")
 
-    def _or(self, node: exp.Or) -> Expr:
+    def visit_or(self, node: exp.Or) -> Expr:
         return self._logical(node, "OR")
 
     def _logical(self, node: Any, word: str) -> Expr:
@@ -37,31 +37,31 @@ class Predicates(Operators):
         parts = [self.compiled(operand, BOOL, f"Operand of {word}").sql for operand in operands]
         return Expr("(" + f" {word} ".join(parts) + ")", BOOL)
 
-    def _not(self, node: exp.Not) -> Expr:
+    def visit_not(self, node: exp.Not) -> Expr:
         return Expr(f"(NOT {self.compiled(node.this, BOOL, 'Operand of NOT').sql})", BOOL)
 
-    def _eq(self, node: exp.EQ) -> Expr:
+    def visit_eq(self, node: exp.EQ) -> Expr:
         return self._compare(node, "=")
 
-    def _neq(self, node: exp.NEQ) -> Expr:
+    def visit_neq(self, node: exp.NEQ) -> Expr:
         return self._compare(node, "!=")
 
-    def _gt(self, node: exp.GT) -> Expr:
+    def visit_gt(self, node: exp.GT) -> Expr:
         return self._compare(node, ">")
 
-    def _gte(self, node: exp.GTE) -> Expr:
+    def visit_gte(self, node: exp.GTE) -> Expr:
         return self._compare(node, ">=")
 
-    def _lt(self, node: exp.LT) -> Expr:
+    def visit_lt(self, node: exp.LT) -> Expr:
         return self._compare(node, "<")
 
-    def _lte(self, node: exp.LTE) -> Expr:
+    def visit_lte(self, node: exp.LTE) -> Expr:
         return self._compare(node, "<=")
 
-    def _nullsafeeq(self, node: exp.NullSafeEQ) -> Expr:
+    def visit_nullsafeeq(self, node: exp.NullSafeEQ) -> Expr:
         return self._compare(node, "IS NOT DISTINCT FROM")
 
-    def _nullsafeneq(self, node: exp.NullSafeNEQ) -> Expr:
+    def visit_nullsafeneq(self, node: exp.NullSafeNEQ) -> Expr:
         return self._compare(node, "IS DISTINCT FROM")
 
     def _compare(self, node: Any, operator: str) -> Expr:
@@ -86,7 +86,7 @@ class Predicates(Operators):
             )
         return self.needed(left, kind, node), self.needed(right, kind, node)
 
-    def _is(self, node: exp.Is) -> Expr:
+    def visit_is(self, node: exp.Is) -> Expr:
         value = self.compile(node.this)
         negate = " NOT" if node.args.get("negate") else ""
         right: Any = node.expression
@@ -107,14 +107,14 @@ class Predicates(Operators):
             raise self.error(f"Expected BOOL, got {value.type}", node)
         return made.sql
 
-    def _between(self, node: exp.Between) -> Expr:
+    def visit_between(self, node: exp.Between) -> Expr:
         value, low, high = self.compile(node.this), self.compile(node.args["low"]), self.compile(node.args["high"])
         a, b = self.comparable(value, low, "BETWEEN", node)
         c, d = self.comparable(value, high, "BETWEEN", node)
         negate = "NOT " if node.args.get("negate") else ""
         return Expr(f"({negate}({a.sql} >= {b.sql} AND {c.sql} <= {d.sql}))", BOOL)
 
-    def _like(self, node: exp.Like) -> Expr:
+    def visit_like(self, node: exp.Like) -> Expr:
         if isinstance(node.expression, (exp.Any, exp.All, exp.Tuple)):
             raise self.unsupported("quantified LIKE", node)
         left, right = self.compile(node.this), self.compile(node.expression)
@@ -129,13 +129,13 @@ class Predicates(Operators):
         a, b = self.needed(left, STRING, node), self.needed(right, STRING, node)
         return Expr(f"({a.sql} {word} {b.sql} ESCAPE '\\')", BOOL)
 
-    def _in(self, node: exp.In) -> Expr:
+    def visit_in(self, node: exp.In) -> Expr:
         value = self.compile(node.this)
         word = "NOT IN" if node.args.get("negate") else "IN"
         negate = "NOT " if node.args.get("negate") else ""
         unnest, query = node.args.get("unnest"), node.args.get("query")
         if unnest is not None:
-            return self._in_array(value, self.compile(unnest.expressions[0]), negate, node)
+            return self.in_array(value, self.compile(unnest.expressions[0]), negate, node)
         if query is not None:
             inner = query.this if isinstance(query, exp.Subquery) else query
             made = self.query(inner)
@@ -159,7 +159,8 @@ class Predicates(Operators):
         listed = ", ".join(self.needed(item, kind, node).sql for item in items)
         return Expr(f"({self.needed(value, kind, node).sql} {word} ({listed}))", BOOL)
 
-    def _in_array(self, value: Expr, items: Expr, negate: str, node: Any) -> Expr:
+    def in_array(self, value: Expr, items: Expr, negate: str, node: Any) -> Expr:
+        """``value IN UNNEST(items)``; ``negate`` is ``NOT `` or nothing."""
         if items.type.kind == "NULL":
             return Expr(f"({negate}false)", BOOL)
         if items.type.kind != "ARRAY":
@@ -186,7 +187,7 @@ class Predicates(Operators):
         )
         return Expr(f"({negate}{body})", BOOL)
 
-    def _case(self, node: exp.Case) -> Expr:
+    def visit_case(self, node: exp.Case) -> Expr:
         subject = None if node.this is None else self.compile(node.this)
         conditions, results = [], []
         for branch in node.args["ifs"]:
@@ -203,7 +204,7 @@ class Predicates(Operators):
         body = " ".join(f"WHEN {condition} THEN {part}" for condition, part in zip(conditions, parts[:-1], strict=True))
         return Expr(f"CASE {body} ELSE {parts[-1]} END", kind)
 
-    def _if(self, node: exp.If) -> Expr:
+    def visit_if(self, node: exp.If) -> Expr:
         condition = self.compiled(node.this, BOOL, "IF condition")
         if node.args.get("false") is None:
             raise self.error("No matching signature for function IF with two arguments", node)
@@ -212,10 +213,10 @@ class Predicates(Operators):
         a, b = (self.needed(result, kind, node).sql for result in results)
         return Expr(f"CASE WHEN {condition.sql} THEN {a} ELSE {b} END", kind)
 
-    def _exists(self, node: exp.Exists) -> Expr:
+    def visit_exists(self, node: exp.Exists) -> Expr:
         return Expr(f"EXISTS ({self.query(node.this).sql})", BOOL)
 
-    def _subquery(self, node: exp.Subquery) -> Expr:
+    def visit_subquery(self, node: exp.Subquery) -> Expr:
         return self.scalar_subquery(node.this)
 
     def scalar_subquery(self, node: Any) -> Expr:

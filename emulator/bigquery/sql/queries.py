@@ -4,58 +4,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from sqlglot import exp
 
-from ..types import INT64, Field, Type
+from ..types import Type
 from . import values
-from .expressions import ExpressionCompiler
-from .scopes import Environment, Scope
+from .compiler import QueryCompiler
+from .relations import Query
+from .scopes import Scope
+from .select import Select
 from .values import Expr, coerced, supertype
 
 
-@dataclass(slots=True)
-class Query:
-    """A compiled query. Its DuckDB columns are ``c0``, ``c1``…; ``fields`` has their GoogleSQL names and types.
-
-    ``anonymous`` marks columns that were not named in the query; ``value`` is set for ``SELECT AS STRUCT/VALUE``.
-    """
-
-    sql: str
-    fields: list[Field]
-    value: bool = False
-
-
-@dataclass(slots=True)
-class Relation:
-    """A table as the compiler sees it: DuckDB text for FROM, and its columns by DuckDB name."""
-
-    sql: str
-    columns: list[tuple[str, Type, str]]
-    hidden: list[tuple[str, Type, str]] = field(default_factory=list)
-
-
-class Tables(Environment, Protocol):
-    """An environment that has tables as well."""
-
-    def relation(self, compiler: Compiler, parts: list[str], node: Any) -> Relation:
-        """The table or view with this name, which the caller may read."""
-
-
-class Compiler(ExpressionCompiler):
-    """Compiles queries.
-
-    Args:
-        environment: what the statement is compiled in.
-    """
-
-    environment: Tables
-
-    def __init__(self, environment: Tables) -> None:
-        super().__init__(environment)
-        self.ctes: dict[str, tuple[str, list[Field]]] = {}
+class Compiler(QueryCompiler):
+    """Compiles queries; see :class:`.compiler.QueryCompiler`."""
 
     def query(self, node: Any) -> Query:
         """Compile a query; names of the scope around it may be used."""
@@ -68,8 +32,6 @@ class Compiler(ExpressionCompiler):
             self.in_aggregate = in_aggregate
 
     def _query(self, node: Any) -> Query:
-        from .select import Select
-
         prefix = self._with(node)
         if isinstance(node, exp.Subquery):
             made = self._bracketed(node)
@@ -179,11 +141,6 @@ class Compiler(ExpressionCompiler):
         return made
 
     @staticmethod
-    def has_tail(node: Any) -> bool:
-        """Whether a query has ORDER BY, LIMIT or WITH of its own."""
-        return any(node.args.get(key) for key in ("order", "limit", "offset", "with_"))
-
-    @staticmethod
     def _probe(kind: Type) -> Expr:
         return values.null() if kind.kind == "NULL" else Expr("x", kind)
 
@@ -221,27 +178,3 @@ class Compiler(ExpressionCompiler):
                     parts.append(self.ordered(item, value))
             tail += " ORDER BY " + ", ".join(parts)
         return tail + self.limits(node)
-
-    def ordered(self, item: Any, value: Expr) -> str:
-        """One ORDER BY item: NULLs come first, or last for DESC, unless said otherwise."""
-        if value.type.kind in ("ARRAY", "STRUCT", "JSON"):
-            raise self.error(f"ORDER BY does not support expressions of type {value.type.kind}", item)
-        desc = bool(item.args.get("desc"))
-        nulls_first = item.args.get("nulls_first")
-        first = (not desc) if nulls_first is None else bool(nulls_first)
-        return f"{value.sql} {'DESC' if desc else 'ASC'} NULLS {'FIRST' if first else 'LAST'}"
-
-    def limits(self, node: Any) -> str:
-        """LIMIT and OFFSET."""
-        made = ""
-        for key, word in (("limit", "LIMIT"), ("offset", "OFFSET")):
-            clause = node.args.get(key)
-            if clause is None:
-                continue
-            if not isinstance(clause, (exp.Limit, exp.Offset)):
-                raise self.unsupported(f"{type(clause).__name__}", clause)
-            value = self.compile(clause.expression)
-            if value.type != INT64 or not value.constant or value.literal is None or value.literal < 0:
-                raise self.error(f"{word} expects an integer literal or parameter of 0 or more", clause)
-            made += f" {word} {int(value.literal)}"
-        return made

@@ -9,18 +9,18 @@ from sqlglot import exp
 from ..types import BOOL, Field
 from . import values
 from .from_clause import From
-from .queries import Query
+from .relations import Query
 from .scopes import Column, Scope, Source
 from .values import Expr
 
 if TYPE_CHECKING:
-    from .queries import Compiler
+    from .compiler import QueryCompiler
 
 
 class Select:
     """One SELECT."""
 
-    def __init__(self, compiler: Compiler, node: exp.Select) -> None:
+    def __init__(self, compiler: QueryCompiler, node: exp.Select) -> None:
         self.compiler = compiler
         self.node = node
         self.scope = Scope(parent=compiler.scope)

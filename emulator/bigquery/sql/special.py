@@ -9,14 +9,14 @@ from sqlglot import exp
 from ..types import FLOAT64, INT64, NUMERIC, STRING, Type, duckdb_type
 from . import arrays, format_function, json_functions, strings, values
 from .arguments import arguments, typed
-from .functions import Handler, no_signature
+from .registry import Handler, no_signature
 from .values import Expr, supertype
 
 if TYPE_CHECKING:
-    from .queries import Compiler
+    from .names import ExpressionBase
 
 
-def _coalesce(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _coalesce(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = arguments(c, name, nodes, node, 1, 1000)
     if name == "IFNULL" and len(given) != 2:
         raise no_signature(c, name, given, node)
@@ -24,13 +24,13 @@ def _coalesce(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(f"coalesce({', '.join(c.needed(value, kind, node).sql for value in given)})", kind)
 
 
-def _nullif(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _nullif(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     a, b = arguments(c, name, nodes, node, 2, 2)
     left, right = c.comparable(a, b, "=", node)
     return Expr(f"nullif({left.sql}, {right.sql})", left.type)
 
 
-def _extreme(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _extreme(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = arguments(c, name, nodes, node, 1, 1000)
     kind = c.common(given, name, node)
     if kind.kind in ("ARRAY", "STRUCT", "JSON"):
@@ -40,18 +40,18 @@ def _extreme(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(f"CASE WHEN {nulls} THEN NULL ELSE {name.lower()}({', '.join(parts)}) END", kind)
 
 
-def _error(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _error(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     (value,) = typed(c, name, nodes, node, [STRING])
     return Expr("NULL" if c.safe else f"CAST(error({value.sql}) AS BIGINT)", Type("NULL"))
 
 
-def _if(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _if(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) != 3:
         raise c.error(f"No matching signature for function {name} with {len(nodes)} argument(s)", node)
     return c.compile(exp.If(this=nodes[0], true=nodes[1], false=nodes[2]))
 
 
-def _round(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _round(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = arguments(c, name, nodes, node, 1, 2)
     kind = NUMERIC if given[0].type.kind in ("NUMERIC", "BIGNUMERIC") else FLOAT64
     value = c.needed(given[0], kind, node) if values.coerced(given[0], kind) else None
@@ -66,7 +66,7 @@ def _round(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(f"CAST(round({value.sql}, CAST({digits.sql} AS INTEGER)) AS {duckdb_type(kind)})", kind)
 
 
-def _mod(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _mod(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     a, b = arguments(c, name, nodes, node, 2, 2)
     kind = supertype([a, b])
     if kind is None or kind.kind not in ("INT64", "NUMERIC"):
@@ -86,7 +86,7 @@ def _mod(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(f"CASE WHEN {right} = 0 THEN CAST({guard} AS {duckdb_type(kind)}) ELSE {made} END", kind)
 
 
-def _divide(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _divide(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     a, b = arguments(c, name, nodes, node, 2, 2)
     left, right = values.coerced(a, FLOAT64), values.coerced(b, FLOAT64)
     if left is None or right is None:
@@ -96,7 +96,7 @@ def _divide(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return c.divided(left, right, FLOAT64, node, zero="NULL")
 
 
-def _session_user(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _session_user(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     made = c.environment.system_variable("session_user")
     del name, nodes, node
     return made or values.string("owner@example.com")

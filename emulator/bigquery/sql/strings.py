@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from ..types import INT64, STRING, array, text
 from .arguments import arguments, typed
-from .functions import Handler
+from .registry import Handler
 from .values import Expr
 
 if TYPE_CHECKING:
-    from .queries import Compiler
+    from .names import ExpressionBase
 
 
-def _concat(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _concat(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     return c.concatenated(arguments(c, name, nodes, node, 1, 1000), node, name)
 
 
-def _substr(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _substr(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = arguments(c, name, nodes, node, 2, 3)
     if given[0].type.kind == "BYTES":
         raise c.unsupported(f"{name} on BYTES", node)
@@ -38,7 +38,7 @@ def _substr(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(f"CASE WHEN {length} < 0 THEN {problem} ELSE substring({value.sql}, {at}, {length}) END", STRING)
 
 
-def _trim(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _trim(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = typed(c, name, nodes, node, [STRING, STRING], 1)
     word = name.lower()
     if len(given) == 1:
@@ -52,38 +52,38 @@ def _trim(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(f"{word}({given[0].sql}, {given[1].sql})", STRING)
 
 
-def _pad(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _pad(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = typed(c, name, nodes, node, [STRING, INT64, STRING], 2)
     fill = given[2].sql if len(given) == 3 else "' '"
     made = f"{name.lower()}({given[0].sql}, CAST({given[1].sql} AS INTEGER), {fill})"
     return Expr(_bounded(c, name, given[1].sql, made), STRING)
 
 
-def _bounded(c: Compiler, name: str, size: str, made: str) -> str:
+def _bounded(c: ExpressionBase, name: str, size: str, made: str) -> str:
     problem = c.fail(f"Output of {name} exceeds max allowed output size of 1MB")
     return f"CASE WHEN {size} > 1048576 THEN {problem} ELSE {made} END"
 
 
-def _repeat(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _repeat(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     value, times = typed(c, name, nodes, node, [STRING, INT64])
     size = f"CAST(strlen({value.sql}) AS HUGEINT) * {times.sql}"
     return Expr(_bounded(c, name, size, f"repeat({value.sql}, {times.sql})"), STRING)
 
 
-def _split(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _split(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = typed(c, name, nodes, node, [STRING, STRING], 1)
     separator = given[1].sql if len(given) == 2 else "','"
     return Expr(f"string_split({given[0].sql}, {separator})", array(STRING))
 
 
-def _instr(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _instr(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) != 2:
         raise c.unsupported("INSTR with a position", node)
     value, part = typed(c, name, nodes, node, [STRING, STRING])
     return Expr(f"strpos({value.sql}, {part.sql})", INT64)
 
 
-def _groups(c: Compiler, pattern: Expr, name: str, node: Any) -> int:
+def _groups(c: ExpressionBase, pattern: Expr, name: str, node: Any) -> int:
     """Capturing groups of a pattern that is written out."""
     if not pattern.constant or not isinstance(pattern.literal, str):
         raise c.unsupported(f"{name} with a pattern that is not a literal or parameter", node)
@@ -96,7 +96,7 @@ def _groups(c: Compiler, pattern: Expr, name: str, node: Any) -> int:
     return count
 
 
-def _regexp_extract(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _regexp_extract(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) > 2:
         raise c.unsupported(f"{name} with a position or occurrence", node)
     value, pattern = typed(c, name, nodes, node, [STRING, STRING])
@@ -107,12 +107,12 @@ def _regexp_extract(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr
     return Expr(f"CASE WHEN regexp_matches({value.sql}, {pattern.sql}) THEN {found} END", STRING)
 
 
-def _regexp_replace(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _regexp_replace(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     value, pattern, with_ = typed(c, name, nodes, node, [STRING, STRING, STRING])
     return Expr(f"regexp_replace({value.sql}, {pattern.sql}, {with_.sql}, 'g')", STRING)
 
 
-def _regexp_instr(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _regexp_instr(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) > 2:
         raise c.unsupported(f"{name} with a position or occurrence", node)
     value, pattern = typed(c, name, nodes, node, [STRING, STRING])
@@ -129,7 +129,7 @@ def _regexp_instr(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
 _WORD_ENDS = r'\s\[\](){}/|<>!?@"^#$&~_,.:;*%+\-'
 
 
-def _initcap(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _initcap(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) != 1:
         raise c.unsupported("INITCAP with delimiters", node)
     (value,) = typed(c, name, nodes, node, [STRING])
@@ -137,7 +137,7 @@ def _initcap(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
     return Expr(f"array_to_string(list_transform({words}, lambda w: upper(w[1]) || lower(w[2:])), '')", STRING)
 
 
-def _code_points(c: Compiler, name: str, nodes: list[Any], node: Any) -> Expr:
+def _code_points(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     (value,) = arguments(c, name, nodes, node, 1, 1)
     if name == "TO_CODE_POINTS":
         if value.type != STRING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from ..encode import float_text
+from ..encode import fetched, float_text
 from ..rows import READERS, timestamp
 from ..types import (
     ALIASES,
@@ -480,7 +480,5 @@ def text_of(value: Expr) -> str | None:
         case "TIMESTAMP":
             return f"(strftime({sql}, '%Y-%m-%d %H:%M:%S') || {fraction(sql)} || '+00')"
         case "INTERVAL":
-            from ..tabledata import fetched
-
             return fetched(sql, value.type)
     return None

@@ -13,8 +13,9 @@ from ..names import TableName, already_exists, check_table_id, no_table
 from ..rows import reshape_table
 from ..sql import values
 from ..sql.queries import Compiler
-from ..tables import change_schema, writable
+from ..tables import change_schema
 from ..types import Field, checked_schema, columns, quoted, schema_field
+from ..writing import writable
 from .definitions import column_of, ddl_outcome, option
 from .outcomes import Outcome, Plan, StatementCompiler
 

@@ -14,11 +14,13 @@ from sqlglot import exp
 from ..datasets import create as create_dataset
 from ..encryption import settled
 from ..names import TableName, already_exists, check_table_id, no_dataset
-from ..session import output_fields
-from ..sql.queries import Compiler, Query
+from ..output import output_fields
+from ..sql.queries import Compiler
+from ..sql.relations import Query
 from ..sql.values import Expr, coerced
-from ..tables import create, writable
+from ..tables import create
 from ..types import Field, checked_schema, columns, schema_field
+from ..writing import writable
 from .definitions import column_of, ddl_outcome, option, partitioning
 from .outcomes import Outcome, Plan, store
 from .scripts import Scripts

@@ -12,7 +12,7 @@ from ..catalog import Catalog
 from ..names import TableName
 from ..session import Session
 from ..sql.errors import runtime_error
-from ..sql.queries import Query
+from ..sql.relations import Query
 from ..types import Field, lifted, quoted
 
 if TYPE_CHECKING:
@@ -84,20 +84,6 @@ def store(catalog: Catalog, cursor: DuckDBPyConnection, query: Query, fields: li
     except duckdb.Error as error:
         raise runtime_error(error) from None
     return physical
-
-
-def check_plan(catalog: Catalog, query: Query) -> None:
-    """Have DuckDB plan a query without running it.
-
-    Raises:
-        ApiError: it can't be planned (an ungrouped column, for instance).
-    """
-    import duckdb
-
-    try:
-        catalog.engine.rows(f"EXPLAIN {query.sql}")
-    except duckdb.Error as error:
-        raise runtime_error(error) from None
 
 
 class StatementCompiler:

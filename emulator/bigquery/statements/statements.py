@@ -11,15 +11,17 @@ from sqlglot import exp
 
 from ..datasets import remove as remove_dataset
 from ..names import no_table
-from ..session import output_fields
-from ..sql.queries import Compiler, Query
+from ..output import output_fields
+from ..plans import check_plan
+from ..sql.queries import Compiler
+from ..sql.relations import Query
 from ..types import member
 from .ddl_alter import Alter
 from .ddl_create import Create
 from .definitions import ddl_outcome
 from .dml import Dml
 from .grants import change_access, entries_of
-from .outcomes import Outcome, Plan, check_plan
+from .outcomes import Outcome, Plan
 
 
 class Statements(Dml, Create, Alter):
