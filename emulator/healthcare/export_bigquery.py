@@ -19,7 +19,7 @@ from .bigquery_uri import TableName
 from .failures import Failures
 from .instances import Instances
 from .names import StoreName
-from .schemas import flattened, json_layout
+from .schemas import CREATED, INSERTED, flattened, json_layout
 from .selection import Selection
 
 if TYPE_CHECKING:
@@ -101,17 +101,16 @@ class BigQueryExport:
         shapes: set[str] = set()
         with tempfile.TemporaryDirectory(prefix="export-", dir=self._emulator.state.temporary) as directory:
             path = Path(directory) / "rows.json"
-            with path.open("wb", buffering=0) as file:
+            with path.open("wb") as file:
                 for portion in self._portions():
                     operation.check()
                     kept = [row for row in portion if not operation.take_planned_failure()]
                     for row in portion[: len(portion) - len(kept)]:
                         failures.add(self._path(row[0]), 13, "planned fault: this instance was to fail")
-                    if self._layout.json:
-                        file.write(b"".join(self._json_lines(kept)))
-                    else:
-                        file.write(b"".join(self._flat_lines(kept, shapes)))
-                    operation.success += len(kept)
+                    lines = self._json_lines(kept) if self._layout.json else self._flat_lines(kept, shapes)
+                    for line in lines:
+                        file.write(line)
+                        operation.success += 1
             operation.check()
             try:
                 self._selection.require_store()
@@ -138,7 +137,7 @@ class BigQueryExport:
 
     def _portions(self) -> Iterator[list[Any]]:
         instances = self._emulator.service(Instances)
-        columns = "id, size, class, shape, row"
+        columns = "id, size, class, shape, updated, row"
         if self._layout.json:
             columns = "id, size, class, metadata_size, updated, row, metadata"
         if self._ids is None:
@@ -155,11 +154,11 @@ class BigQueryExport:
 
     def _flat_lines(self, rows: list[Any], shapes: set[str]) -> Iterator[bytes]:
         source = f'"SourceDicomStore":{json.dumps(self._layout.source)},' if self._layout.source else ""
-        for _, size, storage_class, shape, row in rows:
+        for _, size, storage_class, shape, updated, row in rows:
             shapes.add(shape)
-            yield f'{{{source}"BlobStorageSize":{size},"StorageClass":"{storage_class}",'.encode()
-            yield row
-            yield b"}\n"
+            version = f'"Type":"{CREATED}","LastUpdated":"{updated}"'
+            head = f'{{{source}{version},"StorageClass":"{storage_class}","BlobStorageSize":{size},'
+            yield b"".join((head.encode(), row, b"}\n"))
 
     def _json_lines(self, rows: list[Any]) -> Iterator[bytes]:
         known = {one.id: one for one in self._emulator.service(Instances).by_ids([row[0] for row in rows])}
@@ -193,7 +192,7 @@ def json_row(
     updated: str,
     row: bytes,
     metadata: bytes,
-    change: str = "INSERT",
+    change: str = INSERTED,
 ) -> bytes:
     """A line of the JSON layout.
 

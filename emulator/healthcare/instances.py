@@ -11,7 +11,7 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ..core.clock import now, rfc3339
+from ..core.clock import now, now_after, rfc3339
 from .person_names import name_matches
 from .stored import FIELDS, JOIN, TABLES, Counts, Instance, New, Path
 
@@ -165,7 +165,7 @@ class Instances:
         return int(self._database.execute(insert, values).lastrowid or 0)
 
     def delete(self, store: int, path: Path) -> list[Instance]:
-        """Delete a part of a store; returns what was there."""
+        """Delete a part of a store; returns what was there, ``updated`` being the moment of the deletion."""
         condition, arguments = path.where(store)
         with self.lock:
             gone = [
@@ -190,7 +190,9 @@ class Instances:
             execute("COMMIT")
             self._forget_ids()
         self._release([one.blob for one in gone])
-        return gone
+        # Whoever takes the row with the latest LastUpdated of a streamed table has to find the deletion.
+        moment = now_after(max((one.updated for one in gone), default=""))
+        return [one._replace(updated=moment) for one in gone]
 
     def announce_deletion(self, store: int, path: Path) -> Callable[[], object]:
         """Let nothing be put into a part of a store that is being deleted.

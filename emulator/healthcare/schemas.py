@@ -1,6 +1,8 @@
 """BigQuery schemas of exported metadata, as TableFieldSchema objects.
 
-Layouts: "Understanding the BigQuery DICOM schema"; the JSON layout is the discovery document's ``SchemaJSON``.
+Layouts: "Understanding the BigQuery DICOM schema"; the JSON layout is the discovery document's ``SchemaJSON``. Which
+columns a flattened table has beside those of DICOM, and their order, no page says; they are as in a table that was
+exported in November 2023 (xlang-ai/Spider2, spider2-snow/resource/databases/IDC/IDC_V17/DICOM_METADATA.json).
 """
 
 from __future__ import annotations
@@ -21,8 +23,12 @@ def _field(name: str, kind: str, *, repeated: bool = False, fields: list[Field] 
     return found
 
 
-#: Columns beside the DICOM ones ("DICOM storage classes" page), and what names the store if that is asked for.
-STORAGE_COLUMNS = [_field("BlobStorageSize", "INTEGER"), _field("StorageClass", "STRING")]
+#: Columns behind the DICOM ones, and what names the store if that is asked for.
+_VERSION_COLUMNS = [_field("Type", "STRING"), _field("LastUpdated", "TIMESTAMP")]
+_STORAGE_COLUMNS = [_field("StorageClass", "STRING"), _field("BlobStorageSize", "INTEGER")]
+#: ``Type`` of a new instance in the flattened layout, as seen; the document of the JSON layout says ``INSERT``.
+CREATED = "CREATE"
+INSERTED = "INSERT"
 SOURCE_COLUMN = _field("SourceDicomStore", "STRING")
 _DROPPED = _field(
     "DroppedTags",
@@ -53,8 +59,7 @@ def flattened(shapes: Iterable[list[list[Any]]], *, source: bool) -> list[Field]
         _unite(columns, shape)
     fields = [field for field in _fields(columns) if field["name"] != "DroppedTags"]
     # Always there, so that a query for what was dropped works whether or not anything was.
-    fields.append(_DROPPED)
-    fields += STORAGE_COLUMNS
+    fields += [_DROPPED, *_VERSION_COLUMNS, *_STORAGE_COLUMNS]
     return [*fields, SOURCE_COLUMN] if source else fields
 
 

@@ -1,7 +1,9 @@
 """Which instances an operation works on: all of a store, or those that a filter file lists.
 
 Filter file: an object of Cloud Storage with one path per line, ``/studies/UID[/series/UID[/instances/UID]]``; a path
-stands for everything below it. Lines that name nothing in the store select nothing.
+stands for everything below it. Lines that name nothing in the store select nothing. The pages show paths with a slash
+in front; Google's own tool writes them without one, and no newline at the end of the file (GoogleCloudPlatform/
+medical-imaging, ilm_lib/pipeline_util.py, for setBlobStorageSettings of v1beta1), so both are taken.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from ..core.runtime import Emulator
     from ..http.call import Call
 
-_LINE = re.compile(r"/studies/([0-9.]{1,64})(?:/series/([0-9.]{1,64})(?:/instances/([0-9.]{1,64}))?)?")
+_LINE = re.compile(r"/?studies/([0-9.]{1,64})(?:/series/([0-9.]{1,64})(?:/instances/([0-9.]{1,64}))?)?")
 _LARGEST = 256 * 1024 * 1024
 
 

@@ -1,6 +1,6 @@
 """Storage classes and sizes: ``setBlobStorageSettings``, study, series and instance metrics.
 
-https://cloud.google.com/healthcare-api/docs/how-tos/dicom-storage-class
+https://cloud.google.com/healthcare-api/docs/how-tos/dicom-storage-class, whose sample has the operation's method.
 """
 
 from __future__ import annotations
@@ -60,10 +60,9 @@ def set_blob_storage_settings(call: Call) -> dict[str, Any]:
     return emulator.service(Operations).start(
         call,
         name.parent,
-        "dicom.DicomService.SetBlobStorageSettings",
+        "storageinfo.StorageInfoService.SetBlobStorageSettings",
         prepare=prepare,
         run=run,
-        response="~.dicom.SetBlobStorageSettingsResponse",
     )
 
 

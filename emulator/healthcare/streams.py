@@ -13,7 +13,7 @@ from .bigquery_uri import TableName, parse_table_uri
 from .export_bigquery import NO_CHANGE_DATA_CAPTURE, Layout, json_row
 from .instances import Instances
 from .names import StoreName
-from .schemas import flattened, json_layout, whole_row
+from .schemas import CREATED, INSERTED, flattened, json_layout, whole_row
 from .stored import Instance
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 #: BigQuery does not take longer rows from streams.
 _LARGEST_ROW = 1_000_000
-_CHANGE_COLUMNS = ("LastUpdated", "Type")
 #: The columns that even the row of a deleted instance has.
 _UIDS: list[list[Any]] = [
     [0, 0x00080018, "SOPInstanceUID", "STRING", False, []],
@@ -80,7 +79,6 @@ def stream(
         action: what happened, as notifications name it.
         instances: to which instances.
     """
-    change = "DELETE" if action == "DeleteInstances" else "INSERT" if action != "SetBlobSettings" else "UPDATE"
     for config in configs:
         destination = config["bigqueryDestination"]
         table = parse_table_uri(destination["tableUri"])
@@ -89,9 +87,20 @@ def stream(
             source=str(store) if destination.get("includeSourceStore") else "",
         )
         try:
-            _append(emulator, store, table, layout, change, instances)
+            _append(emulator, store, table, layout, _change(action, layout), instances)
         except ApiError as error:
             _log(emulator, store, f"bq://{table}", error)
+
+
+def _change(action: str, layout: Layout) -> str:
+    """What a row's ``Type`` calls an action. What a changed storage class is called is an assumption."""
+    match action:
+        case "DeleteInstances":
+            return "DELETE"
+        case "SetBlobSettings":
+            return "UPDATE"
+        case _:
+            return INSERTED if layout.json else CREATED
 
 
 def _append(
@@ -133,7 +142,6 @@ def _append(
     else:
         known = emulator.service(Instances).shapes({shape for shape in shapes if shape})
         schema = flattened([_UIDS, *known.values()], source=bool(layout.source))
-        schema += [column for column in json_layout(source=False, changes=True) if column["name"] in _CHANGE_COLUMNS]
     append_rows(emulator, table.project, table.dataset, table.table, schema, rows)
 
 

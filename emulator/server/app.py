@@ -145,7 +145,7 @@ class Application:
         except ApiError as error:
             # What was not read of the body is read and thrown away, or the client may see a reset connection.
             await exchange.drain()
-            response = json_response(error.body(legacy=legacy), error.status, error.headers)
+            response = error_response(error, legacy=legacy)
         except Exception:  # noqa: BLE001 - whatever is wrong in a handler, the client gets Google's shape of a 500
             _log.exception("%s %s failed", exchange.http_method, exchange.path)
             internal = ApiError(500, "Internal error encountered.")
@@ -216,6 +216,18 @@ class Application:
         except Exception:  # noqa: BLE001 - as in _call
             _log.exception("%s %s failed", exchange.http_method, exchange.path)
             return json_response(ApiError(500, "Internal error encountered.").body(legacy=False), 500)
+
+
+def error_response(error: ApiError, *, legacy: bool) -> Response:
+    """An error as the APIs answer it: JSON, but for media types that can't be had, which DICOMweb says in plain text.
+
+    Args:
+        error: what is wrong.
+        legacy: whether the JSON has the older ``errors`` list.
+    """
+    if error.status == HTTPStatus.NOT_ACCEPTABLE:
+        return Response(error.message, error.status, error.headers, media_type="text/plain")
+    return json_response(error.body(legacy=legacy), error.status, error.headers)
 
 
 def _principal(headers: Headers) -> str:

@@ -2,7 +2,9 @@
 
 One resource path per line, `/studies/{uid}[/series/{uid}[/instances/{uid}]]`, lines end in `\\n` or `\\r\\n`
 (https://cloud.google.com/healthcare-api/docs/how-tos/dicom-export-filter). UIDs follow DICOM PS3.5 chapter 9:
-digits and dots, 64 characters at most, no component with a leading zero.
+digits and dots, 64 characters at most, no component with a leading zero. The pages show paths with a slash in front;
+Google's own tool writes them without one (GoogleCloudPlatform/medical-imaging, ilm_lib), so files may have either, and
+what is written here has the slash.
 
 Files may have many millions of lines, so they are checked as they stream, block by block, never held whole.
 """
@@ -21,7 +23,7 @@ MAX_PROBLEMS_SHOWN = 10
 
 _COMPONENT = rb"(?:0|[1-9][0-9]*+)"
 _UID = rb"(?=[0-9.]{1,64}(?![0-9.]))" + _COMPONENT + rb"(?:\." + _COMPONENT + rb")*+"
-_PATH = rb"/studies/" + _UID + rb"(?:/series/" + _UID + rb"(?:/instances/" + _UID + rb")?+)?+"
+_PATH = rb"/?+studies/" + _UID + rb"(?:/series/" + _UID + rb"(?:/instances/" + _UID + rb")?+)?+"
 _GOOD_LINES = re.compile(rb"(?:" + _PATH + rb"\r?+\n)*+")
 _LINE = re.compile(_PATH)
 _UID_ONLY = re.compile(_UID)
@@ -105,7 +107,7 @@ def filter_from_lines(lines: Iterable[str], source: str = "filter") -> bytes:
             problems.append((number, problem))
             if len(problems) >= MAX_PROBLEMS_SHOWN:
                 raise FilterError(source, problems, more=True)
-        kept[line] = None
+        kept["/" + line.removeprefix("/")] = None
     if problems:
         raise FilterError(source, problems)
     if not kept:
@@ -133,8 +135,8 @@ def line_problem(line: bytes, number: int = 0) -> str | None:
         return f"{quoted(text)} is quoted or has a comma, as in CSV; every line must be just {FILTER_LINE_FORM}"
     if number == 1 and "/" not in text:
         return f"{quoted(text)} looks like a CSV header; {_HEADER_ADVICE}"
-    parts = text.split("/")
-    if parts[0] or parts[1::2] not in (
+    parts = ("/" + text.removeprefix("/")).split("/")
+    if parts[1::2] not in (
         ["studies"],
         ["studies", "series"],
         ["studies", "series", "instances"],

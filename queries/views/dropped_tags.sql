@@ -1,5 +1,6 @@
--- What the export left out, one row for each element of each instance: pixel data and other binary elements, and
--- values that did not fit their column.
+-- What the export left out, one row for each element of each instance: pixel data, other binary elements and what is
+-- nested too deeply. Elements over about 1 MB are left out without being listed; text that fits no column is in
+-- OtherElements. TagReference is empty at the top of an instance.
 SELECT
   StudyInstanceUID,
   SeriesInstanceUID,

@@ -30,7 +30,7 @@ TYPES: dict[str, str] = {
 TWO_BYTE_LENGTHS = tuple("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())  # noqa: SIM905
 FOUR_BYTE_LENGTHS = tuple("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # noqa: SIM905
 
-#: Elements that hold pixels: bulk data of their own kind, in no metadata and therefore never "dropped" from it.
+#: Elements that hold pixels: bulk data of their own kind.
 PIXELS = frozenset({0x7FE00010, 0x7FE00008, 0x7FE00009})
 
 #: Values above this many bytes are left out ("about 1 MB").

@@ -4,7 +4,9 @@ Every element is converted once; the results of short values are remembered, bec
 in few of them.
 
 What BigQuery takes follows "Understanding the BigQuery DICOM schema"; what DICOM JSON looks like, DICOM PS3.18 Annex F;
-which values are bulk data, Google's DICOM conformance statement.
+which values are bulk data, Google's DICOM conformance statement. Where exported rows that people published differ from
+the pages, the rows are followed: those of the table DICOM_METADATA of the Imaging Data Commons
+(xlang-ai/Spider2, spider2-snow/resource/databases/IDC/IDC_V17, exported in November 2023).
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ _BULK_MANY_VALUES = frozenset({"AT", "FD", "FL", "UL", "US", "SV", "UV"})
 _KNOWN_VRS = (
     read.ASCII_VRS | read.TEXT_VRS | read.LONG_TEXT_VRS | read.BINARY_VRS | {"UR", "AT", "SQ"} | set(read.NUMBER_VRS)
 )
+_HEADER_VERSION = 0x00020001
 _TIMEZONE = 0x00080201
 _CHARSET = 0x00080005
 _SIGNED = 0x00280103
@@ -205,7 +208,8 @@ def convert(
 
 def _convert(ctx: Context, tag: int, vr: str | None, value: bytes | None, path: str, level: int) -> Entry:
     """The contribution of an element that is not a parsed sequence; ``value`` None: it was too large to be read."""
-    if tag & 0xFFFF == 0 and tag != 0x00020000:
+    if tag & 0xFFFF == 0 or tag == _HEADER_VERSION:
+        # Neither group lengths nor the version of the file meta information are in exported rows or metadata.
         return Entry()
     implicit, little = ctx.implicit or vr is None, ctx.little
     if vr is None:
@@ -218,13 +222,12 @@ def _convert(ctx: Context, tag: int, vr: str | None, value: bytes | None, path: 
     vr = _one_vr(vr, signed=ctx.signed)
     if vr not in _KNOWN_VRS:
         vr = "UN"
-    if tag in PIXELS:
-        return (
-            Entry(meta=_bulk(tag, vr, path)) if value is None or value else Entry(meta=f'"{tag:08X}":{{"vr":"{vr}"}}')
-        )
+    if tag in PIXELS and not path:
+        # They are in no metadata, and every exported row of an image lists them as dropped, whatever their size.
+        return Entry(dropped=_dropped(tag, path))
     if vr == "SQ":
         if value is None or len(value) >= LARGEST_VALUE:
-            return Entry(dropped=_dropped(tag, path))
+            return Entry()
         try:
             items = items_of(value, implicit=implicit, little=little, encodings=ctx.encodings)
         except NestedTooDeeplyError:
@@ -234,7 +237,8 @@ def _convert(ctx: Context, tag: int, vr: str | None, value: bytes | None, path: 
         return _sequence(ctx, tag, items, path, level, implicit=implicit, little=little)
     column = column_for(tag)
     if value is None or len(value) > LARGEST_VALUE:
-        return Entry(meta=_bulk(tag, vr, path), dropped=_dropped(tag, path))
+        # "Exporting DICOM metadata to BigQuery": beyond about 1 MB tags are excluded entirely, not listed as dropped.
+        return Entry(meta=_bulk(tag, vr, path))
     if vr in read.BINARY_VRS:
         if not value:
             return Entry(meta=f'"{tag:08X}":{{"vr":"{vr}"}}')
@@ -262,14 +266,11 @@ def _placed(ctx: Context, column: Column, vr: str, found: list[Any], meta: str, 
     """Values in their column."""
     tag = column.tag
     if column.private:
-        if level + 1 > DEEPEST:
-            return Entry(meta=meta, dropped=_dropped(tag, path))
-        data = ",".join(quoted(f"{value:08X}" if vr == "AT" else read.to_string(value, vr)) for value in found)
-        return Entry(meta=meta, listed=("OtherElements", f'"{column.name}"', f"[{data}]"))
+        return _other(tag, vr, found, meta, path, level)
     token = _leaf(column, level)
     if token < 0 or column.type == "SQ":
         # No column for this tag, or a value where the dictionary has a sequence.
-        return Entry(meta=meta, dropped=_dropped(tag, path) if found else "")
+        return _other(tag, vr, found, meta, path, level) if found else Entry(meta=meta)
     if not found:
         return Entry(meta=meta, token=token)
     try:
@@ -277,7 +278,7 @@ def _placed(ctx: Context, column: Column, vr: str, found: list[Any], meta: str, 
             raise ValueError("several values where the dictionary has one")
         texts = [_cell(ctx, column.type, value) for value in found if value != "" or column.type == "STRING"]
     except (ValueError, OverflowError, TypeError):
-        return Entry(meta=meta, token=token, dropped=_dropped(tag, path))
+        return _other(tag, vr, found, meta, path, level)._replace(token=token)
     if column.repeated:
         cell = f"[{','.join(texts)}]"
     elif texts:
@@ -287,6 +288,17 @@ def _placed(ctx: Context, column: Column, vr: str, found: list[Any], meta: str, 
     if column.group:
         return Entry(meta=meta, token=token, listed=(column.name, f'"{column.group}"', cell))
     return Entry(meta=meta, row=f'"{column.name}":{cell}', token=token)
+
+
+def _other(tag: int, vr: str, found: list[Any], meta: str, path: str, level: int) -> Entry:
+    """Values without a column of their own: private elements, and standard ones that fit none.
+
+    Exported rows have both there: tags that the service's dictionary did not know, and a name of carets alone.
+    """
+    if level + 1 > DEEPEST:
+        return Entry(meta=meta, dropped=_dropped(tag, path))
+    data = ",".join(quoted(f"{value:08X}" if vr == "AT" else read.to_string(value, vr)) for value in found)
+    return Entry(meta=meta, listed=("OtherElements", f'"Tag_{tag:08X}"', f"[{data}]"))
 
 
 def _cell(ctx: Context, kind: str, value: Any) -> str:
@@ -310,8 +322,8 @@ def _cell(ctx: Context, kind: str, value: Any) -> str:
         case "TIMESTAMP":
             return f'"{read.bigquery_timestamp(value, ctx.offset)}"'
         case _:
-            if not isinstance(value, str):
-                raise ValueError("no person name")  # noqa: TRY004 - a value that does not fit, as the others
+            if not isinstance(value, str) or not value.strip("^= "):
+                raise ValueError("no person name")
             return json.dumps(read.name_record(value), ensure_ascii=False, separators=(",", ":"))
 
 
@@ -357,7 +369,7 @@ def _sequence(
         tokens.append(one.tokens)
         dropped += one.dropped
     if sum(map(len, metas)) >= LARGEST_VALUE:
-        return Entry(dropped=_dropped(tag, path))
+        return Entry()
     meta = f'"{tag:08X}":{{"vr":"SQ","Value":[{",".join(metas)}]}}' if metas else f'"{tag:08X}":{{"vr":"SQ"}}'
     usable = column.private or column.type == "SQ"
     if level + 1 > DEEPEST or not usable or column.group:
@@ -428,9 +440,11 @@ def _bulk(tag: int, vr: str, path: str) -> str:
 
 
 def _dropped(tag: int, path: str) -> str:
-    """An item of ``DroppedTags``: the element's name, and the tags that lead to it."""
-    tags = [part for part in path.split(".")[:-1:2] if part]
-    reference = ".".join([*tags, f"{tag:08X}"])
+    """An item of ``DroppedTags``: the element's name, and the sequences that lead to it, none at the top.
+
+    That the reference is empty at the top was seen; what it holds below is an assumption.
+    """
+    reference = ".".join(part for part in path.split(".")[:-1:2] if part)
     return f'{{"TagName":"{column_for(tag).name}","TagReference":"{reference}"}}'
 
 

@@ -287,10 +287,10 @@ def _record(header: Elements, elements: Elements, ctx: Context) -> Record:
         if len(_shapes) > 10_000:
             _shapes.clear()
     row = [*first.row, *rest.row]
-    # The header describes the file, not the instance: that its version has no column is no loss.
     if rest.dropped:
         row.append(f'"DroppedTags":[{",".join(rest.dropped)}]')
-    text = f"{{{','.join(rest.meta)}}}".encode("utf-8", "replace")
+    # The service's answers begin with the file meta information (GoogleCloudPlatform/nodejs-docs-samples issue 1545).
+    text = f"{{{','.join((*first.meta, *rest.meta))}}}".encode("utf-8", "replace")
     frames = _text(elements, 0x00280008, ctx)
     return Record(
         study=uids[0],

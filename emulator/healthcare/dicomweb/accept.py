@@ -101,9 +101,23 @@ def choices(call: Call, offered: Iterable[tuple[str, bool]], default: tuple[str,
         elif (one.kind, one.multipart) in offers:
             found.append(one)
     if not found:
-        names = ", ".join(f'multipart/related; type="{kind}"' if multipart else kind for kind, multipart in offers)
-        raise ApiError(406, f"none of the accepted media types can be had; there are {names}")
+        names = [f'multipart/related; type="{kind}"' if multipart else kind for kind, multipart in offers]
+        raise not_acceptable(call, names)
     return found
+
+
+def not_acceptable(call: Call, offered: Iterable[str]) -> ApiError:
+    """406 in the words of the service (GoogleCloudPlatform/healthcare-api-dicomweb-cli issue 22).
+
+    Args:
+        call: the call.
+        offered: media types that can be had.
+    """
+    wanted = call.query.get("accept") or call.headers.get("accept") or "*/*"
+    return ApiError(
+        406,
+        f"no supported media type found in [{wanted}], accept-header must include one of {','.join(offered)}",
+    )
 
 
 def choose(call: Call, offered: Iterable[tuple[str, bool]], default: tuple[str, bool]) -> Accepted:

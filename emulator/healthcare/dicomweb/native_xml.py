@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -14,25 +15,31 @@ _HEAD = (
 _NAME_PARTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 
 
-def native_xml(dataset: dict[str, Any]) -> bytes:
+def native_xml(dataset: dict[str, Any], keywords: Mapping[str, str] | None = None) -> bytes:
     """A data set as an XML document.
 
     Args:
         dataset: a DICOM JSON object (DICOM PS3.18 F.2).
+        keywords: of private attributes, by tag; where they are given, attributes that only name the creator are left
+            out, whose name the others have.
     """
-    return f"{_HEAD}{_attributes(dataset)}</NativeDicomModel>".encode()
+    return f"{_HEAD}{_attributes(dataset, keywords or {})}</NativeDicomModel>".encode()
 
 
-def _attributes(dataset: dict[str, Any]) -> str:
+def _attributes(dataset: dict[str, Any], keywords: Mapping[str, str]) -> str:
     creators = {
         tag[:4] + tag[6:]: (element.get("Value") or [""])[0]
         for tag, element in dataset.items()
         if int(tag[:4], 16) & 1 and tag[4:6] == "00"
     }
-    return "".join(_attribute(tag, dataset[tag], creators) for tag in sorted(dataset))
+    return "".join(
+        _attribute(tag, dataset[tag], creators, keywords)
+        for tag in sorted(dataset)
+        if not (keywords and int(tag[:4], 16) & 1 and tag[4:6] == "00")
+    )
 
 
-def _attribute(tag: str, element: dict[str, Any], creators: dict[str, str]) -> str:
+def _attribute(tag: str, element: dict[str, Any], creators: dict[str, str], keywords: Mapping[str, str]) -> str:
     from ..dicom.columns import column_for
 
     private = int(tag[:4], 16) & 1
@@ -40,15 +47,16 @@ def _attribute(tag: str, element: dict[str, Any], creators: dict[str, str]) -> s
     if private:
         creator = creators.get(tag[:6]) if tag[4:6] != "00" else None
         if creator:
-            shown, more = f"{tag[:4]}00{tag[6:]}", f" privateCreator={quoteattr(_clean(str(creator)))}"
+            more = f' keyword="{keywords[tag]}"' if tag in keywords else ""
+            shown, more = f"{tag[:4]}00{tag[6:]}", f"{more} privateCreator={quoteattr(_clean(str(creator)))}"
     else:
         keyword = column_for(int(tag, 16)).name
         more = f' keyword="{keyword}"' if not keyword.startswith("Tag_") else ""
     head = f'<DicomAttribute tag="{shown}" vr="{element.get("vr", "UN")}"{more}>'
-    return f"{head}{_content(element)}</DicomAttribute>"
+    return f"{head}{_content(element, keywords)}</DicomAttribute>"
 
 
-def _content(element: dict[str, Any]) -> str:
+def _content(element: dict[str, Any], keywords: Mapping[str, str]) -> str:
     if "BulkDataURI" in element:
         return f"<BulkData uri={quoteattr(element['BulkDataURI'])}/>"
     if "InlineBinary" in element:
@@ -58,7 +66,7 @@ def _content(element: dict[str, Any]) -> str:
         if value is None:
             continue
         if element.get("vr") == "SQ":
-            parts.append(f'<Item number="{number}">{_attributes(value)}</Item>')
+            parts.append(f'<Item number="{number}">{_attributes(value, keywords)}</Item>')
         elif isinstance(value, dict):
             parts.append(f'<PersonName number="{number}">{_name(value)}</PersonName>')
         else:

@@ -1,14 +1,18 @@
 """QIDO: searching for studies, series and instances.
 
-What can be searched for and what is answered by default: Google's DICOM conformance statement.
+What can be searched for and what is answered by default: Google's DICOM conformance statement. A search that finds
+nothing answers 204 without a body, as was seen (GoogleCloudPlatform/healthcare-api-dicomweb-cli issue 44,
+ImagingDataCommons/slim issue 51).
 """
 
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -40,6 +44,11 @@ _INSTANCE = {**_SERIES, "SOPInstanceUID": ("00080018", "i.uid")}
 _DEFAULT_LIMIT = {"study": 100, "series": 100, "instance": 1000}
 _MOST = {"study": 5000, "series": 5000, "instance": 50_000}
 _LARGEST_OFFSET = 1_000_000
+#: Attributes that the service was seen to refuse in ``includefield``: AvailableTransferSyntaxUID, which no instance has
+#: (imi-bigpicture/wsidicom issue 141). Others that a level does not offer are left out of the answer: viewers that work
+#: with the service ask for them.
+_NOT_INCLUDED = frozenset({0x00083002})
+_HEXADECIMAL = re.compile("[0-9A-Fa-f]{8}")
 #: What can be asked for beyond the default attributes of studies and series; of instances, anything.
 _MORE_KEYWORDS = {
     "study": """
@@ -95,6 +104,8 @@ def _answer(call: Call, level: str) -> Response:
     form = choose(call, [(JSON, False), ("application/json", False), (XML, True)], (JSON, False))
     search = _parsed(call, level, number, path)
     found = _run(call.emulator.service(Instances), search, path)
+    if not found:
+        return Response(status_code=HTTPStatus.NO_CONTENT, media_type="text/html")
     if form.kind == XML:
         parts = Multipart(XML)
         body = b"".join(parts.part(XML) + native_xml(json.loads(text)) for text in found) + parts.end()
@@ -145,8 +156,8 @@ def _parsed(call: Call, level: str, number: int, path: Path) -> _Search:
                 keyword = by_tag.get(name.upper(), name)
                 if keyword not in known:
                     raise invalid(
-                        f"{name!r} can't be searched for in a search for {level}; there are {', '.join(known)}, and "
-                        "the parameters limit, offset, includefield and fuzzymatching"
+                        f"{name} is not a supported {level} attribute; there are {', '.join(known)}, and the "
+                        "parameters limit, offset, includefield and fuzzymatching"
                     )
                 filters.append((keyword, value))
     for keyword, value in filters:
@@ -184,18 +195,13 @@ def _tag(text: str) -> str:
     """An attribute named by tag or keyword, as eight hexadecimal digits.
 
     Raises:
-        ApiError: 400 if there is none of that name.
+        ApiError: 400 if there is none of that name, or none that can be had.
     """
-    if len(text) == 8:
-        try:
-            return f"{int(text, 16):08X}"
-        except ValueError:
-            pass
     from pydicom.datadict import tag_for_keyword
 
-    tag = tag_for_keyword(text)
-    if tag is None:
-        raise invalid(f"includefield={text!r}: a DICOM keyword, a tag of eight hexadecimal digits or 'all' is expected")
+    tag = int(text, 16) if _HEXADECIMAL.fullmatch(text) else tag_for_keyword(text)
+    if tag is None or tag in _NOT_INCLUDED:
+        raise invalid(f"unknown/unsupported QIDO attribute: {text}")
     return f"{tag:08X}"
 
 
@@ -263,6 +269,9 @@ def _further(instances: Instances, search: _Search, ids: list[int]) -> dict[int,
         for (one,) in instances.query(first, (number,)):
             for metadata in instances.metadata([one]).values():
                 for tag, element in json.loads(zlib.decompress(metadata)).items():
+                    # The file meta information is the file's, not the instance's.
+                    if tag.startswith("0002"):
+                        continue
                     if (search.everything or tag in search.include) and (available is None or tag in available):
                         text = json.dumps(element, ensure_ascii=False, separators=(",", ":"))
                         members[tag] = f'"{tag}":{text}'

@@ -72,11 +72,15 @@ def retrieve(call: Call) -> Response:
     """The instances of a study or series, or one instance."""
     store, number, path = store_and_path(call, READ)
     found = found_instances(call, store, number, path)
-    offered = [(DICOM, True), *([(DICOM, False)] if path.instance else []), (BYTES, True)]
+    offered = [(DICOM, True), (BYTES, True)]
+    if path.instance:
+        offered += [(DICOM, False), *((kind, True) for kind in _PICTURES)]
 
     def answer(form: Accepted) -> Response:
-        if form.kind == BYTES:
-            return _all_frames(call, found, form.syntax)
+        if form.kind == "image/png":
+            return _pictures(call, found[0], form.kind)
+        if form.kind != DICOM:
+            return _all_frames(call, found, form.kind, form.syntax)
         syntax = form.syntax or ts.EXPLICIT
         if not form.multipart:
             kind = f"{DICOM}; transfer-syntax={_sent_syntax(found[0], syntax)}"
@@ -132,19 +136,27 @@ def _made(call: Call, chunks: Iterable[bytes], media_type: str) -> Response:
     return StreamingResponse(stream(), headers={"content-length": str(size)}, media_type=media_type)
 
 
-def _all_frames(call: Call, found: list[Instance], syntax: str) -> Response:
-    """All frames of instances, uncompressed or as stored."""
-    parts = Multipart(BYTES)
+def _all_frames(call: Call, found: list[Instance], kind: str, syntax: str) -> Response:
+    """All frames of instances: bytes, uncompressed or as stored, or JPEG."""
+    parts = Multipart(kind)
 
     def chunks() -> Iterator[bytes]:
         for one in found:
-            wanted, kind = _frame_form(one, BYTES, syntax)
+            wanted, content_type = _frame_form(one, kind, syntax)
             for data in frames_in(call.emulator, one, None, wanted):
-                yield parts.part(kind)
+                yield parts.part(content_type)
                 yield data
         yield parts.end()
 
     return _made(call, chunks(), parts.content_type)
+
+
+def _pictures(call: Call, one: Instance, kind: str) -> Response:
+    """All frames of an instance as pictures, in parts."""
+    parts = Multipart(kind)
+    pictures = pictures_of(call.emulator, one, None, kind)
+    body = b"".join(parts.part(kind) + picture for picture in pictures)
+    return Response(body + parts.end(), media_type=parts.content_type)
 
 
 def _frame_form(one: Instance, kind: str, syntax: str) -> tuple[str, str]:

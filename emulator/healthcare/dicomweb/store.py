@@ -23,7 +23,7 @@ from ..arrivals import somebody_listens, tell
 from ..instances import Instances
 from ..names import StoreName
 from ..stored import STORAGE_CLASSES, New
-from .accept import DICOM, JSON, XML, accepted, parse_media_type
+from .accept import DICOM, JSON, XML, accepted, not_acceptable, parse_media_type
 from .common import UPDATE, WRITE, root, store_and_path
 from .from_json import instances_from_json
 from .multipart import Growing, parts
@@ -37,18 +37,25 @@ if TYPE_CHECKING:
 routes = Routes("healthcare")
 _PREFIX = "projects.locations.datasets.dicomStores"
 
-#: Failure reasons (DICOM PS3.18 Table I.2-2).
+#: Failure reasons (DICOM PS3.18 Table I.2-2). The service gives the first also for what is no DICOM instance, with the
+#: reason in words in a private attribute (dcmjs-org/dcmjs issue 249).
 _PROCESSING = 0x0110
 _MISMATCH = 0xA900
-_NOT_UNDERSTOOD = 0xC000
 _BATCH_FILES = 32
 _BATCH_BYTES = 16 * 1024 * 1024
-_CREATOR = "GOOGLE CLOUD HEALTHCARE"
+_CREATOR = "GOOGLE"
+_FAILURE_DETAIL = "00091097"
+_KEYWORDS = {_FAILURE_DETAIL: "FailureDetail"}
 
 
 @dataclass(slots=True)
 class _Outcome:
-    """What became of the instances of a request."""
+    """What became of the instances of a request.
+
+    Attributes:
+        stored, failed: items of the answer's sequences.
+        studies: studies of the instances that are in the store now, those that were there before among them.
+    """
 
     stored: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
@@ -91,7 +98,7 @@ async def _store(call: Call, permission: str, *, replace: bool) -> Response:
         raise invalid("the request has no DICOM instance")
     status = 409 if outcome.failed else 200
     answer = _response(outcome, root(call, name))
-    body = native_xml(answer) if kind == XML else json.dumps(answer, ensure_ascii=False).encode()
+    body = native_xml(answer, keywords=_KEYWORDS) if kind == XML else json.dumps(answer, ensure_ascii=False).encode()
     return Response(body, status, media_type=kind)
 
 
@@ -114,7 +121,7 @@ def _answer_kind(call: Call) -> str:
             return XML
         if one.kind in (JSON, "application/json"):
             return JSON
-    raise ApiError(406, f"the answer can be had as {XML} or {JSON}")
+    raise not_acceptable(call, (XML, JSON))
 
 
 async def _files(call: Call) -> AsyncIterator[tuple[bytes | BlobWriter, int]]:
@@ -188,7 +195,7 @@ class _Storing:
                 record = read_instance(source if isinstance(source, bytes) else blobs.path(source.id) or b"")
                 self._check(record)
             except BadInstanceError as error:
-                self._fail(None, _NOT_UNDERSTOOD, error.message)
+                self._fail(None, _PROCESSING, error.message)
             except _RefusedError as error:
                 self._fail(record, error.reason, error.message)
             else:
@@ -228,6 +235,7 @@ class _Storing:
                 self._succeed(one.record)
             else:
                 release_blob(emulator, one.blob.id)
+                self.outcome.studies[one.record.study] = None
                 self._fail(one.record, _PROCESSING, "instance already exists")
         if somebody_listens(emulator, self._store):
             tell(emulator, self._store, "StoreInstances", instances.by_ids([n for n in ids if n]))
@@ -242,7 +250,7 @@ class _Storing:
         item = _reference(record) if record is not None else {}
         item["00081197"] = {"vr": "US", "Value": [reason]}
         item["00090010"] = {"vr": "LO", "Value": [_CREATOR]}
-        item["00091097"] = {"vr": "UT", "Value": [message]}
+        item[_FAILURE_DETAIL] = {"vr": "LT", "Value": [message]}
         self.outcome.failed.append(item)
 
 

@@ -147,6 +147,7 @@ def test_bulk_data_are_what_the_conformance_statement_calls_so() -> None:
 
 
 def test_a_sequence_of_a_mebibyte_is_in_neither_metadata_nor_row() -> None:
+    """Nor is it listed as dropped: the export's pages of 2026 say "excluded entirely"."""
     item = Dataset()
     item.TextValue = "x" * (1024 * 1024)
     small = Dataset()
@@ -156,7 +157,8 @@ def test_a_sequence_of_a_mebibyte_is_in_neither_metadata_nor_row() -> None:
     row = whole_row(record.row)
     assert "0040A730" not in metadata
     assert "0040A043" in metadata
-    assert [one["TagName"] for one in row["DroppedTags"]] == ["ContentSequence"]
+    assert "DroppedTags" not in row
+    assert "ContentSequence" not in row
 
 
 def test_implicit_files_get_their_vrs_from_the_dictionaries() -> None:
@@ -178,3 +180,50 @@ def test_elements_behind_the_pixel_data_are_read() -> None:
     dataset.add_new(0x7FE11001, "LO", "behind")
     row = whole_row(record_of(dataset).row)
     assert {"Tag": "Tag_7FE11001", "Data": ["behind"]} in row["OtherElements"]
+
+
+def test_the_metadata_begin_with_the_header_and_have_no_pixel_data() -> None:
+    """GoogleCloudPlatform/nodejs-docs-samples issue 1545: 00020002 comes first. Pixel data: medical-imaging's mock."""
+    dataset = instance(Rows=1, Columns=2, BitsAllocated=8, SamplesPerPixel=1)
+    dataset.add_new(0x7FE00010, "OB", b"\0\1")
+    record = record_of(dataset)
+    metadata = json.loads(zlib.decompress(record.metadata))
+    assert next(iter(metadata)) == "00020002"
+    assert metadata["00020010"]["Value"] == ["1.2.840.10008.1.2.1"]
+    assert not {"00020000", "00020001", "7FE00010"} & metadata.keys()
+    row = whole_row(record.row)
+    assert row["DroppedTags"] == [{"TagName": "PixelData", "TagReference": ""}]
+    assert not {"FileMetaInformationGroupLength", "FileMetaInformationVersion"} & row.keys()
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "value", "data"),
+    [
+        # Rows of the Imaging Data Commons have these, of tags that the service did not know and of a name of carets.
+        (0x00080090, "PN", "^^^^", ["^^^^"]),
+        (0x00089999, "LO", "unknown", ["unknown"]),
+        # The same kind: values that fit no column.
+        (0x00280010, "LO", "rows", ["rows"]),
+        (0x00100020, "LO", ["a", "b"], ["a", "b"]),
+        (0x00282000, "LO", "text", ["text"]),
+        (0x0040A730, "LO", "no sequence", ["no sequence"]),
+    ],
+)
+def test_standard_elements_without_a_place_are_other_elements(tag: int, vr: str, value: Any, data: list[str]) -> None:
+    dataset = instance()
+    dataset.add_new(tag, vr, value)
+    inner = instance()
+    inner.add_new(tag, vr, value)
+    dataset.ReferencedStudySequence = [inner]
+    row = whole_row(record_of(dataset).row)
+    wanted = [{"Tag": f"Tag_{tag:08X}", "Data": data}]
+    assert row["OtherElements"] == wanted
+    assert row["ReferencedStudySequence"][0]["OtherElements"] == wanted
+    assert "DroppedTags" not in row
+
+
+def test_what_is_dropped_within_sequences_names_them() -> None:
+    inner = Dataset()
+    inner.add_new(0x00282000, "OB", b"ab")
+    row = whole_row(record_of(instance(ReferencedStudySequence=[inner])).row)
+    assert row["DroppedTags"] == [{"TagName": "ICCProfile", "TagReference": "00081110"}]

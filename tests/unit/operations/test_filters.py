@@ -18,7 +18,9 @@ GOOD = "/studies/1.2.840.113619.2.55/series/1.2.3/instances/1.0.4"
     [
         ("", "the line is blank"),
         ("   ", "the line is blank"),
-        ("studies/1.2", "is no resource path"),
+        ("studies/1.02", "the study UID has a component with a leading zero"),
+        ("//studies/1.2", "is no resource path"),
+        ("dicomWeb/studies/1.2", "is no resource path"),
         ("/studies", "is no resource path"),
         ("/studies/", "the study UID is missing"),
         ("/studies/1.2/", "is no resource path"),
@@ -94,6 +96,13 @@ def test_both_line_ends_are_fine_and_the_last_may_be_missing(end: str, last: str
     content = (end.join(lines) + (end if last else "")).encode()
     summary = check_filter([content])
     assert summary == FilterSummary(3, len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_the_slash_in_front_may_be_missing_and_is_written() -> None:
+    """As Google's medical-imaging writes filter files: without it, and without a newline at the end."""
+    content = b"studies/1.2\nstudies/1.2/series/3\n" + GOOD.removeprefix("/").encode()
+    assert check_filter([content]).lines == 3
+    assert filter_from_lines(["studies/1.2", "/studies/1.2", "studies/3"]) == b"/studies/1.2\n/studies/3\n"
 
 
 def test_lines_of_a_person_lose_repetitions_and_keep_their_order() -> None:

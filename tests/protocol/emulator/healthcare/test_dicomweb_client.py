@@ -131,10 +131,13 @@ def test_pictures_come_of_instances_and_frames(web: Any) -> None:
 
 
 def test_bulk_data_come_from_the_address_in_the_metadata(web: Any) -> None:
-    metadata = web.retrieve_instance_metadata(*uids(CT))
-    uri = metadata["7FE00010"]["BulkDataURI"]
-    assert web.retrieve_bulkdata(uri) == [read(CT).PixelData]
-    assert list(web.iter_bulkdata(uri)) == [read(CT).PixelData]
+    name = "waveform_ecg.dcm"
+    web.store_instances([read(name)])
+    metadata = web.retrieve_instance_metadata(*uids(name))
+    uri = metadata["54000100"]["Value"][0]["54001010"]["BulkDataURI"]
+    wanted = read(name).WaveformSequence[0].WaveformData
+    assert web.retrieve_bulkdata(uri) == [wanted]
+    assert list(web.iter_bulkdata(uri)) == [wanted]
 
 
 def test_what_is_deleted_is_gone(web: Any) -> None:
