@@ -17,7 +17,7 @@ from operations.run.wait import Waiter, pause_after
 from tests.unit.operations.service import Service, SimulatedClock
 
 # Length in seconds and the requests that it may cost.
-LENGTHS = ((10, 20), (60, 50), (600, 110), (7200, 360))
+LENGTHS = ((10, 20), (60, 50), (600, 110), (7200, 450))
 _GCLOUD_LIMIT = 1800.0
 _MANY = 1000
 
@@ -30,7 +30,7 @@ def measure() -> Iterable[Figure]:
 
 
 def _one_length(length: int, requests: int) -> Iterator[Figure]:
-    limit = max(1.0, min(0.05 * length, 30.0))
+    limit = max(1.0, min(0.05 * length, 20.0))
     late, asked = _worst(_ours, length)
     others = [("gcloud", _gcloud), ("60 s loop", _loop)]
     beside = ", ".join(f"{name} {_late_text(*_worst(schedule, length))}" for name, schedule in others)

@@ -222,9 +222,8 @@ class ImportSettings(RunSettings):
     from_: ImportUri = Field(
         alias="from",
         description=(
-            "Files to import, `gs://BUCKET/OBJECT`. `*` stands for any characters but `/`, `?` for one, "
-            "`**` at the end, "
-            "perhaps with an extension, for any."
+            "Files to import, `gs://BUCKET/OBJECT`. `*` stands for any characters but `/`, `?` for exactly one "
+            "of them, `**` at the end, perhaps with an extension, for any."
         ),
     )
     storage_class: BlobStorageClass | None = Field(

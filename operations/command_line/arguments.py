@@ -181,7 +181,7 @@ def _import(commands: "argparse._SubParsersAction[Parser]") -> None:
         required=True,
         dest="source",
         metavar="URI",
-        help="gs://BUCKET/OBJECT; * and ? within a folder, or ** at the end, optionally with an extension",
+        help="gs://BUCKET/OBJECT; * for any characters but /, ? for one of them, or ** at the end, or **.dcm",
     )
     command.add_argument("--storage-class", metavar="|".join(StorageClass), help="of the imported bulk data")
     _run_options(command)

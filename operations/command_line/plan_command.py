@@ -1,7 +1,9 @@
 """`plan`: which imports and exports of a stack the next `pulumi up` would run again, and why."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rich.table import Table
@@ -14,6 +16,7 @@ from operations.command_line.stack_state import StackRun, read_runs
 from operations.command_line.views import plain_table
 from operations.google.connection import Connection
 from operations.google.errors import OperationsError
+from operations.model.invalid import InputError
 from operations.run.rerun import reason_to_run
 
 _STYLES = {"runs": "yellow", "waits": "cyan", "holds": "green", "unknown": "magenta"}
@@ -48,7 +51,7 @@ def plan_command(options: argparse.Namespace, session: Session) -> ExitCode:
     """Show what would run again with the settings that the state holds."""
     runs = read_runs(b"".join(read_blocks(options.state)).decode("utf-8", "replace"))
     connections: dict[tuple[str | None, str | None], Connection] = {}
-    plans = [plan(run, _connection(run, session, connections)) for run in runs]
+    plans = [plan(run, partial(_connection, run, session, connections)) for run in runs]
     if plans or session.output.as_json:
         session.output.result(plan_table(plans), [each.to_json() for each in plans])
     new = sum(each.does == "runs" for each in plans)
@@ -61,18 +64,32 @@ def plan_command(options: argparse.Namespace, session: Session) -> ExitCode:
     return ExitCode.SUCCEEDED
 
 
-def plan(run: StackRun, connection: Connection) -> Plan:
-    """Say what the next `pulumi up` does about a run."""
+def plan(run: StackRun, connect: Callable[[], Connection]) -> Plan:
+    """Say what the next `pulumi up` does about a run.
+
+    Args:
+        run: as the state has it.
+        connect: gives the APIs for the one who acts in it; called when they are needed.
+    """
     if run.interrupted:
         why = (
             "its last start was interrupted; `pulumi up` on the same machine finds out whether an operation began, "
             "elsewhere see `python -m operations list`"
         )
         return Plan(run, "unknown", why)
+    if run.hidden:
+        why = (
+            f"its {', '.join(run.hidden)} {'is' if len(run.hidden) == 1 else 'are'} secret; "
+            "write `pulumi stack export --show-secrets | python -m operations plan`"
+        )
+        return Plan(run, "unknown", why)
     try:
-        reason = reason_to_run(connection, run.olds, run.news)
+        reason = reason_to_run(connect(), run.olds, run.news)
     except OperationsError as error:
         return Plan(run, "unknown", f"can't see whether a new run is needed, so none is planned: {error}")
+    except (InputError, ValueError, TypeError, KeyError) as error:
+        # One run with settings that can't be right must not hide the others.
+        return Plan(run, "unknown", f"its settings in the state can't be read: {error!r}")
     if reason:
         return Plan(run, "runs", reason)
     if run.record.get("operation") != run.operation:

@@ -9,6 +9,8 @@ from operations.model.invalid import InputError
 from operations.run.record import record_of
 
 HOW = "write `pulumi stack export | python -m operations plan`"
+# How the engine marks a secret: https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
 _STARTED = "imaging:StartedOperation"
 _AWAITED = "imaging:AwaitedOperation"
 
@@ -26,12 +28,14 @@ class StackRun:
         olds: outputs of the started operation; empty when its start was interrupted.
         record: what was recorded at the last success, as `record_of` gives it.
         interrupted: whether the state doesn't know how its last start ended.
+        hidden: settings that are secret and whose values the text doesn't have.
     """
 
     label: str
     olds: Mapping[str, Any]
     record: Mapping[str, Any] = field(default_factory=dict)
     interrupted: bool = False
+    hidden: tuple[str, ...] = ()
 
     @property
     def method(self) -> str:
@@ -61,15 +65,46 @@ def read_runs(text: str) -> list[StackRun]:
         resources, pending = deployment.get("resources") or [], deployment.get("pending_operations") or []
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StateError(f"this is no exported state of a stack; {HOW}") from error
-    awaited = {_place(each): each.get("outputs") or {} for each in _of_type(resources, _AWAITED)}
+    awaited = {_place(each): _revealed(each.get("outputs") or {})[0] for each in _of_type(resources, _AWAITED)}
     interrupted = {_place(each["resource"]) for each in pending if _is(each.get("resource") or {}, _STARTED)}
     runs = []
     for resource in _of_type(resources, _STARTED):
-        place, olds = _place(resource), resource.get("outputs") or {}
+        place, (olds, hidden) = _place(resource), _revealed(resource.get("outputs") or {})
         label = str(olds.get("label") or place[1])
-        runs.append(StackRun(label, olds, record_of(awaited.get(place, {})), place in interrupted))
+        runs.append(StackRun(label, olds, record_of(awaited.get(place, {})), place in interrupted, hidden))
         interrupted.discard(place)
     return runs + [StackRun(name, {}, interrupted=True) for _, name in sorted(interrupted)]
+
+
+def _revealed(outputs: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return outputs without the engine's marks of secrets, and the names of those that are encrypted.
+
+    `pulumi stack export --show-secrets` writes the JSON text of a secret as `plaintext`, without the option there is
+    only a `ciphertext`.
+    """
+    found, hidden = {}, []
+    for key, value in outputs.items():
+        try:
+            found[key] = _plain(value)
+        except _EncryptedError:
+            hidden.append(key)
+    return found, tuple(hidden)
+
+
+class _EncryptedError(Exception):
+    """A value, or a part of it, is encrypted."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if _SIGNATURE not in value:
+            return {key: _plain(item) for key, item in value.items()}
+        if "plaintext" not in value:
+            raise _EncryptedError
+        return _plain(json.loads(value["plaintext"]))
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
 
 
 def _of_type(resources: Any, kind: str) -> Iterator[Mapping[str, Any]]:

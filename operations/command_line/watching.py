@@ -18,7 +18,7 @@ from rich.progress import Progress as RichProgress
 from operations.google.clock import SYSTEM_CLOCK, Clock
 from operations.run.wait import Progress
 
-# Readings are 30 s apart at most: with one line per 25 s of news, two lines are never more than a minute apart.
+# Readings are at most 20 s apart: with one line per 25 s of news, two lines are never more than a minute apart.
 _NEWS_EVERY = 25.0
 _SILENCE_AT_MOST = 50.0
 _NUMBERS = re.compile(r"[0-9][0-9.,]*")

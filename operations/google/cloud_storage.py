@@ -175,15 +175,42 @@ def _range_call(connection: Connection, path: CloudStoragePath, first: int, last
 
 
 def compose_objects(
-    connection: Connection, bucket: str, sources: list[str], target: str, clock: Clock = SYSTEM_CLOCK
+    connection: Connection,
+    bucket: str,
+    sources: list[str],
+    target: str,
+    clock: Clock = SYSTEM_CLOCK,
+    *,
+    replace: bool = True,
 ) -> None:
-    """Put up to 32 objects together to one, in this order, without moving them through this machine."""
+    """Put up to 32 objects together to one, in this order, without moving them through this machine.
+
+    Safe to send again after a lost answer, because the target is not among the sources.
+
+    Args:
+        connection: the APIs.
+        bucket: of all of them.
+        sources: names of the objects.
+        target: name of the object to write; it must not be a source.
+        clock: real or simulated time.
+        replace: whether an object that is there already is replaced. Without it the call is made on condition that
+            there is none (`ifGenerationMatch=0`); one that is there was made by this call, whose answer was lost.
+
+    Raises:
+        ValueError: the target is one of the sources.
+        ApiError: 404 when the bucket or a source doesn't exist, 403 when the caller does not have permission.
+    """
+    if target in sources:
+        raise ValueError(f"{target} can't be composed of itself: a repeated call would add the rest twice")
     body: Any = {"sourceObjects": [{"name": name} for name in sources], "destination": {"contentType": "text/plain"}}
-    call(
-        connection,
-        lambda: connection.storage.objects().compose(destinationBucket=bucket, destinationObject=target, body=body),
-        clock=clock,
-    )
+    arguments: dict[str, Any] = {"destinationBucket": bucket, "destinationObject": target, "body": body}
+    if not replace:
+        arguments["ifGenerationMatch"] = "0"
+    try:
+        call(connection, lambda: connection.storage.objects().compose(**arguments), clock=clock)
+    except ApiError as error:
+        if replace or error.status != 412:
+            raise
 
 
 def delete_object(connection: Connection, path: CloudStoragePath, clock: Clock = SYSTEM_CLOCK) -> None:

@@ -241,8 +241,8 @@ def make_import(store: str, uri: str, *, storage_class: str | None = None) -> Im
 def request_from_body(store: str, method: str, body: Mapping[str, Any]) -> Request:
     """Read a request as it is sent to the API.
 
-    The legacy field `force` is understood (`false` is WRITE_EMPTY, `true` is WRITE_TRUNCATE, and it is ignored beside
-    a write disposition); `body()` of the result never has it.
+    The legacy field `force` is not read: `force: false` refuses a table that exists even when it is empty, for which
+    there is no write disposition. `body()` of the result never has it.
 
     Raises:
         RequestError: the body is none of the three requests.
@@ -262,13 +262,10 @@ def request_from_body(store: str, method: str, body: Mapping[str, Any]) -> Reque
             store, objects.get("uriPrefix", ""), mime_type=objects.get("mimeType"), filter_uri=filter_uri
         )
     assert table is not None  # noqa: S101 - for the type checker
-    disposition = table.get("writeDisposition")
-    if disposition in (None, "WRITE_DISPOSITION_UNSPECIFIED"):
-        disposition = WriteDisposition.WRITE_TRUNCATE if table.get("force") else WriteDisposition.WRITE_EMPTY
     return make_export(
         store,
         table.get("tableUri", ""),
-        write_disposition=disposition,
+        write_disposition=table.get("writeDisposition"),
         schema=Schema.JSON if "schemaJson" in table else Schema.FLATTENED,
         include_source_store=bool(table.get("includeSourceStore")),
         filter_uri=filter_uri,

@@ -86,7 +86,7 @@ class ImportSource:
 
     @cached_property
     def _expression(self) -> re.Pattern[str]:
-        wildcards = {"**": ".*", "*": "[^/]*", "?": "."}
+        wildcards = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
         pieces = re.split(r"(\*\*|\*|\?)", self.pattern)
         return re.compile("".join(wildcards.get(piece, re.escape(piece)) for piece in pieces), re.DOTALL)
 
@@ -173,7 +173,7 @@ def parse_object_uri(text: str) -> CloudStoragePath:
 def parse_import_uri(text: str) -> ImportSource:
     """Read what an import reads: `gs://BUCKET/OBJECT`, where the object part may have wildcards.
 
-    `*` stands for any characters but `/`, `?` for one character, `**` for any characters including `/`. `**`
+    `*` stands for any characters but `/`, `?` for one character but `/`, `**` for any characters including `/`. `**`
     ends the path, optionally followed by an extension (`**.dcm`), and no other wildcard stands beside it.
 
     Raises:

@@ -7,20 +7,20 @@ caller may not see is skipped: the service will find out.
 import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from operations.google import cloud_storage
+from operations.google.bigquery_tables import dataset_exists, read_table
 from operations.google.clock import SYSTEM_CLOCK, Clock
 from operations.google.connection import Connection
 from operations.google.errors import STACK_WORDS, ApiError, OperationsError, Wording
 from operations.google.metrics import StoreMetrics, metrics_from_json, read_store_metrics
 from operations.google.reading import list_locations
-from operations.google.retrying import PATIENCE, Patience, call
 from operations.model.filters import FilterSummary, check_filter
 from operations.model.invalid import quoted
 from operations.model.requests import ExportToBigQuery, ExportToCloudStorage, Import, Request, WriteDisposition
 from operations.model.resource_names import DicomStoreName
-from operations.model.uris import BigQueryTable, CloudStoragePath, ImportSource
+from operations.model.uris import CloudStoragePath, ImportSource
 
 # 20 pages of 1,000 objects: enough to count most imports without holding up the start of the biggest.
 _MAX_SOURCE_PAGES = 20
@@ -107,25 +107,6 @@ def check_start(
     return Facts(metrics=metrics, total=total, rows=rows, filter=filter_summary)
 
 
-def read_rows(
-    connection: Connection, table: BigQueryTable, clock: Clock = SYSTEM_CLOCK, patience: Patience = PATIENCE
-) -> int:
-    """Read how many rows a table has.
-
-    Raises:
-        ApiError: 404 when the table or its dataset doesn't exist, 403 when the caller may not look.
-    """
-    answer = call(
-        connection,
-        lambda: connection.bigquery.tables().get(
-            projectId=table.project, datasetId=table.dataset, tableId=table.table, fields="numRows"
-        ),
-        clock=clock,
-        patience=patience,
-    )
-    return int(cast("Any", answer).get("numRows", 0))
-
-
 def location_problem(location: str, known: Collection[str]) -> str | None:
     """Tell what is wrong with a location, if it is none of those that the service named; nothing if it named none."""
     if not known or location in known:
@@ -158,11 +139,12 @@ def _check_location(connection: Connection, store: DicomStoreName, clock: Clock)
 def _check_table(connection: Connection, request: ExportToBigQuery, clock: Clock, wording: Wording) -> int | None:
     table = request.table
     try:
-        rows = read_rows(connection, table, clock)
+        rows = read_table(connection, table, clock).rows
     except ApiError as error:
         if error.status != 404:
             return None
-        if "dataset" in error.message.lower():
+        # Table and dataset are both 404 here, and any word of the text may be part of a name: ask for the dataset.
+        if dataset_exists(connection, table.project, table.dataset, clock) is False:
             raise CheckError(
                 f"BigQuery dataset {table.project}.{table.dataset} doesn't exist; create it"
                 f"{wording.creates.format(setting='imaging:bigquery')} or correct the destination"

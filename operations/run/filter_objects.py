@@ -185,20 +185,33 @@ def _write_large(
     extract_lines(connection, distinct, f"gs://{bucket}/{parts_prefix}part-*.txt", clock)
     parts, _ = cloud_storage.list_objects(connection, bucket, parts_prefix, max_pages=100, clock=clock)
     names = [part.name for part in parts]
-    _compose(connection, bucket, names, path.path, clock)
-    for part in names:
+    made = _compose(connection, bucket, names, parts_prefix, path.path, clock)
+    for part in (*names, *made):
         cloud_storage.delete_object(connection, CloudStoragePath(bucket, part), clock)
     size = sum(part.size for part in parts)
     return PreparedFilter(path.uri, digest, FilterSummary(distinct.rows, size, sha256=None))
 
 
-def _compose(connection: Connection, bucket: str, names: list[str], target: str, clock: Clock) -> None:
-    """Put parts together, 32 at a time: the first 32 become the target, which is then the first of the next."""
-    first, rest = names[:_PARTS], names[_PARTS:]
-    cloud_storage.compose_objects(connection, bucket, first, target, clock)
-    while rest:
-        more, rest = rest[: _PARTS - 1], rest[_PARTS - 1 :]
-        cloud_storage.compose_objects(connection, bucket, [target, *more], target, clock)
+def _compose(
+    connection: Connection, bucket: str, parts: list[str], prefix: str, target: str, clock: Clock
+) -> list[str]:
+    """Put parts together, 32 at a time.
+
+    Each step writes an object of its own, beside the parts, from the one before it and further parts. So a call that is
+    made again after a lost answer writes the same lines again and never some of them twice, and the target is whole
+    from the moment it exists.
+
+    Returns:
+        The names of the objects in between, which can be deleted.
+    """
+    made: list[str] = []
+    while len(parts) > _PARTS:
+        step = f"{prefix}step-{len(made):06}.txt"
+        cloud_storage.compose_objects(connection, bucket, parts[:_PARTS], step, clock, replace=False)
+        made.append(step)
+        parts = [step, *parts[_PARTS:]]
+    cloud_storage.compose_objects(connection, bucket, parts, target, clock)
+    return made
 
 
 def _large_digest(connection: Connection, job: QueryJob, query: str, clock: Clock) -> str:

@@ -5,6 +5,7 @@ sent again blindly: the operations of the dataset are listed before it, and afte
 adopted. The same is done for a start in whose middle the program was killed, if a journal of starts is kept.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +37,8 @@ THROTTLE_WAIT = 1800.0
 
 _MAX_SENDS = 6
 _CANCEL_SECONDS = 60.0
+# Seen since 2018, with and without the dataset's name after it.
+_NOT_INITIALIZED = re.compile(r"dataset not initialized\b", re.IGNORECASE)
 
 Say = Callable[[str], None]
 
@@ -235,7 +238,7 @@ def _may_be_accepted(error: OperationsError) -> bool:
 
 
 def _passes_with_grants(error: ApiError) -> bool:
-    if error.status == 404 and "dataset not initialized" in error.message.lower():
+    if error.status == 404 and _NOT_INITIALIZED.match(error.message):
         return True  # the dataset was created a moment ago
     return passes_with_grants(error.code.number, error.message)
 

@@ -1,8 +1,9 @@
 """Waiting for operations: cheap for the service, and the end is noticed soon.
 
-The pause before the next look grows with the time waited: 5 % of it, 1 s at least and 30 s at most. All operations of
-one dataset that are waited for in this process are read together by one `operations.list`, whoever's turn it is.
-What passes by itself (throttling, 5xx, lost connections) never ends a wait before its deadline.
+The pause before the next look grows with the time waited: 5 % of it, at least 1 s and at most 20 s (as gcloud), also
+after failures, unless the service asks for a longer one. All operations of one dataset that are waited for in this
+process are read together by one `operations.list`, whoever's turn it is. What passes by itself (throttling, 5xx, lost
+connections) never ends a wait before its deadline.
 """
 
 import threading
@@ -20,7 +21,7 @@ from operations.model.outcome import Outcome
 from operations.model.resource_names import DatasetName, parse_operation_name
 
 SHORTEST_PAUSE = 1.0
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 20.0
 PAUSE_PER_SECOND_WAITED = 0.05
 _JITTER = 0.1
 
@@ -366,7 +367,9 @@ class _Troubles:
         gone = isinstance(error, UnreachableError) and error.refused and self._is_emulator
         if gone and now - self._begin >= _EMULATOR_GONE:
             raise error
-        return self._pauses.after(error)
+        pause = self._pauses.after(error)
+        asked = error.retry_after if isinstance(error, ApiError) else None
+        return pause if asked is not None else min(pause, LONGEST_PAUSE)
 
 
 def _by_dataset(names: Iterable[str]) -> dict[DatasetName, list[str]]:

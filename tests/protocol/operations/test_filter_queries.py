@@ -128,6 +128,23 @@ def test_a_large_result_is_extracted_and_composed(hospital: Hospital, monkeypatc
     assert prepared.summary == FilterSummary(2, 30, sha256=None)
 
 
+def test_lost_answers_to_compose_double_no_line(hospital: Hospital) -> None:
+    """100 parts take four calls; the answer to each is lost once, and each is made again."""
+    names = [f"filters/x/part-{number:03}.txt" for number in range(100)]
+    for number, name in enumerate(names):
+        cloud_storage.write_object(hospital.connection, CloudStoragePath(INBOX, name), f"/studies/{number}\n".encode())
+    lost = [hospital.fault("storage.objects.compose", drop="after", after=min(number, 1)) for number in range(4)]
+    filter_objects._compose(hospital.connection, INBOX, names, "filters/x/", "filters/x.txt", SystemClock())
+    hospital.assert_consumed(*lost)
+    expected = "".join(f"/studies/{number}\n" for number in range(100)).encode()
+    assert content(hospital.connection, f"gs://{INBOX}/filters/x.txt") == expected
+
+
+def test_an_object_is_not_composed_of_itself(hospital: Hospital) -> None:
+    with pytest.raises(ValueError, match="composed of itself"):
+        cloud_storage.compose_objects(hospital.connection, INBOX, ["a", "b"], "a")
+
+
 @pytest.mark.parametrize("parts", [1, 32, 33, 64, 100])
 def test_any_number_of_parts_is_composed_in_order(parts: int, hospital: Hospital) -> None:
     names = [f"filters/x/part-{number:03}.txt" for number in range(parts)]
@@ -135,6 +152,6 @@ def test_any_number_of_parts_is_composed_in_order(parts: int, hospital: Hospital
         cloud_storage.write_object(
             hospital.connection, CloudStoragePath(INBOX, name), f"/studies/{number + 1}\n".encode()
         )
-    filter_objects._compose(hospital.connection, INBOX, names, "filters/x.txt", SystemClock())
+    filter_objects._compose(hospital.connection, INBOX, names, "filters/x/", "filters/x.txt", SystemClock())
     expected = "".join(f"/studies/{number + 1}\n" for number in range(parts)).encode()
     assert content(hospital.connection, f"gs://{INBOX}/filters/x.txt") == expected

@@ -172,6 +172,17 @@ def test_an_export_to_cloud_storage_is_verified_by_its_objects(hospital: Hospita
     assert problem_of(outcome) is None
 
 
+def test_objects_are_not_counted_when_it_is_not_known_since_when(hospital: Hospital, clock: QuickClock) -> None:
+    """Else those of an earlier export would count, and an export that wrote nothing would pass."""
+    hospital.store_instances(4)
+    request = make_export(STORE, f"gs://{OUT}/original")
+    started, outcome = run(hospital.connection, request, clock)
+    for unreadable in ("", "yesterday"):
+        (check,) = verify(hospital.connection, request, started.facts, replace(outcome, start_time=unreadable), clock)
+        assert check.found is None
+        assert str(check).startswith("instances under the prefix: not checked, the service doesn't say when")
+
+
 def test_a_large_export_to_cloud_storage_is_verified_by_its_studies(
     hospital: Hospital, clock: QuickClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,6 +374,7 @@ def test_every_call_of_a_run_may_fail_for_a_while_or_lose_its_connection(
     before = emulator.control("GET", "requests?since=0")["requests"][-1]["sequence"]
     run(hospital.connection, RUNS[kind], clock)
     called = {call["method"] for call in emulator.control("GET", f"requests?since={before}")["requests"]}
+    called.discard("bigquery.datasets.get")  # asked for only while the table doesn't exist; tests/unit has its faults
     assert len(called) > 5
     expected = len(hospital.operations(method))
     for each in sorted(called):

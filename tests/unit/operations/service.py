@@ -92,6 +92,8 @@ class Service:
     page_size: int = 1000
     unknown_until: float = 0.0
     datasets: list[str] = field(default_factory=lambda: [DATASET])
+    bigquery_dataset: bool = True
+    table_kind: str = "TABLE"
 
     def plan(self, kind: str, *faults: Fault) -> None:
         self.faults.setdefault(kind, deque()).extend(faults)
@@ -162,8 +164,12 @@ class Service:
             return 200, {}, {"name": STORE, **counts, **self.sizes}
         if kind == "tables.get":
             if self.rows is None:
-                return 404, {}, _error(404, "Not found: Table research:dicom.instances")
-            return 200, {}, {"numRows": str(self.rows)}
+                return 404, {}, _error(404, self._not_found(path))
+            return 200, {}, {"numRows": str(self.rows), "type": self.table_kind}
+        if kind == "bigquery.datasets.get":
+            if not self.bigquery_dataset:
+                return 404, {}, _error(404, self._not_found(path))
+            return 200, {}, {"id": "research:dicom"}
         if kind == "buckets.get":
             return 200, {}, {"name": "bucket"}
         if kind == "objects.list":
@@ -174,6 +180,13 @@ class Service:
         if kind == "entries.list":
             return 200, {}, {"entries": self.log_entries}
         raise AssertionError(f"unexpected call {kind} {path}")
+
+    def _not_found(self, path: str) -> str:
+        """Say what BigQuery says: https://cloud.google.com/bigquery/docs/error-messages."""
+        project, dataset, *table = [part for number, part in enumerate(path.split("/")[4:]) if number % 2 == 0]
+        if table and self.bigquery_dataset:
+            return f"Not found: Table {project}:{dataset}.{table[0]}"
+        return f"Not found: Dataset {project}:{dataset}"
 
     def _start(self, kind: str, body: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, Any]]:
         self.bodies.append(body)
@@ -248,7 +261,12 @@ def _kind(method: str, path: str) -> str:
     ):
         if path.endswith(ending):
             return kind
-    for part, kind in (("/operations/", "operations.get"), ("/tables/", "tables.get"), ("/b/", "buckets.get")):
+    for part, kind in (
+        ("/operations/", "operations.get"),
+        ("/tables/", "tables.get"),
+        ("/bigquery/v2/", "bigquery.datasets.get"),
+        ("/b/", "buckets.get"),
+    ):
         if part in path:
             return kind
     return f"{method} {path}"

@@ -133,3 +133,40 @@ def test_a_stack_without_runs_says_so(plan: Any, cli: CommandLine) -> None:
     assert plan() == []
     assert cli.out == ""
     assert "the stack has no imports and exports" in cli.err
+
+
+def _secret(**value: str) -> dict[str, str]:
+    return {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", **value}
+
+
+def test_secret_settings_are_read_where_the_state_shows_them(plan: Any, service: Service) -> None:
+    service.instances = 98_590
+    shown = {
+        "store": _secret(plaintext=json.dumps(STORE)),
+        "facts": {"metrics": _secret(plaintext=json.dumps(METRICS))},
+    }
+    (found,) = plan(started(rerun="when-store-changes", **shown), awaited())
+    assert (found["does"], found["why"]) == ("runs", "store changed since the last run: 10 → 98,590 instances")
+
+
+def test_encrypted_settings_are_named_with_the_way_to_show_them_and_hide_no_other_run(
+    plan: Any, service: Service
+) -> None:
+    hidden = started(store=_secret(ciphertext="v1:x"), body={"a": [_secret(ciphertext="v1:y")]})
+    other = started(label="other") | {"urn": f"{started()['urn']}2"}
+    first, second = plan(hidden, other)
+    assert (first["does"], first["why"]) == (
+        "unknown",
+        "its store, body are secret; write `pulumi stack export --show-secrets | python -m operations plan`",
+    )
+    assert (second["name"], second["does"]) == ("other", "runs")
+    # Nothing was asked with a cipher text in it.
+    assert service.bodies == []
+
+
+@pytest.mark.parametrize("wrong", [{"store": "nonsense"}, {"allowedFailures": None}, {"endpoint": "ftp://x"}])
+def test_settings_that_can_not_be_read_are_said_of_their_run_alone(wrong: dict[str, Any], plan: Any) -> None:
+    bad, good = plan(started(rerun="when-store-changes", **wrong), started(rerun="always"), awaited())
+    assert bad["does"] == "unknown"
+    assert bad["why"].startswith("its settings in the state can't be read: ")
+    assert good["does"] == "runs"

@@ -7,7 +7,6 @@ from operations.model.requests import (
     ExportToCloudStorage,
     Import,
     RequestError,
-    WriteDisposition,
     make_export,
     make_import,
     request_from_body,
@@ -117,23 +116,11 @@ def test_every_option_of_an_import_is_sent() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("destination", "disposition"),
-    [
-        ({"force": True}, WriteDisposition.WRITE_TRUNCATE),
-        ({"force": False}, WriteDisposition.WRITE_EMPTY),
-        ({}, WriteDisposition.WRITE_EMPTY),
-        ({"force": True, "writeDisposition": "WRITE_APPEND"}, WriteDisposition.WRITE_APPEND),
-        ({"force": True, "writeDisposition": "WRITE_DISPOSITION_UNSPECIFIED"}, WriteDisposition.WRITE_TRUNCATE),
-    ],
-)
-def test_the_legacy_force_is_understood_and_never_sent(
-    destination: dict[str, object], disposition: WriteDisposition
-) -> None:
-    request = request_from_body(STORE, "export", {"bigqueryDestination": {"tableUri": TABLE, **destination}})
-    assert isinstance(request, ExportToBigQuery)
-    assert request.write_disposition is disposition
-    assert "force" not in request.body()["bigqueryDestination"]
+@pytest.mark.parametrize("force", [True, False])
+def test_the_legacy_force_stands_for_no_write_disposition(force: bool) -> None:
+    """`force: false` refuses an empty table too, which WRITE_EMPTY doesn't: neither may stand for the other."""
+    with pytest.raises(RequestError, match="write_disposition: is missing"):
+        request_from_body(STORE, "export", {"bigqueryDestination": {"tableUri": TABLE, "force": force}})
 
 
 @pytest.mark.parametrize(

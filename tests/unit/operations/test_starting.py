@@ -42,10 +42,35 @@ def test_a_non_empty_table_with_write_empty_is_an_error_with_the_choices(
 def test_a_missing_bigquery_dataset_is_named_before_anything_starts(
     service: Service, connection: Connection, clock: SimulatedClock, request_: Request
 ) -> None:
-    service.plan("tables.get", Fault(404, "Not found: Dataset research:dicom"))
+    service.bigquery_dataset = False
     with pytest.raises(CheckError, match=r"BigQuery dataset research\.dicom doesn't exist"):
         start(connection, request_, clock=clock)
     assert service.count("export") == 0
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["research.imaging_dataset.instances", "research.dicom.dataset", "dataset-research.dicom.instances"],
+)
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_dataset_is_asked_for_and_no_word_of_the_text_decides_whether_it_exists(
+    exists: bool, table: str, service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    service.bigquery_dataset = exists
+    request = make_export(STORE, f"bq://{table}", write_disposition="WRITE_TRUNCATE")
+    if exists:
+        assert start(connection, request, clock=clock).facts.rows == 0
+        return
+    with pytest.raises(CheckError, match=rf"BigQuery dataset {table.rpartition('.')[0]} doesn't exist"):
+        start(connection, request, clock=clock)
+
+
+def test_a_dataset_that_may_not_be_looked_at_is_left_to_the_service(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.plan("bigquery.datasets.get", Fault(403, "Access Denied: Dataset research:dicom"))
+    assert start(connection, request_, clock=clock).facts.rows == 0
+    service.assert_consumed()
 
 
 def test_a_missing_store_is_named(
@@ -89,7 +114,7 @@ def test_a_missing_bucket_is_named(service: Service, connection: Connection, clo
     ("kind", "missing", "destination"),
     [
         ("buckets.get", "The specified bucket does not exist.", "gs://hospital-out/x"),
-        ("tables.get", "Not found: Dataset research:dicom", "bq://research.dicom.instances"),
+        ("bigquery.datasets.get", "Not found: Dataset research:dicom", "bq://research.dicom.instances"),
     ],
 )
 def test_who_creates_what_is_missing_is_said_for_a_stack_and_not_at_the_command_line(
@@ -380,7 +405,9 @@ def test_a_caller_without_rights_on_store_and_table_can_still_start(
     assert start(connection, request_, clock=clock).facts == Facts()
 
 
-@pytest.mark.parametrize("kind", ["metrics", "tables.get", "locations.list", "datasets.list", "operations.list"])
+@pytest.mark.parametrize(
+    "kind", ["metrics", "tables.get", "bigquery.datasets.get", "locations.list", "datasets.list", "operations.list"]
+)
 @pytest.mark.parametrize(
     "fault", [Fault(503), Fault(429), Fault(401), Fault(drop="before"), Fault(drop="after")], ids=repr
 )
