@@ -111,7 +111,7 @@ def cancel(props: Mapping[str, Any], *, wait: bool) -> None:
         Failure: it can't be cancelled.
     """
     operation = props.get("operation")
-    if operation and recorded(props).get("operation") != operation:  # else its end is on record
+    if operation and recorded(props).operation != operation:  # else its end is on record
         _cancel_operation(props, str(operation), _CANCEL_SECONDS if wait else 0.0)
 
 
@@ -133,7 +133,7 @@ def forget(props: Mapping[str, Any]) -> None:
 def _tell_journal(journal: Journal, olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
     """Tell the journal which operations the state has."""
     record = recorded(news)
-    known = (olds.get("operation"), record.get("operation"), record.get("ended"))
+    known = (olds.get("operation"), record.operation, record.ended)
     journal.seen([str(each) for each in known if each], text_of(olds, "started_at") or "")
 
 

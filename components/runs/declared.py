@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import pulumi
 
 from components.base.arguments import child
 from components.provider.resources import CREDENTIAL_KEYS, AwaitedOperation, StartedOperation
+from components.runs.state import belongings, previous_result
 from operations.model.invalid import quoted
 from operations.model.requests import Request, RequestError, Rerun
-from operations.run.record import record_of
 
 STARTED_TYPE = "pulumi-python:dynamic/imaging:StartedOperation"
 AWAITED_TYPE = "pulumi-python:dynamic/imaging:AwaitedOperation"
@@ -19,9 +18,6 @@ AWAITED_TYPE = "pulumi-python:dynamic/imaging:AwaitedOperation"
 DEFAULT_TIMEOUT = 6 * 3600.0
 DEFAULT_PERMISSION_WAIT = 600.0
 DEFAULT_MAX_RUNNING = 5
-
-# Reads the outputs of a stack's resources from its state; built into the engine.
-_READ_STATE = "pulumi:pulumi:readStackResourceOutputs"
 
 
 @dataclass(kw_only=True)
@@ -107,7 +103,9 @@ def declare_run(
             "filter": chosen,
             "rerun": str(args.rerun),
             "previous": previous_result(awaited_urn),
-            "inPreview": _unknown() if pulumi.runtime.is_dry_run() else False,
+            # A provider isn't told otherwise whether it is asked for a preview. A value that isn't known is unlike any
+            # other, so `pulumi up --plan`, which holds what a preview knew, takes any for it.
+            "inPreview": pulumi.UNKNOWN if pulumi.runtime.is_dry_run() else False,
             "urn": started_urn,
         },
         child(component, opts),
@@ -139,9 +137,6 @@ def _check(args: RunArgs) -> None:
         raise RequestError(problems)
 
 
-_programs: "WeakKeyDictionary[Any, dict[str, Any]]" = WeakKeyDictionary()
-
-
 def waits_provider(name: str = "waits") -> pulumi.ProviderResource:
     """Return the instance of the dynamic provider in which all waits of the program run.
 
@@ -152,7 +147,7 @@ def waits_provider(name: str = "waits") -> pulumi.ProviderResource:
         name: what it is called if this call makes it. In a component package every component is a program of its own
             in the same stack, and needs one of its own name.
     """
-    program = _program()
+    program = belongings()
     if "waits" not in program:
         config = pulumi.Config("gcp")
         # Unlike the default instance, this one isn't given the stack's configuration by the engine. Like those of
@@ -168,52 +163,6 @@ def _is_set(key: str) -> bool:
     return bool(pulumi.runtime.get_config(f"gcp:{key}"))
 
 
-def previous_result(awaited_urn: pulumi.Input[str]) -> pulumi.Output[dict[str, Any]]:
-    """Return what an awaited resource recorded at its last success, from the stack's own state.
-
-    Returns:
-        The record as `record_of` gives it; `read` is whether the state could be read.
-    """
-    program = _program()
-    if "state" not in program:
-        program["state"] = pulumi.Output.from_input(_read_state())
-    state: pulumi.Output[dict[str, Any]] = program["state"]
-    return pulumi.Output.all(state, awaited_urn).apply(lambda both: _record(both[0], both[1]))
-
-
-def _record(state: Mapping[str, Any], urn: str) -> dict[str, Any]:
-    if not state.get("read"):
-        return {"read": False}
-    return record_of(state["outputs"].get(urn, {}).get("outputs") or {})
-
-
-async def _read_state() -> dict[str, Any]:
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    try:
-        result = await pulumi.runtime.invoke_async(_READ_STATE, {"stackName": name})
-    except Exception as error:  # noqa: BLE001 - without the record the service is asked; no program may fail over it
-        pulumi.log.debug(f"the stack's state can't be read: {error}")
-        return {"read": False}
-    if not isinstance(result, Mapping) or not isinstance(result.get("outputs"), Mapping):
-        return {"read": False}
-    return {"read": True, "outputs": result["outputs"]}
-
-
-def _unknown() -> pulumi.Output[bool]:
-    """Return a value that isn't known: unlike any other, it may differ from that of the `up` which follows a preview.
-
-    A provider isn't told otherwise whether it is asked for a preview, and `pulumi up --plan` holds what a preview knew.
-    """
-
-    async def no() -> bool:
-        return False
-
-    async def nothing() -> set[pulumi.Resource]:
-        return set()
-
-    return pulumi.Output(nothing(), no(), is_known=no())
-
-
 def _without_dependency(urn: pulumi.Output[str]) -> pulumi.Output[str]:
     """Return a URN that carries no dependency: a child that depends on its own parent would be a circle."""
 
@@ -221,9 +170,3 @@ def _without_dependency(urn: pulumi.Output[str]) -> pulumi.Output[str]:
         return await urn.future() or ""
 
     return pulumi.Output.from_input(read())
-
-
-def _program() -> dict[str, Any]:
-    """Return what belongs to the running program; several run in one process under tests and the Automation API."""
-    # Under mocks there is no root resource, but a monitor of the test's own.
-    return _programs.setdefault(pulumi.runtime.get_root_resource() or pulumi.runtime.settings.get_monitor(), {})

@@ -92,7 +92,7 @@ def plan(run: StackRun, connect: Callable[[], Connection]) -> Plan:
         return Plan(run, "unknown", f"its settings in the state can't be read: {error!r}")
     if reason:
         return Plan(run, "runs", reason)
-    if run.record.get("operation") != run.operation:
+    if run.record.operation != run.operation:
         return Plan(run, "waits", "the end of its operation is not on record yet")
     return Plan(run, "holds", "nothing has changed")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operations.model.invalid import InputError
-from operations.run.record import record_of
+from operations.run.record import Record, record_of
 
 HOW = "write `pulumi stack export | python -m operations plan`"
 # How the engine marks a secret: https://github.com/pulumi/pulumi/blob/master/sdk/go/common/resource/sig/sig.go
@@ -26,14 +26,14 @@ class StackRun:
     Attributes:
         label: its name in the settings.
         olds: outputs of the started operation; empty when its start was interrupted.
-        record: what was recorded at the last success, as `record_of` gives it.
+        record: of its last success.
         interrupted: whether the state doesn't know how its last start ended.
         hidden: settings that are secret and whose values the text doesn't have.
     """
 
     label: str
     olds: Mapping[str, Any]
-    record: Mapping[str, Any] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
     interrupted: bool = False
     hidden: tuple[str, ...] = ()
 
@@ -50,7 +50,7 @@ class StackRun:
     @property
     def news(self) -> Mapping[str, Any]:
         """The inputs that an unchanged program would give."""
-        return {**self.olds, "previous": self.record}
+        return {**self.olds, "previous": self.record.to_json()}
 
 
 def read_runs(text: str) -> list[StackRun]:

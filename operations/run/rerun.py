@@ -95,9 +95,9 @@ def _last(
 ) -> tuple[str | None, bool]:
     """Say why the last operation doesn't hold, None when it does, and whether it still runs."""
     operation, record, allowed = str(olds["operation"]), recorded(news), int(news["allowedFailures"])
-    if record.get("operation") == operation:
-        failure = int(record.get("failure", 0))
-        return f"{failure:,} instances failed, {allowed:,} are allowed" if failure > allowed else None, False
+    if record.operation == operation:
+        failed = f"{record.failure:,} instances failed, {allowed:,} are allowed"
+        return failed if record.failure > allowed else None, False
     try:
         outcome = read_operation(connection, operation, clock, _PATIENCE)
     except ApiError as error:
@@ -105,7 +105,7 @@ def _last(
             raise
         # Records are kept for about 30 days. Where the state can't be read, an old success is the likelier story.
         gone = "the service no longer knows the last operation, and its end was never seen"
-        return gone if record.get("read") else None, False
+        return gone if record.read else None, False
     return why_not(outcome, allowed), not outcome.done
 
 
@@ -142,7 +142,7 @@ def _store_changed(
     # store itself: there the store after it counts.
     before = facts.get("metrics") if isinstance(facts, Mapping) else None
     if news["method"] == "import":
-        before = record.get("metrics") if record.get("operation") == olds["operation"] else None
+        before = record.metrics if record.operation == olds["operation"] else None
     if not before:
         return None
     store = parse_dicom_store_name(str(news["store"]))

@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import json
 import pulumi
-from components.dicom_export import DicomExport, DicomExportArgs, ExportFilter
-from components.dicom_import import DicomImport, DicomImportArgs
+from components.runs.dicom_export import DicomExport, DicomExportArgs, ExportFilter
+from components.runs.dicom_import import DicomImport, DicomImportArgs
 
 for name, settings in json.load(open("runs.json")).items():
     if "filter" in settings:

@@ -13,10 +13,11 @@ from pulumi.output import Unknown
 
 from components.provider import engine_log
 from components.provider.resources import AwaitedProvider, StartedProvider
-from components.runs.declared import _record
 from components.runs.dicom_export import DicomExport, DicomExportArgs, ExportFilter
 from components.runs.dicom_import import DicomImport, DicomImportArgs
+from components.runs.state import record_in
 from operations.model.invalid import InputError
+from operations.run.record import Record, recorded
 
 Run = Callable[..., Any]
 STORE = "projects/hospital/locations/europe-west4/datasets/radiology/dicomStores/pacs"
@@ -165,20 +166,21 @@ def test_a_wait_is_judged_again_when_fewer_failures_are_allowed() -> None:
 @pytest.mark.parametrize(
     ("state", "found"),
     [
-        ({"read": False}, {"read": False}),
-        ({"read": True, "outputs": {}}, {"read": True}),
-        ({"read": True, "outputs": {"urn": {"outputs": {"operation": "1"}}}}, {"read": True}),
+        (None, Record(read=False)),
+        ({}, Record()),
+        ({"urn": {"type": "t"}}, Record()),
+        ({"urn": {"outputs": None}}, Record()),
+        ({"urn": {"outputs": {"operation": "1"}}}, Record()),
+        ({"urn": {"outputs": {"operation": "1", "outcome": None}}}, Record()),
         (
-            {
-                "read": True,
-                "outputs": {"urn": {"outputs": {"operation": "1", "outcome": {"operation": "2", "failure": 2}}}},
-            },
-            {"read": True, "operation": "1", "ended": "2", "failure": 2, "metrics": None},
+            {"urn": {"outputs": {"operation": "1", "outcome": {"operation": "2", "failure": 2.0, "rows": 0.0}}}},
+            Record(operation="1", ended="2", failure=2, rows=0),
         ),
     ],
 )
-def test_the_record_of_the_last_success_comes_from_the_state(state: dict[str, Any], found: dict[str, Any]) -> None:
-    assert _record(state, "urn") == found
+def test_the_record_of_the_last_success_comes_from_the_state(state: dict[str, Any] | None, found: Record) -> None:
+    assert record_in(state, "urn") == found
+    assert recorded({"previous": found.to_json()}) == found
 
 
 def test_without_an_engine_messages_are_silent(capsys: pytest.CaptureFixture[str]) -> None:
