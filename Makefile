@@ -8,7 +8,7 @@ POLICY := policy/.venv
 KEEP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down policy test live lint format bench env emulator lock docs clean
+.PHONY: help setup demo down policy test live lint format bench path env emulator lock docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/; s/\$$\$$/$$/g' | expand -t 18
@@ -55,6 +55,9 @@ format: $(STAMP)  ## let the formatter and the linter mend what they can
 
 bench: setup  ## benchmarks, each beside a peer or a limit
 	@$(PY) -m benchmarks $(ARGS)
+
+path: setup  ## shell export of PATH alone, for stacks on Google Cloud: eval "$$(make -s path)"
+	@$(PY) -m engine path
 
 env: setup  ## shell exports for pulumi, gcloud and the Google clients: eval "$$(make -s env)"
 	@$(PY) -m engine env

@@ -5,13 +5,13 @@ the CLI is built from its tagged Go module and small plugins stand in for the of
 `.local/`.
 
     python -m engine ensure     # find, install or build
-    eval "$(python -m engine env)"
+    eval "$(python -m engine env)"     # local stacks; `path` for those on Google Cloud
 """
 
 from __future__ import annotations
 
 from engine.locate import Engine, find
-from engine.obtain import ensure, environment
+from engine.obtain import ensure, environment, path_only
 from engine.places import EngineError, Places, places
 
-__all__ = ["Engine", "EngineError", "Places", "ensure", "environment", "find", "places"]
+__all__ = ["Engine", "EngineError", "Places", "ensure", "environment", "find", "path_only", "places"]

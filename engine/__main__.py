@@ -1,4 +1,4 @@
-"""`python -m engine`: ensure, where, env, update."""
+"""`python -m engine`: ensure, where, path, env, update."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import shlex
 import sys
 
-from engine import EngineError, ensure, environment, find, places
+from engine import EngineError, ensure, environment, find, path_only, places
 from engine.update import update
 
 
@@ -26,7 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("ensure", help="provide an engine and its plugins; prints where it is")
     commands.add_parser("where", help="print the folder to put on PATH")
-    commands.add_parser("env", help='print shell exports, for eval "$(python -m engine env)"')
+    commands.add_parser("path", help="print the shell export of PATH alone, for stacks on Google Cloud")
+    commands.add_parser("env", help="print shell exports for local stacks, whose passphrase is everybody's")
     commands.add_parser("update", help="build the newest served release of the CLI from now on (for maintainers)")
     options = parser.parse_args(arguments)
     try:
@@ -41,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         elif options.command == "update":
             print(update())
         else:
-            for name, value in environment(options.root).items():
+            exports = path_only(options.root) if options.command == "path" else environment(options.root)
+            for name, value in exports.items():
                 print(f"export {name}={shlex.quote(value)}")
     except EngineError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -60,6 +60,27 @@ def ensure(
     return engine
 
 
+def path_only(root: Path | str | None = None, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What to set so that `pulumi` is the engine of this checkout, for stacks on Google Cloud: `PATH` and nothing else.
+
+    Args:
+        root: the checkout's top folder, by default this package's.
+        environ: the environment to search and to put the engine before, by default this process's.
+
+    Raises:
+        EngineError: there is no engine yet; `ensure` provides it.
+    """
+    environ = os.environ if environ is None else environ
+    engine = locate.find(places(root), environ)
+    if engine is None:
+        raise EngineError("there is no Pulumi engine yet; run `make setup` (or `python -m engine ensure`)")
+    path = [part for part in environ.get("PATH", "").split(os.pathsep) if part]
+    # Where it is on PATH it is the first of its name: moving its folder would also move everything else in it.
+    if engine.origin != "PATH":
+        path = [str(engine.directory), *(part for part in path if part != str(engine.directory))]
+    return {"PATH": os.pathsep.join(path)}
+
+
 def environment(root: Path | str | None = None, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """What to set so that `pulumi` is the engine of this checkout, on its own local state.
 
@@ -78,17 +99,8 @@ def environment(root: Path | str | None = None, environ: Mapping[str, str] | Non
     """
     where = places(root)
     environ = os.environ if environ is None else environ
-    engine = locate.find(where, environ)
-    if engine is None:
-        raise EngineError("there is no Pulumi engine yet; run `make setup` (or `python -m engine ensure`)")
-    path = [part for part in environ.get("PATH", "").split(os.pathsep) if part and part != str(engine.directory)]
-    if engine.origin == "PATH":
-        # Already first of its name: moving its folder to the front would also move everything else in it.
-        path = [part for part in environ.get("PATH", "").split(os.pathsep) if part]
-    else:
-        path.insert(0, str(engine.directory))
     settings = {
-        "PATH": os.pathsep.join(path),
+        **path_only(root, environ),
         "PULUMI_HOME": str(where.home),
         "PULUMI_BACKEND_URL": f"file://{where.backend}",
         # Not the person's own: the committed stack `dev` is encrypted with this one.

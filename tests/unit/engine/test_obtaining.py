@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine import EngineError, build, environment, find, install, locate, obtain, places, standins
+from engine import EngineError, build, environment, find, install, locate, obtain, path_only, places, standins
 from engine.progress import Progress
 
 if TYPE_CHECKING:
@@ -326,6 +326,11 @@ def test_the_environment_points_the_engine_at_this_checkouts_own_state(
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
     }
     assert checkout.backend.is_dir()
+
+
+def test_for_stacks_on_google_cloud_only_the_path_is_set(checkout: Places, with_go: dict[str, str]) -> None:
+    engine, _ = _ensure(checkout, with_go)
+    assert path_only(checkout.root, with_go) == {"PATH": f"{engine.directory}:{with_go['PATH']}"}
 
 
 def test_the_environment_of_the_environment_is_the_same(checkout: Places, with_go: dict[str, str]) -> None:
