@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from components.access.preview import check_access
     from components.access.project import ProjectAccess, ProjectAccessArgs
     from components.access.refusals import refusals_shown
+    from components.access.rules import MemberCondition
     from components.resources.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
-    from components.resources.bucket import Bucket, BucketArgs, LifecycleRule
+    from components.resources.bucket import Bucket, BucketArgs, CorsRule, LifecycleRule
     from components.resources.dicom_store import DicomStore, DicomStoreArgs
     from components.resources.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
     from components.resources.reference_views import ReferenceViews, ReferenceViewsArgs
@@ -28,6 +29,7 @@ _HOMES = {
     "BigQueryDatasetArgs": "resources.bigquery_dataset",
     "Bucket": "resources.bucket",
     "BucketArgs": "resources.bucket",
+    "CorsRule": "resources.bucket",
     "DicomExport": "runs.dicom_export",
     "DicomExportArgs": "runs.dicom_export",
     "DicomImport": "runs.dicom_import",
@@ -39,6 +41,7 @@ _HOMES = {
     "HealthcareDatasetArgs": "resources.healthcare_dataset",
     "Imaging": "stack",
     "LifecycleRule": "resources.bucket",
+    "MemberCondition": "access.rules",
     "ProjectAccess": "access.project",
     "ProjectAccessArgs": "access.project",
     "ReferenceViews": "resources.reference_views",
@@ -59,6 +62,7 @@ __all__ = [
     "BigQueryDatasetArgs",
     "Bucket",
     "BucketArgs",
+    "CorsRule",
     "DicomExport",
     "DicomExportArgs",
     "DicomImport",
@@ -70,6 +74,7 @@ __all__ = [
     "HealthcareDatasetArgs",
     "Imaging",
     "LifecycleRule",
+    "MemberCondition",
     "ProjectAccess",
     "ProjectAccessArgs",
     "ReferenceViews",

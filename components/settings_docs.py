@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -18,6 +19,7 @@ from components.access.deployer import needs_of
 from components.access.rules import AGENT_EMAILS, RULES
 from components.settings import Settings, settings_from
 from components.settings.problems import FOREIGN_KEYS, NAMESPACE
+from operations.model.durations import format_duration
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -80,7 +82,7 @@ def stack_file_schema() -> dict[str, Any]:
                 "propertyNames": {"anyOf": [{"enum": names}, {"not": {"pattern": f"^{NAMESPACE}:"}}]},
             }
         },
-        "$defs": {name: value if name == "Secret" else _with_secrets(value) for name, value in definitions.items()},
+        "$defs": {name: value if name == "Secret" else _cleaned(value) for name, value in definitions.items()},
     }
 
 
@@ -92,22 +94,31 @@ def _as_text_too(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_secrets(schema: Any) -> Any:
-    """Allow an encrypted value wherever free text is allowed, and drop titles, which repeat the keys."""
-    if isinstance(schema, list):
-        return [_with_secrets(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {
-        key: {name: _with_secrets(each) for name, each in value.items()}
-        if key == "properties"
-        else _with_secrets(value)
-        for key, value in schema.items()
-        if not (key == "title" and isinstance(value, str))
-    }
-    if found.get("type") == "string" and "enum" not in found and "const" not in found:
-        about = {key: found.pop(key) for key in ("description", "default") if key in found}
-        return {**about, "anyOf": [found, {"$ref": "#/$defs/Secret"}]}
+    """Allow an encrypted value in every place, and drop titles, which repeat the keys."""
+    return _encryptable(_cleaned(schema))
+
+
+def _cleaned(schema: Any) -> Any:
+    """Return a schema whose parts may be encrypted, without titles."""
+    found: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "properties":
+            found[key] = {name: _encryptable(_cleaned(each)) for name, each in value.items()}
+        elif key in ("items", "additionalProperties") and isinstance(value, dict):
+            found[key] = _encryptable(_cleaned(value))
+        elif key in ("anyOf", "oneOf"):
+            # Which of the forms a value has is seen at once, so any one of them will do.
+            found["anyOf"] = [_cleaned(each) for each in value]
+        elif key not in ("title", "discriminator"):
+            found[key] = value
     return found
+
+
+def _encryptable(schema: dict[str, Any]) -> dict[str, Any]:
+    about: dict[str, Any] = {key: schema[key] for key in ("description", "default") if key in schema}
+    rest = {key: value for key, value in schema.items() if key not in about}
+    choices = rest["anyOf"] if set(rest) == {"anyOf"} else [rest]
+    return {**about, "anyOf": [*choices, {"$ref": "#/$defs/Secret"}]}
 
 
 # The page for people
@@ -122,17 +133,94 @@ The keys of `Pulumi.<stack>.yaml`. Everything is checked before anything is crea
 once. Editors that know JSON Schema complete and check the file with
 `# yaml-language-server: $schema=docs/settings.schema.json` in its first line.
 
-Any text may be encrypted, as `pulumi config set --secret --path 'imaging:exports[0].to' gs://…` does; it is then
+Every value may be encrypted, as `pulumi config set --secret --path 'imaging:exports[0].to' gs://…` does; it is then
 encrypted in the state and hidden in the outputs too. Only what a resource is known by can be read there, because Pulumi
 keeps names and ids in clear: names of datasets, stores, buckets and topics, and the members of grants."""
+
+
+# What has no setting, and how to have it in a program of one's own.
+LEFT_OUT = [
+    (
+        "several notification topics of a store",
+        "not in the Google provider yet; let the subscriptions of one topic spread the messages",
+    ),
+    (
+        "requester pays, website, object retention, hierarchical namespace and IP filters of a bucket",
+        "a transformation of `gcp:storage/bucket:Bucket`",
+    ),
+    (
+        "holds, retention and custom time of single objects",
+        "set where the objects are written; an import or export does not set them",
+    ),
+    (
+        "lifecycle rules by the size of objects",
+        "a transformation, conditions `sizeAboveBytes` and `sizeBelowBytes`",
+    ),
+    (
+        "collation, case-insensitive names, authorised views and datasets of a BigQuery dataset",
+        "a transformation of `gcp:bigquery/dataset:Dataset`; `gcp.bigquery.DatasetAccess` for authorised views",
+    ),
+    (
+        "schemas, transforms, ingestion and tags of a topic; its subscriptions",
+        "a transformation of `gcp:pubsub/topic:Topic`; `gcp.pubsub.Subscription`",
+    ),
+    (
+        "making tags and tag keys",
+        "`gcp.tags.TagKey`, `gcp.tags.TagValue`; a dataset's `tags` use them",
+    ),
+    (
+        "readers and writers of a bucket or topic",
+        "`gcp.storage.BucketIAMMember`, `gcp.pubsub.TopicIAMMember`",
+    ),
+    (
+        "conditions on the grants of the service agent",
+        "not possible: it needs them for as long as the stack is there",
+    ),
+]
+
+LEFT_OUT_SECTION = """\
+## What has no setting
+
+These are left to a [program of your own](library.md): the components have the resource that they made as `resource`,
+its arguments can be changed by a
+[transformation](https://www.pulumi.com/docs/iac/concepts/resources/options/transformations/), and further resources can
+stand beside them.
+
+{table}
+
+```python
+import pulumi
+from components import Bucket, BucketArgs
+
+
+def requester_pays(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+    if args.type_ != "gcp:storage/bucket:Bucket":
+        return None
+    return pulumi.ResourceTransformationResult({{**args.props, "requester_pays": True}}, args.opts)
+
+
+Bucket(
+    "shared",
+    BucketArgs(name="hospital-shared", project="hospital-imaging", location="EU"),
+    pulumi.ResourceOptions(transformations=[requester_pays]),
+)
+```"""
 
 
 def settings_page() -> str:
     """Return the reference page of the settings."""
     parts = [SETTINGS_HEAD, _table(Settings, top=True)]
+    places: dict[type[BaseModel], list[str]] = {}
     for name, model in _nested(Settings):
-        parts += [f"## {name}", str(model.__doc__).strip(), _table(model)]
-    return "\n\n".join(parts) + "\n"
+        places.setdefault(model, []).append(name)
+    for model, names in places.items():
+        parts += [f"## {', '.join(names)}", str(model.__doc__).strip(), _table(model)]
+    return "\n\n".join([*parts, _left_out()]) + "\n"
+
+
+def _left_out() -> str:
+    rows = ["| what | how to have it |", "|---|---|", *(f"| {what} | {how} |" for what, how in LEFT_OUT)]
+    return LEFT_OUT_SECTION.format(table="\n".join(rows))
 
 
 def _table(model: type[BaseModel], *, top: bool = False) -> str:
@@ -163,6 +251,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
     return [model for argument in getattr(annotation, "__args__", ()) for model in _models(argument)]
 
 
+_MANY = {"text": "texts", "mapping": "mappings", "text, or mapping": "texts, or mappings"}
 _FORMS = {str: "text", int: "whole number", bool: "true or false", float: "duration", dict: "mapping of text"}
 
 
@@ -177,11 +266,11 @@ def _form_of(annotation: Any) -> str:
     if origin is Literal:
         return " / ".join(f"`{choice}`" for choice in inner)
     if origin is list:
-        return f"list of {_form_of(inner[0])}s"
+        return f"list of {_MANY.get(_form_of(inner[0]), _form_of(inner[0]))}"
     if origin is dict:
         return _FORMS[dict]
-    if inner:  # X | None
-        return _form_of(inner[0])
+    if inner:  # X | None, or two forms of one setting
+        return ", or ".join(dict.fromkeys(_form_of(each) for each in inner if each is not NoneType))
     return _FORMS.get(annotation, "mapping")
 
 
@@ -191,8 +280,8 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value in (None, [], {}) or isinstance(value, BaseModel):
         return ""
-    if value == 600.0:
-        return "`10m`"
+    if isinstance(value, float):
+        return f"`{format_duration(value).replace(' ', '')}`"
     return f"`{json.dumps(value)}`" if not isinstance(value, str) else f"`{value}`"
 
 

@@ -16,7 +16,7 @@ from components.base.providers import Providers
 from components.base.secrets import conceal, conceal_parts
 from components.base.waiting import wait_at_most
 from components.resources.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
-from components.resources.bucket import Bucket, BucketArgs, LifecycleRule
+from components.resources.bucket import Bucket, BucketArgs, CorsRule, LifecycleRule
 from components.resources.dicom_store import DicomStore, DicomStoreArgs
 from components.resources.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
 from components.resources.reference_views import ReferenceViews, ReferenceViewsArgs
@@ -24,6 +24,7 @@ from components.resources.topic import Topic, TopicArgs
 from components.runs.dicom_export import DicomExport, DicomExportArgs, ExportFilter
 from components.runs.dicom_import import DicomImport, DicomImportArgs
 from components.settings import (
+    AutoclassSettings,
     BigQueryDatasetSettings,
     BucketSettings,
     ExportSettings,
@@ -50,7 +51,9 @@ class Imaging:
         self._access.grant(On.KEY, after={})
         self._dataset = self._declare_dataset()
         self._tables = {self._table_label(each): self._declare_tables(each) for each in settings.bigquery}
-        self._buckets = {each.name: self._declare_bucket(each) for each in self._buckets_needed()}
+        self._buckets: dict[str, Bucket] = {}
+        for bucket in log_buckets_first(self._buckets_needed()):
+            self._buckets[bucket.name] = self._declare_bucket(bucket)
         self._topics = {f"{self._home(each)}.{each.name}": self._declare_topic(each) for each in settings.topics}
         dataset_label = f"{settings.project}.{settings.location}.{settings.dataset.name}"
         self._access.grant(On.PROJECT, after={})
@@ -133,7 +136,12 @@ class Imaging:
                 description=dataset.description,
                 labels={**dataset.labels} or None,
                 kms_key=dataset.kms_key,
+                title=dataset.title,
                 default_table_expiration=dataset.default_table_expiration,
+                partition_expiration=dataset.partition_expiration,
+                time_travel_hours=round(dataset.time_travel / 3600) if dataset.time_travel is not None else None,
+                billing=dataset.billing,
+                tags={**dataset.tags} or None,
                 deletion_protection=self._settings.deletion_protection,
                 existing=dataset.existing,
             ),
@@ -151,12 +159,10 @@ class Imaging:
     def _declare_bucket(self, bucket: BucketSettings) -> Bucket:
         # The files in the stack's own bucket can be made again at any time, so nothing protects them.
         is_own = bucket.name == own_filter_bucket(self._settings) and bucket not in self._settings.buckets
-        lifecycle = [
-            LifecycleRule(after_days=rule.after_days, action=rule.action, prefix=rule.prefix)
-            for rule in bucket.lifecycle
-        ]
+        lifecycle = [LifecycleRule(**rule.model_dump()) for rule in bucket.lifecycle]
         if is_own:
             lifecycle = [LifecycleRule(after_days=FILTER_FILES_KEPT_DAYS, action="delete")]
+        logs = self._buckets.get(bucket.access_logs.bucket) if bucket.access_logs else None
         return Bucket(
             bucket.name,
             BucketArgs(
@@ -165,11 +171,26 @@ class Imaging:
                 location=bucket.location or self._settings.location,
                 labels={**bucket.labels} or None,
                 kms_key=bucket.kms_key,
+                storage_class=bucket.storage_class,
+                versioning=bucket.versioning,
+                soft_delete=bucket.soft_delete,
+                retention=bucket.retention.for_ if bucket.retention else None,
+                retention_locked=bucket.retention.locked if bucket.retention else None,
+                event_based_hold=bucket.event_based_hold,
+                autoclass=bucket.autoclass if isinstance(bucket.autoclass, bool | None) else True,
+                terminal_storage_class=(
+                    bucket.autoclass.terminal_storage_class if isinstance(bucket.autoclass, AutoclassSettings) else None
+                ),
+                regions=bucket.regions or None,
+                turbo_replication=bucket.turbo_replication,
+                access_log_bucket=bucket.access_logs.bucket if bucket.access_logs else None,
+                access_log_prefix=bucket.access_logs.prefix if bucket.access_logs else None,
+                cors=[CorsRule(**rule.model_dump()) for rule in bucket.cors] or None,
                 lifecycle=lifecycle,
                 deletion_protection=self._settings.deletion_protection and not is_own,
                 existing=bucket.existing,
             ),
-            self._options(self._home(bucket), f"buckets/{bucket.name}"),
+            self._options(self._home(bucket), f"buckets/{bucket.name}", [logs] if logs else []),
         )
 
     def _declare_topic(self, topic: TopicSettings) -> Topic:
@@ -181,6 +202,9 @@ class Imaging:
                 project=project,
                 labels={**topic.labels} or None,
                 kms_key=topic.kms_key,
+                regions=topic.regions or None,
+                enforce_in_transit=topic.enforce_in_transit,
+                retention=topic.retention,
                 existing=topic.existing,
             ),
             self._options(project, f"topics/projects/{project}/topics/{topic.name}"),
@@ -302,3 +326,18 @@ class Imaging:
                 formerly=[name for export in asking for name in (export.name, *export.formerly)],
             ),
         )
+
+
+def log_buckets_first(buckets: list[BucketSettings]) -> list[BucketSettings]:
+    """Return the buckets so that each comes after the one that its access logs go to; the rules allow no circle."""
+    by_name = {bucket.name: bucket for bucket in buckets}
+    placed: dict[str, BucketSettings] = {}
+
+    def place(bucket: BucketSettings) -> None:
+        if bucket.access_logs and bucket.access_logs.bucket in by_name:
+            place(by_name[bucket.access_logs.bucket])
+        placed.setdefault(bucket.name, bucket)
+
+    for bucket in buckets:
+        place(bucket)
+    return list(placed.values())

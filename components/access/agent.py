@@ -50,7 +50,7 @@ class AgentGrants(pulumi.ComponentResource):
         for use, target in _targets(args):
             rule = RULES[use]
             grant = f"{name}-{rule.verb}-{target.label}"
-            DECLARE[rule.on](grant, rule.role, self.member, target, child(self, opts, hooks=remembered()))
+            DECLARE[rule.on](grant, rule.role, self.member, target, child(self, opts, hooks=remembered()), None)
         self.register_outputs({"member": self.member})
 
 

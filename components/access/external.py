@@ -30,7 +30,8 @@ class Missing:
 def missing_grants(settings: Settings, rest: Callable[[str | None], GoogleRest]) -> list[Missing]:
     """Look for every grant that the stack needs.
 
-    A grant counts if the role was given on the resource itself or on its project, without a condition.
+    A grant counts if the role was given on the resource itself or on its project, without a condition or with the very
+    one that the settings ask for.
 
     Args:
         settings: the stack's settings.
@@ -52,7 +53,9 @@ def missing_grants(settings: Settings, rest: Callable[[str | None], GoogleRest])
             if place not in policies:
                 policies[place] = _policy(rest(place.project), place)
             answers.append(policies[place])
-        if any(not isinstance(each, str) and member in each.get(grant.role, set()) for each in answers):
+        # Without a condition a grant allows more, so it will do.
+        wanted = {grant.role, _with_condition(grant.role, grant.condition.expression if grant.condition else None)}
+        if any(not isinstance(each, str) and any(member in each.get(key, set()) for key in wanted) for each in answers):
             continue
         unknown = answers[0] if isinstance(answers[0], str) else ""
         found.append(Missing(grant, member, command_for(grant, member), unknown))
@@ -94,13 +97,23 @@ def command_for(grant: Grant, member: str) -> str:
     """Return the command that makes a grant."""
     target, role = grant.target, grant.role
     suffix = ["--member", member, "--role", role]
+    if grant.condition:
+        # A delimiter of its own, because an expression may have commas:
+        # https://cloud.google.com/sdk/gcloud/reference/topic/escaping
+        parts_of_condition = [f"{key}={value}" for key, value in grant.condition.as_input.items()]
+        suffix.append("--condition=^|^" + "|".join(parts_of_condition))
     parts = dict(zip(target.name.split("/")[0::2], target.name.split("/")[1::2], strict=False))
     if target.on is On.BIGQUERY_DATASET:
         # https://cloud.google.com/bigquery/docs/reference/standard-sql/data-control-language
         sql = f'GRANT `{role}` ON SCHEMA `{target.project}.{target.name}` TO "{member}"'
         return shlex.join(["bq", "query", f"--project_id={target.project}", "--nouse_legacy_sql", sql])
     commands: dict[On, list[str]] = {
-        On.PROJECT: ["projects", "add-iam-policy-binding", target.name, "--condition=None"],
+        On.PROJECT: [
+            "projects",
+            "add-iam-policy-binding",
+            target.name,
+            *([] if grant.condition else ["--condition=None"]),
+        ],
         On.BUCKET: ["storage", "buckets", "add-iam-policy-binding", f"gs://{target.name}"],
         On.TOPIC: [
             "pubsub",
@@ -182,17 +195,23 @@ def _policy(rest: GoogleRest, target: Target) -> Mapping[str, set[str]] | str:
         return str(error)
     members: dict[str, set[str]] = {}
     for binding in policy.get("bindings", []):
-        if not binding.get("condition"):
-            members.setdefault(binding["role"], set()).update(binding.get("members", []))
+        key = _with_condition(binding["role"], (binding.get("condition") or {}).get("expression"))
+        members.setdefault(key, set()).update(binding.get("members", []))
     return members
+
+
+def _with_condition(role: str, expression: str | None) -> str:
+    """Return the key that a role with a condition has in what `_policy` returns."""
+    return f"{role} if {expression}" if expression else role
 
 
 def _dataset_members(entries: list[dict[str, Any]]) -> Mapping[str, set[str]]:
     members: dict[str, set[str]] = {}
     for entry in entries:
         role = BIGQUERY_ROLES.get(entry.get("role", ""), entry.get("role"))
-        if not role or entry.get("condition"):
+        if not role:
             continue
+        role = _with_condition(role, (entry.get("condition") or {}).get("expression"))
         email = entry.get("userByEmail")
         if email:
             kind = "serviceAccount" if email.endswith("gserviceaccount.com") else "user"

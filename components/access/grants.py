@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from components.access.rules import INCLUDES, RULES, Agent, On, Target, Use
-from components.settings import Settings
+from components.access.rules import ACCESS_LOGS_GROUP, INCLUDES, RULES, Agent, Condition, On, Target, Use
+from components.settings import ConditionalMemberSettings, Settings
 from components.settings.fields import kms_key_parts, topic_parts
 from operations.model.uris import parse_bigquery_uri, parse_export_prefix, parse_import_uri, parse_object_uri
 
@@ -27,6 +27,7 @@ class Grant:
         needed_by: who waits for it, as `dataset`, `stores/pacs`, `imports/archive`, `exports/metadata`,
             `bigquery/PROJECT.DATASET`, `buckets/NAME`, `topics/FULL-NAME`.
         reasons: one sentence for each use and user.
+        condition: when it holds; None for always.
     """
 
     member: Agent | str
@@ -36,6 +37,7 @@ class Grant:
     uses: tuple[Use, ...]
     needed_by: tuple[str, ...]
     reasons: tuple[str, ...]
+    condition: Condition | None = None
 
     @property
     def name(self) -> str:
@@ -50,7 +52,8 @@ class Grant:
             who = "agent"
         else:
             who = f"{self.member.service}-agent-of-{self.member.project}"
-        return f"{who}-{self.verb}-{self.target.label}"
+        when = self.condition.suffix if self.condition else ""
+        return f"{who}-{self.verb}-{self.target.label}{when}"
 
 
 @dataclass(frozen=True)
@@ -62,17 +65,18 @@ class _Want:
     target: Target
     by: str
     reason: str
+    condition: Condition | None = None
 
 
 def grants_for(settings: Settings) -> tuple[Grant, ...]:
     """Return the grants that the settings need, each once, none that another one includes."""
-    shared: dict[tuple[Agent | str, str, Target], list[_Want]] = {}
+    shared: dict[tuple[Agent | str, str, Target, Condition | None], list[_Want]] = {}
     for want in _wants(settings):
-        shared.setdefault((want.member, _role(settings, want.use), want.target), []).append(want)
-    for member, role, target in list(shared):
+        shared.setdefault((want.member, _role(settings, want.use), want.target, want.condition), []).append(want)
+    for member, role, target, condition in list(shared):
         for lesser in INCLUDES.get(role, ()):
-            wants = shared.pop((member, lesser, target), [])
-            shared[member, role, target].extend(wants)
+            wants = shared.pop((member, lesser, target, condition), [])
+            shared[member, role, target, condition].extend(wants)
     return tuple(
         Grant(
             member=member,
@@ -82,8 +86,9 @@ def grants_for(settings: Settings) -> tuple[Grant, ...]:
             uses=tuple(dict.fromkeys(want.use for want in wants)),
             needed_by=tuple(dict.fromkeys(want.by for want in wants)),
             reasons=tuple(dict.fromkeys(want.reason for want in wants)),
+            condition=condition,
         )
-        for (member, role, target), wants in shared.items()
+        for (member, role, target, condition), wants in shared.items()
     )
 
 
@@ -221,7 +226,7 @@ def _runs_wants(settings: Settings) -> Iterator[_Want]:
 def _people_wants(settings: Settings) -> Iterator[_Want]:
     dataset_name = f"projects/{settings.project}/locations/{settings.location}/datasets/{settings.dataset.name}"
     dataset = Target(On.HEALTHCARE_DATASET, dataset_name, settings.project)
-    lists: list[tuple[list[str], Use, Target, str]] = [
+    lists: list[tuple[list[str | ConditionalMemberSettings], Use, Target, str]] = [
         (settings.dataset.readers, Use.READ_IMAGES, dataset, "imaging:dataset.readers"),
         (settings.dataset.editors, Use.EDIT_IMAGES, dataset, "imaging:dataset.editors"),
         (settings.dataset.admins, Use.ADMINISTER_DATASET, dataset, "imaging:dataset.admins"),
@@ -235,8 +240,17 @@ def _people_wants(settings: Settings) -> Iterator[_Want]:
         lists.append((tables.readers, Use.READ_TABLES, target, f"imaging:bigquery[{position}].readers"))
         lists.append((tables.editors, Use.EDIT_TABLES, target, f"imaging:bigquery[{position}].editors"))
     for members, use, target, key in lists:
-        for member in members:
-            yield _Want(member, use, target, "people", f"listed under {key}")
+        for listed in members:
+            member, condition = listed, None
+            if isinstance(listed, ConditionalMemberSettings):
+                member, when = listed.member, listed.condition
+                condition = Condition(when.title, when.expression, when.description)
+            yield _Want(str(member), use, target, "people", f"listed under {key}", condition)
+    for bucket in settings.buckets:
+        if bucket.access_logs:
+            target = bucket_target(settings, bucket.access_logs.bucket)
+            reason = f"Cloud Storage writes the access logs of bucket {bucket.name}"
+            yield _Want(ACCESS_LOGS_GROUP, Use.WRITE_ACCESS_LOGS, target, f"buckets/{bucket.name}", reason)
 
 
 def filter_bucket_of(settings: Settings, export_name: str) -> str | None:

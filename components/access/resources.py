@@ -1,6 +1,7 @@
 """Grants as Pulumi resources, one additive member each: what other people granted is left as it is."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pulumi
 import pulumi_gcp as gcp
@@ -10,53 +11,102 @@ from components.access.rules import Agent, On, Target
 from components.base.waiting import remembered
 
 # `*IAMMember` only. `*IAMBinding` would take the role from everybody else, `*IAMPolicy` every role.
-Declare = Callable[[str, str, pulumi.Input[str], Target, pulumi.ResourceOptions], pulumi.Resource]
+Declare = Callable[[str, str, pulumi.Input[str], Target, pulumi.ResourceOptions, Any], pulumi.Resource]
 
 
 def _on_project(
-    name: str, role: str, member: pulumi.Input[str], target: Target, opts: pulumi.ResourceOptions
+    name: str,
+    role: str,
+    member: pulumi.Input[str],
+    target: Target,
+    opts: pulumi.ResourceOptions,
+    condition: Any,
 ) -> pulumi.Resource:
-    return gcp.projects.IAMMember(name, project=target.name, role=role, member=member, opts=opts)
+    return gcp.projects.IAMMember(name, project=target.name, role=role, member=member, condition=condition, opts=opts)
 
 
 def _on_bigquery_dataset(
-    name: str, role: str, member: pulumi.Input[str], target: Target, opts: pulumi.ResourceOptions
+    name: str,
+    role: str,
+    member: pulumi.Input[str],
+    target: Target,
+    opts: pulumi.ResourceOptions,
+    condition: Any,
 ) -> pulumi.Resource:
     return gcp.bigquery.DatasetIamMember(
-        name, project=target.project, dataset_id=target.name, role=role, member=member, opts=opts
+        name, project=target.project, dataset_id=target.name, role=role, member=member, condition=condition, opts=opts
     )
 
 
 def _on_bucket(
-    name: str, role: str, member: pulumi.Input[str], target: Target, opts: pulumi.ResourceOptions
+    name: str,
+    role: str,
+    member: pulumi.Input[str],
+    target: Target,
+    opts: pulumi.ResourceOptions,
+    condition: Any,
 ) -> pulumi.Resource:
-    return gcp.storage.BucketIAMMember(name, bucket=target.name, role=role, member=member, opts=opts)
+    return gcp.storage.BucketIAMMember(
+        name, bucket=target.name, role=role, member=member, condition=condition, opts=opts
+    )
 
 
 def _on_topic(
-    name: str, role: str, member: pulumi.Input[str], target: Target, opts: pulumi.ResourceOptions
+    name: str,
+    role: str,
+    member: pulumi.Input[str],
+    target: Target,
+    opts: pulumi.ResourceOptions,
+    condition: Any,
 ) -> pulumi.Resource:
     return gcp.pubsub.TopicIAMMember(
-        name, project=target.project, topic=target.name.rsplit("/", 1)[-1], role=role, member=member, opts=opts
+        name,
+        project=target.project,
+        topic=target.name.rsplit("/", 1)[-1],
+        role=role,
+        member=member,
+        condition=condition,
+        opts=opts,
     )
 
 
 def _on_key(
-    name: str, role: str, member: pulumi.Input[str], target: Target, opts: pulumi.ResourceOptions
+    name: str,
+    role: str,
+    member: pulumi.Input[str],
+    target: Target,
+    opts: pulumi.ResourceOptions,
+    condition: Any,
 ) -> pulumi.Resource:
-    return gcp.kms.CryptoKeyIAMMember(name, crypto_key_id=target.name, role=role, member=member, opts=opts)
+    return gcp.kms.CryptoKeyIAMMember(
+        name, crypto_key_id=target.name, role=role, member=member, condition=condition, opts=opts
+    )
 
 
 def _on_healthcare_dataset(
-    name: str, role: str, member: pulumi.Input[str], target: Target, opts: pulumi.ResourceOptions
+    name: str,
+    role: str,
+    member: pulumi.Input[str],
+    target: Target,
+    opts: pulumi.ResourceOptions,
+    condition: Any,
 ) -> pulumi.Resource:
-    return gcp.healthcare.DatasetIamMember(name, dataset_id=target.name, role=role, member=member, opts=opts)
+    return gcp.healthcare.DatasetIamMember(
+        name, dataset_id=target.name, role=role, member=member, condition=condition, opts=opts
+    )
 
 
 def _on_dicom_store(
-    name: str, role: str, member: pulumi.Input[str], target: Target, opts: pulumi.ResourceOptions
+    name: str,
+    role: str,
+    member: pulumi.Input[str],
+    target: Target,
+    opts: pulumi.ResourceOptions,
+    condition: Any,
 ) -> pulumi.Resource:
-    return gcp.healthcare.DicomStoreIamMember(name, dicom_store_id=target.name, role=role, member=member, opts=opts)
+    return gcp.healthcare.DicomStoreIamMember(
+        name, dicom_store_id=target.name, role=role, member=member, condition=condition, opts=opts
+    )
 
 
 DECLARE: Mapping[On, Declare] = {
@@ -81,4 +131,5 @@ def declare_grant(grant: Grant, member: pulumi.Input[str], opts: pulumi.Resource
     """
     if isinstance(grant.member, Agent):
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=remembered()))
-    return DECLARE[grant.target.on](grant.name, grant.role, member, grant.target, opts)
+    condition = grant.condition.as_input if grant.condition else None
+    return DECLARE[grant.target.on](grant.name, grant.role, member, grant.target, opts, condition)

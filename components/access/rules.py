@@ -6,6 +6,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
+
+from components.base.arguments import arguments
 
 _HEALTHCARE_PAGES = "https://cloud.google.com/healthcare-api/docs"
 _AGENT_PAGE = f"{_HEALTHCARE_PAGES}/permissions-healthcare-api-gcp-products"
@@ -44,6 +47,7 @@ class Use(StrEnum):
     ADMINISTER_DATASET = "manage the dataset and its operations"
     READ_TABLES = "read tables"
     EDIT_TABLES = "change tables"
+    WRITE_ACCESS_LOGS = "write access logs"
 
 
 @dataclass(frozen=True)
@@ -116,14 +120,67 @@ RULES: Mapping[Use, Rule] = {
         "writes",
         "https://cloud.google.com/bigquery/docs/access-control",
     ),
+    Use.WRITE_ACCESS_LOGS: Rule(
+        "roles/storage.objectCreator", On.BUCKET, "logs-to", "https://cloud.google.com/storage/docs/access-logs"
+    ),
 }
 
+# Who writes the access logs of all buckets: https://cloud.google.com/storage/docs/access-logs
+ACCESS_LOGS_GROUP = "group:cloud-storage-analytics@google.com"
 
-def each_member(members: Mapping[Use, list[str] | None]) -> Iterator[tuple[Use, str]]:
-    """Yield every member with the use that is granted, as listed."""
+
+@dataclass(frozen=True)
+class Condition:
+    """When a grant holds: https://cloud.google.com/iam/docs/conditions-overview.
+
+    Attributes:
+        title: short name.
+        expression: in the Common Expression Language.
+        description: longer text.
+    """
+
+    title: str
+    expression: str
+    description: str | None = None
+
+    @property
+    def suffix(self) -> str:
+        """What tells the grant in the stack from one without a condition."""
+        return f"-{self.title}"
+
+    @property
+    def as_input(self) -> Any:
+        """The condition as Pulumi's grants take it; each kind of grant has a type of its own for the same mapping."""
+        given = {"title": self.title, "expression": self.expression, "description": self.description}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+def each_member(
+    members: Mapping[Use, list[str] | None], conditions: Mapping[str, "MemberCondition"] | None = None
+) -> Iterator[tuple[Use, str, Condition | None]]:
+    """Yield every member with the use that is granted, as listed, and its condition.
+
+    Args:
+        members: the members by use.
+        conditions: the conditions by member, typed or as plain data.
+    """
     for use, listed in members.items():
         for member in listed or []:
-            yield use, member
+            given = (conditions or {}).get(member)
+            when = arguments(MemberCondition, given) if given is not None else None
+            yield use, member, Condition(when.title, when.expression, when.description) if when else None
+
+
+@dataclass(kw_only=True)
+class MemberCondition:
+    """When the grants of a member hold: https://cloud.google.com/iam/docs/conditions-overview."""
+
+    title: str
+    """Short name of the condition."""
+    expression: str
+    """When they hold, such as `request.time < timestamp('2027-01-01T00:00:00Z')`."""
+    description: str | None = None
+    """Longer text."""
 
 
 # A role that allows all that another one allows, on the same resource: the lesser grant would be unnecessary.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from components.access.rules import RULES, Use, each_member
+from components.access.rules import RULES, MemberCondition, Use, each_member
 from components.base.arguments import arguments, child
 from components.base.waiting import awaiting
 
@@ -33,6 +33,8 @@ class DicomStoreArgs:
     """Members that may read and export the images, as `group:…` or `user:…`."""
     writers: list[str] | None = None
     """Members that may also import, store and delete images."""
+    member_conditions: dict[str, MemberCondition] | None = None
+    """Conditions of members' grants, by member; the others hold always."""
     existing: bool | None = None
     """The store exists already: it is granted on, and never created, changed or deleted."""
 
@@ -65,15 +67,17 @@ class DicomStore(pulumi.ComponentResource):
                 notification_config=notification,
                 stream_configs=[{"bigquery_destination": {"table_uri": table}} for table in args.stream_tables or []]
                 or None,
-                opts=child(self, opts, protect=args.deletion_protection is not False or None, hooks=awaiting()),
+                opts=child(self, opts, protect=None if args.deletion_protection is False else True, hooks=awaiting()),
             )
             self.store_id = self.resource.id
-        for use, member in each_member({Use.READ_IMAGES: args.readers, Use.EDIT_IMAGES: args.writers}):
+        uses = {Use.READ_IMAGES: args.readers, Use.EDIT_IMAGES: args.writers}
+        for use, member, condition in each_member(uses, args.member_conditions):
             gcp.healthcare.DicomStoreIamMember(
-                f"{name}-{member}-{RULES[use].verb}",
+                f"{name}-{member}-{RULES[use].verb}{condition.suffix if condition else ''}",
                 dicom_store_id=self.store_id,
                 role=RULES[use].role,
                 member=member,
+                condition=condition.as_input if condition else None,
                 opts=child(self, opts),
             )
         self.register_outputs({"storeId": self.store_id})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from components.access.rules import RULES, Use, each_member
+from components.access.rules import RULES, MemberCondition, Use, each_member
 from components.base.arguments import arguments, child
 from components.base.waiting import awaiting
 
@@ -33,6 +33,8 @@ class HealthcareDatasetArgs:
     """Members that may also import, store and delete images."""
     admins: list[str] | None = None
     """Members that manage the dataset and its operations."""
+    member_conditions: dict[str, MemberCondition] | None = None
+    """Conditions of members' grants, by member; the others hold always."""
     existing: bool | None = None
     """The dataset exists already: it is granted on, and never created, changed or deleted."""
 
@@ -59,16 +61,17 @@ class HealthcareDataset(pulumi.ComponentResource):
                 location=args.location,
                 time_zone=args.time_zone,
                 encryption_spec={"kms_key_name": args.kms_key} if args.kms_key is not None else None,
-                opts=child(self, opts, protect=args.deletion_protection is not False or None, hooks=awaiting()),
+                opts=child(self, opts, protect=None if args.deletion_protection is False else True, hooks=awaiting()),
             )
             self.dataset_id = self.resource.id
         uses = {Use.READ_IMAGES: args.readers, Use.EDIT_IMAGES: args.editors, Use.ADMINISTER_DATASET: args.admins}
-        for use, member in each_member(uses):
+        for use, member, condition in each_member(uses, args.member_conditions):
             gcp.healthcare.DatasetIamMember(
-                f"{name}-{member}-{RULES[use].verb}",
+                f"{name}-{member}-{RULES[use].verb}{condition.suffix if condition else ''}",
                 dataset_id=self.dataset_id,
                 role=RULES[use].role,
                 member=member,
+                condition=condition.as_input if condition else None,
                 opts=child(self, opts),
             )
         self.register_outputs({"datasetId": self.dataset_id})

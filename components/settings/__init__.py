@@ -2,8 +2,13 @@
 
 from components.settings.load import load_settings, settings_from
 from components.settings.models import (
+    AccessLogsSettings,
+    AutoclassSettings,
     BigQueryDatasetSettings,
     BucketSettings,
+    ConditionalMemberSettings,
+    ConditionSettings,
+    CorsSettings,
     DatasetSettings,
     ExportSettings,
     FilterSettings,
@@ -11,6 +16,7 @@ from components.settings.models import (
     LifecycleSettings,
     NotificationSettings,
     ProjectSettings,
+    RetentionSettings,
     RoleSettings,
     RunSettings,
     Settings,
@@ -19,10 +25,16 @@ from components.settings.models import (
     TopicSettings,
 )
 from components.settings.problems import Problem, SettingsError
+from components.settings.warnings import settings_warnings
 
 __all__ = [
+    "AccessLogsSettings",
+    "AutoclassSettings",
     "BigQueryDatasetSettings",
     "BucketSettings",
+    "ConditionSettings",
+    "ConditionalMemberSettings",
+    "CorsSettings",
     "DatasetSettings",
     "ExportSettings",
     "FilterSettings",
@@ -31,6 +43,7 @@ __all__ = [
     "NotificationSettings",
     "Problem",
     "ProjectSettings",
+    "RetentionSettings",
     "RoleSettings",
     "RunSettings",
     "Settings",
@@ -40,4 +53,5 @@ __all__ = [
     "TopicSettings",
     "load_settings",
     "settings_from",
+    "settings_warnings",
 ]

@@ -1,8 +1,10 @@
 """Reading the settings: from the stack configuration that Pulumi hands to the program, or from plain data."""
 
+import difflib
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pulumi
 from pulumi.runtime import config as pulumi_config
@@ -11,8 +13,9 @@ from pydantic import BaseModel, ValidationError
 from components.base.secrets import keep_secret
 from components.settings.models import Settings
 from components.settings.origin import Origin
-from components.settings.problems import FOREIGN_KEYS, NAMESPACE, Problem, SettingsError, from_pydantic
+from components.settings.problems import FOREIGN_KEYS, NAMESPACE, Problem, SettingsError, from_pydantic, quoted
 from components.settings.rules import rule_problems
+from components.settings.warnings import settings_warnings
 
 
 def load_settings() -> Settings:
@@ -22,10 +25,12 @@ def load_settings() -> Settings:
         pulumi.RunError: something is wrong; the text names every problem, and Pulumi shows it without a traceback.
     """
     try:
-        raw, problems = _stack_configuration()
+        raw, problems = stack_configuration()
         settings = settings_from(raw, problems)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
+    for warning in [*foreign_namespaces(_everything()), *settings_warnings(settings)]:
+        pulumi.log.warn(f"{warning.key}: {warning.text}")
     keep_secret(value for key, value in raw.items() if pulumi_config.is_config_secret(f"{NAMESPACE}:{key}"))
     return settings.of(Origin(stack=f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"))
 
@@ -63,22 +68,97 @@ def _position(problem: Problem) -> int:
     return _ORDER.get(head, -1)
 
 
-def _stack_configuration() -> tuple[dict[str, Any], list[Problem]]:
+def stack_configuration() -> tuple[dict[str, Any], list[Problem]]:
     """Collect the keys of this project's namespace, and `gcp:project`.
 
     `pulumi.Config` reads keys one by one; only the whole configuration shows keys that nobody asks for.
     """
-    everything = {**pulumi_config.get_config_env(), **pulumi_config.CONFIG.get()}
+    everything = _everything()
     raw: dict[str, Any] = {field: everything.get(key) for field, key in FOREIGN_KEYS.items()}
     problems: list[Problem] = []
     prefix = f"{NAMESPACE}:"
     for key, text in everything.items():
         name = key.removeprefix(prefix)
         if name in FOREIGN_KEYS:
-            problems.append(Problem(key, f"is no setting; it is {FOREIGN_KEYS[name]}"))
+            problems.append(Problem(key, f"is not a setting; it is {FOREIGN_KEYS[name]}"))
         elif key.startswith(prefix):
-            raw[name] = _decoded(name, text)
+            value = _decoded(name, text)
+            # An encrypted value arrives as text, whatever it is in the place where it was encrypted.
+            raw[name] = typed(value, _annotation(name)) if pulumi_config.is_config_secret(key) else value
     return raw, problems
+
+
+def _everything() -> dict[str, Any]:
+    return {**pulumi_config.get_config_env(), **pulumi_config.CONFIG.get()}
+
+
+def foreign_namespaces(keys: Iterable[str]) -> list[Problem]:
+    """Return the keys whose namespace is nearly this project's: their settings are not read, and nothing else says so.
+
+    Args:
+        keys: all keys of the stack configuration, `NAMESPACE:NAME`.
+    """
+    known = _annotations()
+    found = []
+    for key in keys:
+        namespace, colon, name = key.partition(":")
+        if not colon or namespace == NAMESPACE or not _is_near(namespace, NAMESPACE):
+            continue
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.55)
+        meant = f"{NAMESPACE}:{name if name in known else near[0]}" if near else f"{NAMESPACE}:…"
+        found.append(Problem(key, f"is not read, because the namespace is {quoted(namespace)}; write {meant}"))
+    return found
+
+
+def _is_near(word: str, known: str) -> bool:
+    word = word.casefold()
+    return known in word or difflib.SequenceMatcher(None, word, known).ratio() >= 0.75
+
+
+def typed(value: Any, annotation: Any) -> Any:
+    """Read texts as what their setting is: numbers, truth values, lists and mappings, wherever they are not text.
+
+    Args:
+        value: a setting, or a part of one, in which encrypted parts are text.
+        annotation: the type of that setting. A text that is not of the type stays a text, which the models refuse.
+    """
+    choices = _choices(annotation)
+    if isinstance(value, str) and str not in choices:
+        decoded = _json(value)
+        if any(_fits(decoded, each) for each in choices):
+            value = decoded
+    if isinstance(value, dict):
+        model = next((each for each in choices if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        if model is not None:
+            fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+            return {key: typed(each, fields.get(key)) for key, each in value.items()}
+    if isinstance(value, list):
+        inner = next((get_args(each)[0] for each in choices if get_origin(each) is list), None)
+        return [typed(each, inner) for each in value]
+    return value
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """Return the plain types that a setting may be of."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _choices(inner[0])
+    if origin in (Union, UnionType):
+        return [choice for each in inner for choice in _choices(each)]
+    if origin is Literal:
+        return [type(each) for each in inner]
+    return [annotation]
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin = get_origin(kind) or kind
+    if isinstance(value, bool):
+        return origin is bool
+    if isinstance(value, dict):
+        return origin is dict or (isinstance(origin, type) and issubclass(origin, BaseModel))
+    if isinstance(value, list):
+        return origin is list
+    return isinstance(value, int | float) and origin in (int, float)
 
 
 def _decoded(name: str, text: Any) -> Any:
@@ -87,22 +167,22 @@ def _decoded(name: str, text: Any) -> Any:
     Mappings, lists, numbers and truth values arrive as JSON. A setting that is text stays as it is, so that
     `0123` and `true` remain the words that were written.
     """
-    if not isinstance(text, str) or _is_text(name):
+    if not isinstance(text, str) or str in _choices(_annotation(name)):
         return text
+    return _json(text)
+
+
+def _json(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # not JSON, or a number or a nesting beyond any setting
         return text
 
 
-def _is_text(name: str) -> bool:
-    for field_name, field in Settings.model_fields.items():
-        if name == (field.alias or field_name):
-            annotation = field.annotation
-            kinds = getattr(annotation, "__args__", (annotation,))
-            return not any(
-                getattr(kind, "__origin__", kind) in (list, dict, bool)
-                or (isinstance(kind, type) and issubclass(kind, BaseModel))
-                for kind in kinds
-            )
-    return False
+def _annotations() -> dict[str, Any]:
+    """Return the type of each setting at the top, by its name in the configuration."""
+    return {field.alias or name: field.annotation for name, field in Settings.model_fields.items()}
+
+
+def _annotation(name: str) -> Any:
+    return _annotations().get(name)

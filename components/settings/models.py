@@ -5,18 +5,34 @@ In the configuration the fields are spelled in camelCase (`writeDisposition`), i
 `rules`.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from components.settings.fields import (
     BigQueryName,
     BucketName,
+    ConditionDescription,
+    ConditionExpression,
+    ConditionTitle,
+    CorsMaxAge,
     DataLocation,
+    Day,
     Destination,
     Duration,
     Endpoint,
+    FilterLines,
+    FilterQuery,
     HealthcareId,
     ImportUri,
     KmsKeyName,
@@ -25,17 +41,26 @@ from components.settings.fields import (
     Member,
     MimeTypeName,
     ObjectUri,
+    PartitionLifetime,
     ProjectId,
+    Region,
+    Retention,
     RoleName,
     RunName,
     ServiceAccountEmail,
+    SoftDelete,
+    TableLifetime,
     TableUri,
+    Tags,
+    TimeTravel,
     TimeZone,
     TopicId,
     TopicName,
+    TopicRetention,
+    WebOrigin,
 )
 from components.settings.origin import Origin
-from components.settings.problems import SettingsError
+from components.settings.problems import MAPPING_FORM, PLAIN_FORM, SettingsError
 from components.settings.rules import rule_problems
 
 BlobStorageClass = Literal["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"]
@@ -45,6 +70,35 @@ Rerun = Literal["when-inputs-change", "when-store-changes", "always"]
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+def _form(value: Any) -> str:
+    """Tell which of the two forms of a setting was written: a mapping, or the plain value."""
+    return MAPPING_FORM if isinstance(value, dict | BaseModel) else PLAIN_FORM
+
+
+class ConditionSettings(_Model):
+    """A condition of a grant: https://cloud.google.com/iam/docs/conditions-overview."""
+
+    title: ConditionTitle = Field(description="Short name of the condition, up to 100 bytes.")
+    expression: ConditionExpression = Field(
+        description="When the grant holds, in the Common Expression Language, such as "
+        "`request.time < timestamp('2027-01-01T00:00:00Z')`."
+    )
+    description: ConditionDescription | None = Field(default=None, description="Longer text, up to 256 bytes.")
+
+
+class ConditionalMemberSettings(_Model):
+    """A member whose grant has a condition."""
+
+    member: Member = Field(description="The member, as without a condition.")
+    condition: ConditionSettings = Field(description="The condition. Google refuses it where a service has none.")
+
+
+Grantee = Annotated[
+    Annotated[Member, Tag(PLAIN_FORM)] | Annotated[ConditionalMemberSettings, Tag(MAPPING_FORM)], Discriminator(_form)
+]
+"""A member, `group:…`, or a mapping of a member and a condition."""
 
 
 class DatasetSettings(_Model):
@@ -60,15 +114,15 @@ class DatasetSettings(_Model):
         description="Customer-managed key, `projects/…/cryptoKeys/…`, in the dataset's own location (for `eu` also in "
         "`europe`). It can't be changed later.",
     )
-    readers: list[Member] = Field(
+    readers: list[Grantee] = Field(
         default=[],
         description="Members that may read and export the images of every store (`roles/healthcare.dicomViewer`).",
     )
-    editors: list[Member] = Field(
+    editors: list[Grantee] = Field(
         default=[],
         description="Members that may also import, store and delete images (`roles/healthcare.dicomEditor`).",
     )
-    admins: list[Member] = Field(
+    admins: list[Grantee] = Field(
         default=[],
         description="Members that manage the dataset and its operations (`roles/healthcare.datasetAdmin`).",
     )
@@ -108,11 +162,11 @@ class StoreSettings(_Model):
     streams: list[StreamSettings] = Field(
         default=[], description="BigQuery tables to stream metadata to, five at most, each different."
     )
-    readers: list[Member] = Field(
+    readers: list[Grantee] = Field(
         default=[],
         description="Members that may read and export the images (`roles/healthcare.dicomViewer`).",
     )
-    writers: list[Member] = Field(
+    writers: list[Grantee] = Field(
         default=[],
         description="Members that may also import, store and delete images (`roles/healthcare.dicomEditor`).",
     )
@@ -133,14 +187,30 @@ class BigQueryDatasetSettings(_Model):
     description: str | None = Field(default=None, description="Text that BigQuery shows beside the dataset.")
     labels: Labels = Field(default={}, description="Labels of the dataset, 64 at most.")
     kms_key: KmsKeyName | None = Field(default=None, description="Key that new tables are encrypted with.")
-    default_table_expiration: Annotated[Duration, Field(ge=3600)] | None = Field(
+    title: str | None = Field(default=None, description="Name that BigQuery shows instead of the id.")
+    default_table_expiration: TableLifetime | None = Field(
         default=None,
-        description="Time after which new tables are deleted, such as `90d`; an hour at least. Never if unset.",
+        description="Time after which new tables are deleted, such as `90d`; at least an hour. Never if unset.",
     )
-    readers: list[Member] = Field(
+    partition_expiration: PartitionLifetime | None = Field(
+        default=None,
+        description="Time after which partitions of new partitioned tables are deleted, such as `90d`; for these it "
+        "takes the place of `defaultTableExpiration`. Never if unset.",
+    )
+    time_travel: TimeTravel | None = Field(
+        default=None, description="How far back tables can be read, `48h` to `168h` in whole days. `168h` if unset."
+    )
+    billing: Literal["logical", "physical"] | None = Field(
+        default=None, description="Bytes that storage is billed by. `logical` if unset."
+    )
+    tags: Tags = Field(
+        default={},
+        description="Tags of Resource Manager, `PARENT/KEY: VALUE` by their short names. They exist already.",
+    )
+    readers: list[Grantee] = Field(
         default=[], description="Members that may read the tables (`roles/bigquery.dataViewer`)."
     )
-    editors: list[Member] = Field(
+    editors: list[Grantee] = Field(
         default=[], description="Members that may change the tables (`roles/bigquery.dataEditor`)."
     )
     existing: bool = Field(
@@ -150,17 +220,89 @@ class BigQueryDatasetSettings(_Model):
 
 
 class LifecycleSettings(_Model):
-    """When objects of a bucket are deleted or moved to a cheaper storage class."""
+    """When objects of a bucket are deleted or moved to a cheaper storage class: all conditions must hold."""
 
-    after_days: Annotated[int, Field(ge=0)] = Field(description="Age of the object in days.")
-    action: Literal["delete", "NEARLINE", "COLDLINE", "ARCHIVE"] = Field(
-        description="`delete`, or the storage class to move the object to."
+    action: Literal["delete", "NEARLINE", "COLDLINE", "ARCHIVE", "abort-uploads"] = Field(
+        description="`delete`, the storage class to move the object to, or `abort-uploads`, which ends uploads in "
+        "parts that were not completed (conditions `afterDays`, `prefixes` and `suffixes` only)."
     )
-    prefix: str | None = Field(default=None, description="Only objects whose names begin with this.")
+    after_days: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
+        default=None, description="Days since the object was created."
+    )
+    created_before: Day | None = Field(default=None, description="Only objects created before this day, `YYYY-MM-DD`.")
+    prefixes: list[str] = Field(default=[], description="Only objects whose names begin with one of these.")
+    suffixes: list[str] = Field(default=[], description="Only objects whose names end with one of these.")
+    storage_classes: list[BlobStorageClass] = Field(
+        default=[], description="Only objects that are in one of these classes."
+    )
+    newer_versions: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
+        default=None, description="Only versions that have at least so many newer ones."
+    )
+    noncurrent_days: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
+        default=None, description="Days since the version was replaced or deleted."
+    )
+    noncurrent_before: Day | None = Field(
+        default=None, description="Only versions that were replaced or deleted before this day, `YYYY-MM-DD`."
+    )
+    custom_time_days: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = Field(
+        default=None, description="Days since the object's custom time."
+    )
+    custom_time_before: Day | None = Field(
+        default=None, description="Only objects whose custom time is before this day, `YYYY-MM-DD`."
+    )
+    versions: Literal["current", "noncurrent"] | None = Field(
+        default=None, description="Only the current version of an object, or only earlier ones. Both if unset."
+    )
+
+
+class RetentionSettings(_Model):
+    """How long every object of a bucket is kept: https://cloud.google.com/storage/docs/bucket-lock."""
+
+    for_: Retention = Field(
+        alias="for", description="Time for which an object can be neither deleted nor replaced, such as `30d`."
+    )
+    locked: bool = Field(
+        default=False,
+        description="Lock the time: nobody can shorten or remove it again, and the bucket can only be deleted when "
+        "every object is older. Needs `imaging:deletionProtection`.",
+    )
+
+
+class AutoclassSettings(_Model):
+    """The storage class of each object follows its use: https://cloud.google.com/storage/docs/autoclass."""
+
+    terminal_storage_class: Literal["NEARLINE", "ARCHIVE"] = Field(
+        default="NEARLINE", description="Class of objects that are not read for long."
+    )
+
+
+class AccessLogsSettings(_Model):
+    """Where Cloud Storage writes who used a bucket: https://cloud.google.com/storage/docs/access-logs."""
+
+    bucket: BucketName = Field(
+        description="Bucket for the logs, another one. The stack lets Cloud Storage write there."
+    )
+    prefix: str | None = Field(default=None, description="What the logs' names begin with. The bucket's name if unset.")
+
+
+class CorsSettings(_Model):
+    """What pages of other origins may do with objects: https://cloud.google.com/storage/docs/cross-origin."""
+
+    origins: list[WebOrigin] = Field(description="Origins, such as `https://viewer.example.org`; `*` is any.")
+    methods: list[Literal["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "*"]] = Field(
+        description="HTTP methods."
+    )
+    headers: list[str] = Field(default=[], description="Response headers that the page can read.")
+    max_age: CorsMaxAge | None = Field(default=None, description="How long a browser keeps the answer, such as `1h`.")
+
+
+Autoclass = Annotated[
+    Annotated[bool, Tag(PLAIN_FORM)] | Annotated[AutoclassSettings, Tag(MAPPING_FORM)], Discriminator(_form)
+]
 
 
 class BucketSettings(_Model):
-    """A bucket to create, or to adopt. Uniform access and public-access prevention are always on."""
+    """A bucket to create, or an existing one to use. Uniform access and public-access prevention are always on."""
 
     name: BucketName = Field(description="The bucket's name, unique in all of Google Cloud.")
     project: ProjectId | None = Field(default=None, description="Project that holds it. `gcp:project` if unset.")
@@ -169,7 +311,34 @@ class BucketSettings(_Model):
     )
     labels: Labels = Field(default={}, description="Labels of the bucket, 64 at most.")
     kms_key: KmsKeyName | None = Field(default=None, description="Key that new objects are encrypted with.")
-    lifecycle: list[LifecycleSettings] = Field(default=[], description="Rules for old objects.")
+    storage_class: BlobStorageClass | None = Field(
+        default=None, description="Storage class of new objects. STANDARD if unset."
+    )
+    versioning: bool | None = Field(
+        default=None, description="Keep earlier versions of objects that are replaced or deleted."
+    )
+    soft_delete: SoftDelete | None = Field(
+        default=None,
+        description="How long deleted objects can be restored, `7d` to `90d`; `0d` turns it off. `7d` if unset.",
+    )
+    retention: RetentionSettings | None = Field(default=None, description="How long every object is kept at least.")
+    event_based_hold: bool | None = Field(
+        default=None, description="Hold new objects: they can't be deleted or replaced until the hold is taken away."
+    )
+    autoclass: Autoclass | None = Field(
+        default=None, description="Let the storage class follow the use: `true`, or a mapping."
+    )
+    regions: list[Region] = Field(
+        default=[],
+        description="The two regions of a dual-region; `location` is then the place of both, such as `EU`. It can't be "
+        "changed later.",
+    )
+    turbo_replication: bool | None = Field(
+        default=None, description="Copy new objects to the other region within 15 minutes; dual-regions only."
+    )
+    access_logs: AccessLogsSettings | None = Field(default=None, description="Where usage of the bucket is logged.")
+    cors: list[CorsSettings] = Field(default=[], description="What pages of other origins may do.")
+    lifecycle: list[LifecycleSettings] = Field(default=[], description="Rules for old objects, up to 100.")
     existing: bool = Field(
         default=False,
         description="The bucket exists already: it is granted on, never created, changed or deleted.",
@@ -177,12 +346,21 @@ class BucketSettings(_Model):
 
 
 class TopicSettings(_Model):
-    """A Pub/Sub topic to create, or to adopt, for the notifications of DICOM stores."""
+    """A Pub/Sub topic to create, or an existing one to use, for the notifications of DICOM stores."""
 
     name: TopicId = Field(description="The topic's id.")
     project: ProjectId | None = Field(default=None, description="Project that holds it. `gcp:project` if unset.")
     labels: Labels = Field(default={}, description="Labels of the topic, 64 at most.")
     kms_key: KmsKeyName | None = Field(default=None, description="Key that messages are encrypted with.")
+    regions: list[Region] = Field(
+        default=[], description="Regions that messages may be stored in, such as `europe-west4`. Any if unset."
+    )
+    enforce_in_transit: bool | None = Field(
+        default=None, description="Refuse messages that are published in other regions than `regions`."
+    )
+    retention: TopicRetention | None = Field(
+        default=None, description="How long the topic keeps its messages, `10m` to `31d`. Not at all if unset."
+    )
     existing: bool = Field(
         default=False,
         description="The topic exists already: it is granted on, never created, changed or deleted.",
@@ -234,12 +412,12 @@ class ImportSettings(RunSettings):
 class FilterSettings(_Model):
     """Which instances an export takes. Exactly one of the three."""
 
-    query: str | None = Field(
+    query: FilterQuery | None = Field(
         default=None,
         description="GoogleSQL whose one column holds lines such as `/studies/1.2.3`. `{table}` is not replaced here.",
     )
     file: ObjectUri | None = Field(default=None, description="An existing filter file, `gs://BUCKET/PATH/FILE`.")
-    lines: list[str] | None = Field(
+    lines: FilterLines | None = Field(
         default=None,
         description="Lines `/studies/UID[/series/UID[/instances/UID]]`, each selects all below it.",
     )

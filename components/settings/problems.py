@@ -31,6 +31,18 @@ class SettingsError(ValueError):
         super().__init__(render(self.problems))
 
 
+class PartsError(ValueError):
+    """Several things are wrong inside one value: each with the path that leads to it from there."""
+
+    def __init__(self, parts: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
+        self.parts = tuple(parts)
+        super().__init__("; ".join(text for _, text in parts))
+
+
+# What pydantic puts into the path of a value that may have two forms; it is not part of a key.
+PLAIN_FORM, MAPPING_FORM = "(plain)", "(mapping)"
+
+
 def render(problems: Sequence[Problem]) -> str:
     """Lay out the problems for a terminal: a headline, then one line each, the texts aligned."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -69,11 +81,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def from_pydantic(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """Turn pydantic's report on `model` into problems in this project's words."""
-    return [
-        Problem(key_of(detail["loc"]), _text(dict(detail), model))
-        for detail in error.errors(include_url=False)
-        if detail["loc"]
-    ]
+    problems: list[Problem] = []
+    for detail in error.errors(include_url=False):
+        location = tuple(step for step in detail["loc"] if step not in (PLAIN_FORM, MAPPING_FORM))
+        cause = detail.get("ctx", {}).get("error")
+        if isinstance(cause, PartsError):
+            problems += [Problem(key_of((*location, *path)), text) for path, text in cause.parts]
+        elif location:
+            problems.append(Problem(key_of(location), _text({**detail, "loc": location}, model)))
+    return problems
 
 
 _KINDS = {
@@ -96,18 +112,18 @@ def _text(detail: dict[str, Any], model: type[BaseModel]) -> str:
         known = list(_fields(owner)) if owner else []
         suggestion = did_you_mean(str(location[-1]), known)
         listing = "" if suggestion else f"; settings here are {', '.join(known)}"
-        return f"is no setting{suggestion or listing}"
+        return f"is not a setting{suggestion or listing}"
     if kind == "literal_error":
         choices = [word.strip(" '") for word in detail["ctx"]["expected"].replace(" or ", ", ").split(",")]
         hint = did_you_mean(value, choices) if isinstance(value, str) else ""
-        return f"{quoted(value)} is none of {', '.join(choices)}{hint}"
+        return f"{quoted(value)} is not one of {', '.join(choices)}{hint}"
     if kind in _KINDS:
         hint = "; put it in quotes" if kind == "string_type" and isinstance(value, int | float) else ""
         return f"{quoted(value)} is not {_KINDS[kind]}{hint}"
     if kind == "greater_than_equal":
-        return f"{quoted(value)} is too small; {detail['ctx']['ge']} is the least"
+        return f"{quoted(value)} is too small; it must be at least {detail['ctx']['ge']}"
     if kind == "less_than_equal":
-        return f"{quoted(value)} is too large; {detail['ctx']['le']} is the most"
+        return f"{quoted(value)} is too large; the maximum is {detail['ctx']['le']}"
     if kind == "value_error":
         return str(detail["ctx"]["error"])
     message: str = detail["msg"]

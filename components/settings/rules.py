@@ -4,11 +4,13 @@ The rules read the configuration as plain data (keys as in the file) and step ov
 models report that. So one run names every problem, of both sorts.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components.settings.fields import kms_key_parts
 from components.settings.problems import Problem, did_you_mean, key_of, quoted
+from operations.model.uris import parse_bigquery_uri, parse_export_prefix
 
 Path = tuple[str | int, ...]
 
@@ -19,15 +21,29 @@ WRITE_DISPOSITIONS = (
     "or WRITE_APPEND (rows are added)"
 )
 MAX_STREAMS = 5
+_TABLE = re.compile(r"[\w:.-]+[.:][A-Za-z0-9_]+\.[A-Za-z0-9_]+")
 
 # What can't be said of something that exists already, because it would change it.
 CHANGES = {
     "dataset": ("timeZone", "kmsKey"),
     "stores": ("labels", "notifications", "streams"),
-    "bigquery": ("description", "labels", "kmsKey", "defaultTableExpiration"),
-    "buckets": ("labels", "kmsKey", "lifecycle"),
-    "topics": ("labels", "kmsKey"),
+    "bigquery": (
+        *("description", "labels", "kmsKey", "title", "defaultTableExpiration", "partitionExpiration", "timeTravel"),
+        *("billing", "tags"),
+    ),
+    "buckets": (
+        *("labels", "kmsKey", "storageClass", "versioning", "softDelete", "retention", "eventBasedHold", "autoclass"),
+        *("regions", "turboReplication", "accessLogs", "cors", "lifecycle"),
+    ),
+    "topics": ("labels", "kmsKey", "regions", "enforceInTransit", "retention"),
 }
+
+MAX_LIFECYCLE_RULES = 100  # https://cloud.google.com/storage/quotas#buckets
+ABORT_CONDITIONS = {"action", "afterDays", "prefixes", "suffixes"}
+# Places of two regions that Cloud Storage lets one choose, with the regions' beginnings:
+# https://cloud.google.com/storage/docs/locations#location-dr
+_DUAL_REGION_PLACES = {"EU": ("EUROPE-",), "US": ("US-",), "ASIA": ("ASIA-",)}
+_DUAL_REGIONS = {"ASIA1", "EUR4", "EUR5", "EUR7", "EUR8", "NAM4"}
 
 
 def rule_problems(raw: Mapping[str, Any]) -> list[Problem]:
@@ -36,7 +52,7 @@ def rule_problems(raw: Mapping[str, Any]) -> list[Problem]:
     Args:
         raw: the settings by key, as in the file; parts of any wrong type are stepped over.
     """
-    rules = (_duplicates, _references, _former_names, _stores, _exports, _keys, _adopted)
+    rules = (_duplicates, _references, _former_names, _stores, _exports, _writers, _buckets, _topics, _keys, _adopted)
     return [problem for rule in rules for problem in rule(raw)]
 
 
@@ -131,30 +147,15 @@ def _stores(raw: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _exports(raw: Mapping[str, Any]) -> Iterator[Problem]:
-    writers: dict[str, Path] = {}
     for path, export in _mappings(raw, "exports"):
-        to = _text(export, "to")
-        yield from _destination(path, export, to)
+        yield from _destination(path, export, _text(export, "to"))
         yield from _filter(path, export)
-        if to.startswith("bq://"):
-            first = writers.setdefault(to, path)
-            if first is not path and export.get("writeDisposition") in {"WRITE_EMPTY", "WRITE_TRUNCATE"}:
-                effect = (
-                    "would remove what that one wrote"
-                    if export["writeDisposition"] == "WRITE_TRUNCATE"
-                    else "would find the table full"
-                )
-                yield _problem(
-                    (*path, "writeDisposition"),
-                    f"{key_of(first)} exports to the same table first, so {export['writeDisposition']} "
-                    f"{effect}; "
-                    "write WRITE_APPEND, or another table",
-                )
 
 
 def _destination(path: Path, export: Mapping[str, Any], to: str) -> Iterator[Problem]:
     given = {key for key in (*BIGQUERY_ONLY, *CLOUD_STORAGE_ONLY) if export.get(key) not in (None, False)}
-    if to.startswith("bq://"):
+    # A destination without a scheme is a problem of its own; what it looks like tells what else is missing.
+    if to.startswith("bq://") or _TABLE.fullmatch(to):
         misplaced, kind, wanted = [key for key in CLOUD_STORAGE_ONLY if key in given], "gs://", "bq://"
     elif to.startswith("gs://"):
         misplaced, kind, wanted = [key for key in BIGQUERY_ONLY if key in given], "bq://", "gs://"
@@ -176,6 +177,66 @@ def _destination(path: Path, export: Mapping[str, Any], to: str) -> Iterator[Pro
             )
 
 
+def _writers(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Refuse two writers of one table or one folder: each would remove or mix what the other one wrote."""
+    streams = {
+        table: (*stream_path, "table")
+        for path, store in _mappings(raw, "stores")
+        for stream_path, stream in _entries(store, path, "streams")
+        if isinstance(stream, Mapping) and (table := _table(_text(stream, "table")))
+    }
+    tables: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
+    for path, export in _mappings(raw, "exports"):
+        to = _text(export, "to")
+        if table := _table(to):
+            first = tables.setdefault(table, path)
+            disposition = _text(export, "writeDisposition")
+            if first is not path and disposition in _AFTER_ANOTHER:
+                yield _problem(
+                    (*path, "writeDisposition"),
+                    f"{key_of(first)} exports to the same table first, so {disposition} {_AFTER_ANOTHER[disposition]}; "
+                    "write WRITE_APPEND, or another table",
+                )
+            if table in streams:
+                yield _problem(
+                    (*path, "to"),
+                    f"{quoted(to)} is the table of {key_of(streams[table])}; stream and export to different tables",
+                )
+        elif folder := _folder(to):
+            for other, other_path in folders.items():
+                if folder.startswith(other) or other.startswith(folder):
+                    place = "inside" if len(folder) > len(other) else "around" if len(folder) < len(other) else "also"
+                    yield _problem(
+                        (*path, "to"),
+                        f"{quoted(to)} is {place} the folder of {key_of(other_path)}; export to different folders",
+                    )
+                    break
+            folders.setdefault(folder, path)
+
+
+_AFTER_ANOTHER = {
+    "WRITE_TRUNCATE": "would remove what that one wrote",
+    "WRITE_EMPTY": "would find the table full",
+}
+
+
+def _table(uri: str) -> str:
+    """Return one spelling for each table; nothing for other text."""
+    try:
+        return parse_bigquery_uri(uri).uri
+    except ValueError:
+        return ""
+
+
+def _folder(uri: str) -> str:
+    """Return one spelling for each folder, with a slash at its end; nothing for other text."""
+    try:
+        return parse_export_prefix(uri).uri
+    except ValueError:
+        return ""
+
+
 def _filter(path: Path, export: Mapping[str, Any]) -> Iterator[Problem]:
     chosen = export.get("filter")
     if not isinstance(chosen, Mapping):
@@ -184,10 +245,93 @@ def _filter(path: Path, export: Mapping[str, Any]) -> Iterator[Problem]:
     if len(given) != 1 and not set(chosen) - {"query", "file", "lines"}:
         what = " and ".join(given) if given else "nothing"
         yield _problem((*path, "filter"), f"{what} given; write exactly one of query, file and lines")
-    if chosen.get("query") == "":
-        yield _problem((*path, "filter", "query"), "is empty; write a query, or remove the filter to export everything")
     if chosen.get("lines") == []:
         yield _problem((*path, "filter", "lines"), "has no lines; remove the filter to export everything")
+
+
+def _buckets(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    declared = {_text(bucket, "name"): bucket for _, bucket in _mappings(raw, "buckets")}
+    for path, bucket in _mappings(raw, "buckets"):
+        yield from _retention(path, bucket, raw)
+        yield from _regions(path, bucket, raw)
+        yield from _access_logs(path, bucket, declared)
+        yield from _lifecycle(path, bucket)
+
+
+def _retention(path: Path, bucket: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Problem]:
+    chosen = bucket.get("retention")
+    locked = isinstance(chosen, Mapping) and chosen.get("locked") is True
+    if locked and raw.get("deletionProtection") is False:
+        yield _problem(
+            (*path, "retention", "locked"),
+            "is true, and imaging:deletionProtection is false; a lock can't be undone, so remove "
+            "deletionProtection: false, or the lock",
+        )
+
+
+def _regions(path: Path, bucket: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """https://cloud.google.com/storage/docs/locations#location-dr."""
+    regions = [region.upper() for _, region in _entries(bucket, path, "regions") if isinstance(region, str)]
+    place = (_text(bucket, "location") or _text(raw, "location")).upper()
+    if regions:
+        if len(regions) != 2 or len(set(regions)) != len(regions):
+            yield _problem((*path, "regions"), f"{', '.join(regions)}; a dual-region has two different regions")
+        beginnings = _DUAL_REGION_PLACES.get(place)
+        if "-" in place:
+            yield _problem(
+                (*path, "location"), f"{quoted(place)} is one region; write the place of both regions, such as EU"
+            )
+        elif beginnings and (outside := [each for each in regions if not each.startswith(beginnings)]):
+            yield _problem((*path, "regions"), f"{', '.join(outside)} is not in {place}; write regions of {place}")
+    if bucket.get("turboReplication") is True and not regions and place not in _DUAL_REGIONS:
+        yield _problem(
+            (*path, "turboReplication"),
+            f"is for dual-regions, and {quoted(place)} is not one; write two regions, or remove it",
+        )
+
+
+def _access_logs(path: Path, bucket: Mapping[str, Any], declared: Mapping[str, Mapping[str, Any]]) -> Iterator[Problem]:
+    seen = [_text(bucket, "name")]
+    current = bucket
+    while isinstance(logs := current.get("accessLogs"), Mapping) and (name := _text(logs, "bucket")):
+        if name == seen[0]:
+            chain = " → ".join([*seen, name])
+            yield _problem((*path, "accessLogs", "bucket"), f"{chain} logs into itself; write another bucket")
+            return
+        if name in seen:
+            return  # the circle is further on, and named there
+        seen.append(name)
+        current = declared.get(name, {})
+
+
+def _lifecycle(path: Path, bucket: Mapping[str, Any]) -> Iterator[Problem]:
+    """https://cloud.google.com/storage/docs/lifecycle, https://cloud.google.com/storage/docs/autoclass."""
+    rules = list(_entries(bucket, path, "lifecycle"))
+    autoclass = bucket.get("autoclass") not in (None, False)
+    if len(rules) > MAX_LIFECYCLE_RULES:
+        yield _problem((*path, "lifecycle"), f"{len(rules)} rules; the maximum is {MAX_LIFECYCLE_RULES}")
+    if autoclass and bucket.get("storageClass") not in (None, "STANDARD"):
+        yield _problem(
+            (*path, "storageClass"), "is chosen by autoclass, which begins with STANDARD; remove storageClass"
+        )
+    for rule_path, rule in rules:
+        if not isinstance(rule, Mapping):
+            continue
+        action = _text(rule, "action")
+        conditions = {key for key, value in rule.items() if key != "action" and value not in (None, [])}
+        if not conditions:
+            yield _problem(rule_path, "has no condition, and would apply to every object; write one, such as afterDays")
+        if action == "abort-uploads":
+            for key in sorted(str(key) for key in conditions - ABORT_CONDITIONS):
+                yield _problem((*rule_path, key), "is not for abort-uploads, which takes afterDays, prefixes, suffixes")
+        if autoclass and (action in {"NEARLINE", "COLDLINE", "ARCHIVE"} or "storageClasses" in conditions):
+            yield _problem(rule_path, "is about storage classes, which autoclass chooses; remove the rule or autoclass")
+
+
+def _topics(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, topic in _mappings(raw, "topics"):
+        if topic.get("enforceInTransit") is True and not list(_entries(topic, path, "regions")):
+            yield _problem((*path, "enforceInTransit"), "is about the topic's regions; write regions, or remove it")
 
 
 def _keys(raw: Mapping[str, Any]) -> Iterator[Problem]:
@@ -216,7 +360,7 @@ def _adopted(raw: Mapping[str, Any]) -> Iterator[Problem]:
     for key, path, entry in candidates:
         if entry.get("existing") is True:
             for change in CHANGES[key]:
-                if entry.get(change):
+                if entry.get(change) not in (None, [], {}, ""):
                     yield _problem(
                         (*path, change),
                         "would change something that exists already; remove it, or remove existing: true",

@@ -32,17 +32,25 @@ def parse_duration(value: str | float) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise DurationError(f"{value!r} is no duration; write 6h, 90m, 1h30m or a number of seconds")
     if not isinstance(value, str):
-        seconds = float(value)
-        if not math.isfinite(seconds) or seconds < 0:
-            raise DurationError(f"{value!r} is no duration; it must be 0 seconds or more, and finite")
-        return seconds
+        return _finite(value, value)
     text = value.strip()
     if _NUMBER.fullmatch(text):
-        return float(text)
+        return _finite(value, text)
     match = _PARTS.fullmatch(text)
     if not text or match is None:
         raise DurationError(f"{quoted(value)} is no duration; write 6h, 90m, 1h30m or a number of seconds")
-    return sum(float(number) * _SECONDS[unit] for unit, number in match.groupdict().items() if number is not None)
+    parts = (float(number) * _SECONDS[unit] for unit, number in match.groupdict().items() if number is not None)
+    return _finite(value, sum(parts))
+
+
+def _finite(written: str | float, number: str | float) -> float:
+    try:
+        seconds = float(number)
+    except OverflowError:
+        seconds = math.inf
+    if not math.isfinite(seconds) or seconds < 0:
+        raise DurationError(f"{quoted(str(written))} is no duration; it must be 0 seconds or more, and finite")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:

@@ -2,9 +2,10 @@
 
 One resource path per line, `/studies/{uid}[/series/{uid}[/instances/{uid}]]`, lines end in `\\n` or `\\r\\n`
 (https://cloud.google.com/healthcare-api/docs/how-tos/dicom-export-filter). UIDs follow DICOM PS3.5 chapter 9:
-digits and dots, 64 characters at most, no component with a leading zero. The pages show paths with a slash in front;
-Google's own tool writes them without one (GoogleCloudPlatform/medical-imaging, ilm_lib), so files may have either, and
-what is written here has the slash.
+digits and dots, up to 64 characters. That chapter allows no component with a leading zero, but archives hold such UIDs,
+and what a store holds can be exported: they are taken, and `doubtful_line` tells of them. The pages show paths with a
+slash in front; Google's own tool writes them without one (GoogleCloudPlatform/medical-imaging, ilm_lib), so files may
+have either, and what is written here has the slash.
 
 Files may have many millions of lines, so they are checked as they stream, block by block, never held whole.
 """
@@ -21,12 +22,12 @@ UID_MAX_LENGTH = 64
 MAX_LINE_LENGTH = 65536
 MAX_PROBLEMS_SHOWN = 10
 
-_COMPONENT = rb"(?:0|[1-9][0-9]*+)"
+_COMPONENT = rb"[0-9]++"
 _UID = rb"(?=[0-9.]{1,64}(?![0-9.]))" + _COMPONENT + rb"(?:\." + _COMPONENT + rb")*+"
 _PATH = rb"/?+studies/" + _UID + rb"(?:/series/" + _UID + rb"(?:/instances/" + _UID + rb")?+)?+"
 _GOOD_LINES = re.compile(rb"(?:" + _PATH + rb"\r?+\n)*+")
 _LINE = re.compile(_PATH)
-_UID_ONLY = re.compile(_UID)
+_LEADING_ZERO = re.compile(r"(?:^|[./])0[0-9]")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HEADER_ADVICE = (
     "a query result is exported without its header by bq extract --noprint_header or by EXPORT DATA with header=false"
@@ -149,6 +150,17 @@ def line_problem(line: bytes, number: int = 0) -> str | None:
     return f"{quoted(text)} is no resource path; write {FILTER_LINE_FORM}"
 
 
+def doubtful_line(line: str) -> str | None:
+    """Say what is doubtful about a line that is a resource path, or None: it is most likely a typing mistake.
+
+    Args:
+        line: without its line end; `line_problem` found nothing wrong with it.
+    """
+    if _LEADING_ZERO.search(line):
+        return f"{quoted(line)} has a UID component with a leading zero, which DICOM does not allow"
+    return None
+
+
 def _check_lines(text: bytes, lines: int, problems: list[tuple[int, str]]) -> tuple[int, bytes]:
     """Check the whole lines of `text`; return the number of lines so far and the unfinished last line."""
     position = 0
@@ -182,6 +194,4 @@ def _uid_problem(uid: str) -> str | None:
         return "has characters other than digits and dots"
     if uid.startswith(".") or uid.endswith(".") or ".." in uid:
         return "has an empty component"
-    if not _UID_ONLY.fullmatch(uid.encode()):
-        return "has a component with a leading zero"
     return None

@@ -160,7 +160,7 @@ class TestBucket:
                 labels={"team": "radiology"},
                 kms_key=KEY,
                 lifecycle=[
-                    LifecycleRule(after_days=30, action="delete", prefix="tmp/"),
+                    LifecycleRule(after_days=30, action="delete", prefixes=["tmp/"]),
                     LifecycleRule(after_days=0, action="COLDLINE"),
                 ],
                 deletion_protection=False,

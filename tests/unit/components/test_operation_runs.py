@@ -39,7 +39,7 @@ def export(name: str = "metadata", opts: pulumi.ResourceOptions | None = None, *
         ({"filter": ExportFilter()}, "give exactly one of lines, file and query"),
         ({"filter": ExportFilter(lines=["/studies/1"], file="gs://bkt/f")}, "give exactly one of"),
         ({"filter": ExportFilter(lines=["/studies/1"])}, "need a bucket for the filter file"),
-        ({"filter": ExportFilter(lines=["/studies/01"]), "filter_bucket": "f"}, 'filter of "metadata", line 1: '),
+        ({"filter": ExportFilter(lines=["/studies/0a"]), "filter_bucket": "f"}, 'filter of "metadata", line 1: '),
         ({"filter": ExportFilter(file="gs://bucket")}, "names no object"),
         (
             {"rerun": "sometimes"},

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operations.model.filters import FilterError, FilterSummary, check_filter, filter_from_lines, line_problem
+from operations.model.filters import (
+    FilterError,
+    FilterSummary,
+    check_filter,
+    doubtful_line,
+    filter_from_lines,
+    line_problem,
+)
 
 GOOD = "/studies/1.2.840.113619.2.55/series/1.2.3/instances/1.0.4"
 
@@ -29,8 +36,6 @@ GOOD = "/studies/1.2.840.113619.2.55/series/1.2.3/instances/1.0.4"
         ("/studies/1.2/instances/3", "is no resource path"),
         ("/studies/1.2/series/3/instances/4/frames/1", "is no resource path"),
         ("/series/1.2", "is no resource path"),
-        ("/studies/1.02", "the study UID has a component with a leading zero"),
-        ("/studies/1.2/series/01", "the series UID has a component with a leading zero"),
         ("/studies/1..2", "the study UID has an empty component"),
         ("/studies/.1", "the study UID has an empty component"),
         ("/studies/1.", "the study UID has an empty component"),
@@ -151,3 +156,16 @@ def test_the_fast_check_and_the_explaining_one_agree_with_a_plain_reading_of_the
         assert check_filter([content]).lines == len(lines)
     for line in lines:
         assert (line_problem(line.removesuffix("\r").encode()) is None) is is_path(line)
+
+
+@pytest.mark.parametrize("line", ["/studies/1.02", "/studies/01.2", "/studies/1.2/series/1.00.3"])
+def test_a_uid_with_a_leading_zero_can_be_exported_and_is_doubtful(line: str) -> None:
+    assert filter_from_lines([line]) == f"{line}\n".encode()
+    assert check_filter([f"{line}\n".encode()]).lines == 1
+    assert doubtful_line(line) == f'"{line}" has a UID component with a leading zero, which DICOM does not allow'
+
+
+@pytest.mark.parametrize("line", [GOOD, "/studies/0.10", "/studies/1.0/series/1.2.0"])
+def test_a_zero_alone_is_not_doubtful(line: str) -> None:
+    assert line_problem(line.encode()) is None
+    assert doubtful_line(line) is None

@@ -1,6 +1,7 @@
 """What is refused in a stack configuration, and in which words. The texts are the interface: compared whole."""
 
 import importlib
+import json
 from collections.abc import Iterator
 
 import pulumi
@@ -8,6 +9,7 @@ import pytest
 from pulumi.runtime import config as pulumi_config
 
 from components.settings import Settings, SettingsError, load_settings, settings_from
+from components.settings.load import foreign_namespaces, stack_configuration
 
 yaml = importlib.import_module("yaml")  # it has no type stubs
 
@@ -52,7 +54,7 @@ CASES = {
         "exports: [ { name: m, store: pacs, to: s3://bucket/folder } ]",
         [
             (
-                'imaging:exports[0].to  "s3://bucket/folder" is no destination; '
+                'imaging:exports[0].to  "s3://bucket/folder" is not a valid destination; '
                 "write bq://PROJECT.DATASET.TABLE for metadata or gs://BUCKET/FOLDER/ for images"
             )
         ],
@@ -71,7 +73,7 @@ CASES = {
         EXPORT.replace("WRITE_EMPTY", "WRITE_TRUNCAT") % "views: true",
         [
             (
-                'imaging:exports[0].writeDisposition  "WRITE_TRUNCAT" is none of WRITE_EMPTY, '
+                'imaging:exports[0].writeDisposition  "WRITE_TRUNCAT" is not one of WRITE_EMPTY, '
                 "WRITE_TRUNCATE, WRITE_APPEND; "
                 'did you mean "WRITE_TRUNCATE"?'
             )
@@ -118,19 +120,24 @@ CASES = {
     ),
     "an_unknown_key_inside": (
         EXPORT % "writeDispositon: WRITE_EMPTY",
-        ['imaging:exports[0].writeDispositon  is no setting; did you mean "writeDisposition"?'],
+        ['imaging:exports[0].writeDispositon  is not a setting; did you mean "writeDisposition"?'],
     ),
     "a_key_in_python_spelling": (
         IMAGES % "allowed_failures: 3",
-        ['imaging:exports[0].allowed_failures  is no setting; did you mean "allowedFailures"?'],
+        ['imaging:exports[0].allowed_failures  is not a setting; did you mean "allowedFailures"?'],
     ),
     "an_unknown_key_at_the_top": (
         "export: []",
-        ['imaging:export  is no setting; did you mean "exports"?'],
+        ['imaging:export  is not a setting; did you mean "exports"?'],
     ),
     "an_unlike_key": (
         "topics: [ { name: dicom, zzz: 1 } ]",
-        ["imaging:topics[0].zzz  is no setting; settings here are name, project, labels, kmsKey, existing"],
+        [
+            (
+                "imaging:topics[0].zzz  is not a setting; settings here are name, project, labels, kmsKey, "
+                "regions, enforceInTransit, retention, existing"
+            )
+        ],
     ),
     "a_missing_name": (
         "buckets: [ { location: EU } ]",
@@ -144,7 +151,7 @@ CASES = {
     ),
     "a_negative_number": (
         IMAGES % "allowedFailures: -1",
-        ["imaging:exports[0].allowedFailures  -1 is too small; 0 is the least"],
+        ["imaging:exports[0].allowedFailures  -1 is too small; it must be at least 0"],
     ),
     "a_label_that_is_a_number": (
         "stores: [ { name: pacs, labels: { year: 2024 } } ]",
@@ -154,8 +161,8 @@ CASES = {
         "stores: [ { name: pacs, labels: { Team: x } } ]",
         [
             (
-                'imaging:stores[0].labels  "Team" is no label key; a key has 1 to 63 lower-case letters, '
-                "digits, - and _, a letter first"
+                'imaging:stores[0].labels  "Team" is not a valid label key; write 1 to 63 lower-case letters, '
+                "digits, - and _, starting with a letter"
             )
         ],
     ),
@@ -176,17 +183,20 @@ CASES = {
         "stores: [ { name: pacs, writers: [ alice@example.org ] } ]",
         [
             (
-                'imaging:stores[0].writers[0]  "alice@example.org" names no kind of member; '
+                'imaging:stores[0].writers[0]  "alice@example.org" has no kind of member; '
                 "write user:alice@example.org or group:alice@example.org"
             )
         ],
     ),
     "a_topic_by_its_short_name": (
         "stores: [ { name: pacs, notifications: [ { topic: dicom } ] } ]",
-        ['imaging:stores[0].notifications[0].topic  "dicom" is no topic; write projects/PROJECT/topics/TOPIC'],
+        ['imaging:stores[0].notifications[0].topic  "dicom" is not a valid topic; write projects/PROJECT/topics/TOPIC'],
     ),
     "two_topics": (
-        "stores: [ { name: pacs, notifications: [ { topic: projects/p/topics/a }, { topic: projects/p/topics/b } ] } ]",
+        (
+            "stores: [ { name: pacs, notifications: [ { topic: projects/p/topics/a }, { topic: "
+            "projects/p/topics/b } ] } ]"
+        ),
         [
             (
                 "imaging:stores[0].notifications  2 topics; Pulumi's Google provider knows one per store. "
@@ -211,7 +221,7 @@ CASES = {
     ),
     "a_streaming_schema_that_pulumi_lacks": (
         "stores: [ { name: pacs, streams: [ { table: bq://p-rojects.d.t, schema: json } ] } ]",
-        ['imaging:stores[0].streams[0].schema  "json" is none of flattened'],
+        ['imaging:stores[0].streams[0].schema  "json" is not one of flattened'],
     ),
     "a_key_elsewhere": (
         "dataset: { name: radiology, kmsKey: projects/keys/locations/us/keyRings/r/cryptoKeys/k }",
@@ -225,14 +235,14 @@ CASES = {
         "dataset: { name: radiology, kmsKey: k }",
         [
             (
-                'imaging:dataset.kmsKey  "k" is no key; write '
+                'imaging:dataset.kmsKey  "k" is not a valid key; write '
                 "projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY"
             )
         ],
     ),
     "a_mistyped_time_zone": (
         "dataset: { name: radiology, timeZone: Europe/Berlim }",
-        ['imaging:dataset.timeZone  "Europe/Berlim" is no time zone; did you mean "Europe/Berlin"?'],
+        ['imaging:dataset.timeZone  "Europe/Berlim" is not a valid time zone; did you mean "Europe/Berlin"?'],
     ),
     "a_bucket_in_capitals": (
         "buckets: [ { name: Inbox } ]",
@@ -252,8 +262,8 @@ CASES = {
         "bigquery: [ { name: my-dicom } ]",
         [
             (
-                'imaging:bigquery[0].name  "my-dicom" is no BigQuery dataset name; letters, digits and '
-                "underscores, 1,024 at most"
+                'imaging:bigquery[0].name  "my-dicom" is not a valid BigQuery dataset name; up to 1,024 '
+                "letters, digits and underscores"
             )
         ],
     ),
@@ -294,7 +304,7 @@ CASES = {
         "endpoint: http://127.0.0.1:8085/v1",
         [
             (
-                'imaging:endpoint  "http://127.0.0.1:8085/v1" is no endpoint; write http://HOST:PORT, as '
+                'imaging:endpoint  "http://127.0.0.1:8085/v1" is not a valid endpoint; write http://HOST:PORT, as '
                 "the emulator prints it"
             )
         ],
@@ -303,7 +313,8 @@ CASES = {
         "roles: { publish: Publisher }",
         [
             (
-                'imaging:roles.publish  "Publisher" is no role; write roles/… or projects/PROJECT/roles/… or '
+                'imaging:roles.publish  "Publisher" is not a valid role; write roles/… or '
+                "projects/PROJECT/roles/… or "
                 "organizations/NUMBER/roles/…"
             )
         ],
@@ -414,11 +425,11 @@ class TestLoadingFromTheStack:
         assert settings.permission_wait == 90
 
     def test_text_that_looks_like_a_number_stays_text(self) -> None:
-        with pytest.raises(pulumi.RunError, match='imaging:location  "123" is no location'):
+        with pytest.raises(pulumi.RunError, match='imaging:location  "123" is not a valid location'):
             self.load(imaging__location="123")
 
     def test_an_unknown_key_of_the_namespace_is_refused(self) -> None:
-        with pytest.raises(pulumi.RunError, match='imaging:store  is no setting; did you mean "stores"'):
+        with pytest.raises(pulumi.RunError, match='imaging:store  is not a setting; did you mean "stores"'):
             self.load(imaging__store="[]")
 
     def test_a_list_that_is_no_json_is_refused_without_a_traceback(self) -> None:
@@ -433,5 +444,106 @@ class TestLoadingFromTheStack:
             self.load(gcp__project=None)
 
     def test_the_project_in_the_wrong_namespace_is_refused(self) -> None:
-        with pytest.raises(pulumi.RunError, match="imaging:project  is no setting; it is gcp:project"):
+        with pytest.raises(pulumi.RunError, match="imaging:project  is not a setting; it is gcp:project"):
             self.load(imaging__project="hospital-imaging")
+
+
+class TestSecrets:
+    """Pulumi hands an encrypted number, truth value, list or mapping to the program as text."""
+
+    def load(self, *, encrypted: bool = True, **keys: str) -> Settings:
+        needed = {
+            "gcp:project": "hospital-imaging",
+            "imaging:location": "europe-west4",
+        }
+        needed["imaging:dataset"] = '{"name":"radiology"}'
+        given = {key.replace("__", ":"): value for key, value in keys.items()}
+        configuration = pulumi_config.CONFIG.set({**needed, **given})
+        secret = pulumi_config._SECRET_KEYS.set(set(given) if encrypted else set())
+        try:
+            return settings_from(*stack_configuration())
+        finally:
+            pulumi_config.CONFIG.reset(configuration)
+            pulumi_config._SECRET_KEYS.reset(secret)
+
+    @pytest.mark.parametrize(
+        ("field", "written", "meant"),
+        [
+            ("allowedFailures", "3", 3),
+            ("timeout", "90", 90.0),
+            ("timeout", "6h", 21600.0),
+            ("views", "true", True),
+            ("formerly", '["images"]', ["images"]),
+            ("trigger", "2024", "2024"),
+            ("writeDisposition", "WRITE_EMPTY", "WRITE_EMPTY"),
+        ],
+    )
+    def test_each_type_may_be_encrypted_inside_a_list(self, field: str, written: str, meant: object) -> None:
+        export = {"name": "m", "store": "pacs", "to": "bq://p-rojects.d.t", "writeDisposition": "WRITE_APPEND"}
+        settings = self.load(
+            imaging__stores='[{"name":"pacs"}]', imaging__exports=json.dumps([{**export, field: written}])
+        )
+        names = {field.alias or name: name for name, field in type(settings.exports[0]).model_fields.items()}
+        assert getattr(settings.exports[0], names[field]) == meant
+
+    def test_a_whole_filter_and_its_lines_may_be_encrypted(self) -> None:
+        export = {"name": "m", "store": "pacs", "to": "gs://out-bucket/x"}
+        for chosen in ('{"lines": ["/studies/1.2"]}', {"lines": '["/studies/1.2"]'}):
+            settings = self.load(
+                imaging__stores='[{"name":"pacs"}]', imaging__exports=json.dumps([{**export, "filter": chosen}])
+            )
+            assert settings.exports[0].filter is not None
+            assert settings.exports[0].filter.lines == ["/studies/1.2"]
+
+    def test_a_bucket_s_settings_may_be_encrypted(self) -> None:
+        bucket = {
+            "name": "archive",
+            "versioning": "true",
+            "softDelete": "0",
+            "retention": '{"for": "30d"}',
+            "autoclass": "true",
+            "lifecycle": [{"action": "delete", "afterDays": "0"}],
+        }
+        [made] = self.load(imaging__buckets=json.dumps([bucket])).buckets
+        assert (made.versioning, made.soft_delete, made.autoclass) == (True, 0.0, True)
+        assert made.retention is not None
+        assert made.retention.for_ == 30 * 86400
+        assert made.lifecycle[0].after_days == 0
+
+    def test_a_secret_of_another_type_is_refused_as_everywhere(self) -> None:
+        with pytest.raises(SettingsError, match=r'imaging:buckets\[0\].versioning  "maybe" is not true or false'):
+            self.load(imaging__buckets='[{"name":"archive","versioning":"maybe"}]')
+
+    def test_a_number_in_quotes_that_is_not_encrypted_stays_a_mistake(self) -> None:
+        with pytest.raises(SettingsError, match='"3" is not a whole number'):
+            self.load(
+                encrypted=False,
+                imaging__imports='[{"name":"i","store":"pacs","from":"gs://in-bucket/**","allowedFailures":"3"}]',
+                imaging__stores='[{"name":"pacs"}]',
+            )
+
+
+class TestForeignNamespaces:
+    @pytest.mark.parametrize(
+        ("key", "meant"),
+        [
+            ("imagin:stores", "imaging:stores"),
+            ("imaging-dev:exports", "imaging:exports"),
+            ("Imaging:buckets", "imaging:buckets"),
+            ("imagign:store", "imaging:stores"),
+            ("imaging_prod:zzz", "imaging:…"),
+        ],
+    )
+    def test_a_namespace_that_is_nearly_ours_is_named_with_what_was_meant(self, key: str, meant: str) -> None:
+        [warning] = foreign_namespaces([key, "imaging:stores", "gcp:project"])
+        namespace = key.split(":", maxsplit=1)[0]
+        assert (warning.key, warning.text) == (
+            key,
+            f'is not read, because the namespace is "{namespace}"; write {meant}',
+        )
+
+    @pytest.mark.parametrize(
+        "key", ["gcp:project", "imaging:stores", "aws:region", "pulumi:tags", "images:x", "stores"]
+    )
+    def test_other_namespaces_are_left_alone(self, key: str) -> None:
+        assert foreign_namespaces([key]) == []
