@@ -352,7 +352,7 @@ class TestOneReport:
         problems = problems_of(
             "stores: [ { name: pacs, labels: { Team: Radiology, Site: x, ok: FINE } } ]\n"
             "exports: [ { name: i, store: pacs, to: gs://out-bucket/x, "
-            "filter: { lines: [ studies/1.2, /studies/1.2, '', /studies/1.2/series/x ] } } ]"
+            "filter: { lines: [ study/1.2, /studies/1.2, '', /studies/1.2/series/x ] } } ]"
         )
         assert [problem.split("  ")[0] for problem in problems] == [
             "imaging:stores[0].labels",
