@@ -6,6 +6,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 POLICY := policy/.venv
 KEEP   ?=
+FILES  ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo down policy test live lint format bench path env emulator lock docs clean
@@ -31,8 +32,8 @@ policy: setup $(POLICY)/.installed  ## what the policy pack needs: pulumi previe
 setup: $(STAMP)  ## virtual environment and Pulumi engine
 	@$(PY) -m engine ensure >&2
 
-demo: setup  ## the whole job on the emulator; KEEP=1 leaves emulator and stack up
-	@KEEP=$(KEEP) $(PY) -m examples.demo
+demo: setup  ## the whole job on the emulator; KEEP=1 leaves it up, FILES=DIR takes your own DICOM files
+	@KEEP=$(KEEP) FILES="$(FILES)" $(PY) -m examples.demo
 
 down: $(STAMP)  ## end what `make demo KEEP=1` left running
 	@$(PY) -m examples.demo --down
