@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.access.deployer import needs_of
+from components.access.needs import Level, Need, needs_of
 from components.access.rules import AGENT_EMAILS, RULES
 from components.settings import Settings, settings_from
 from components.settings.problems import FOREIGN_KEYS, NAMESPACE
@@ -313,17 +313,39 @@ store is in another one, its pages leave open. So the agent may run it in both.
 `roles/storage.objectAdmin` includes `roles/storage.objectViewer`: a bucket that is written to and read from gets one
 grant.
 
-## Whoever deploys
+## The identity that deploys
 
-A preview asks for these permissions before anything is created, as far as the settings need them
-(`imaging:checkPermissions: false` leaves that out). A role with the same permissions does as well.
+`pulumi up` asks for these permissions before it touches anything, also with `--skip-preview`, as far as the settings
+need them, and ends when one is missing. A preview shows the plan all the same, and warns of what is missing. A role
+with the same permissions does as well. `imaging:checkPermissions: false` leaves the questions out.
 
 {deployer}
 
-What can't be asked beforehand: rights on a BigQuery dataset that exists already.
+Rights on a BigQuery dataset or table that exists already can't be asked: what is missing on its project is a warning.
+
+Without these, the stack works, with less:
+
+{optional}
+
+The Cloud Resource Manager API must be enabled in the project of the deploying identity before the first run, because
+Google enables it nowhere by itself, and without it nothing can be read or granted on a project:
+
+```sh
+gcloud services enable cloudresourcemanager.googleapis.com serviceusage.googleapis.com --project=PROJECT
+```
+
+## An identity that only previews
+
+A preview reads: `roles/viewer` on each project of the settings is enough. It warns of what an `up` needs beyond that.
+
+## When a grant takes effect
+
+A new grant takes up to some minutes to take effect, and so do a new service agent and a newly enabled API. A resource
+or a run that is refused for want of something that the same `pulumi up` has just made is tried again, for at most
+`imaging:permissionWait`; its row says what it waits for. A refusal of the deploying identity ends at once.
 """
 
-# Settings that need everything, for the table of what whoever deploys needs.
+# Settings that need everything, for the tables of what the deploying identity needs.
 EVERYTHING: dict[str, Any] = {
     "project": "project-id",
     "location": "europe-west4",
@@ -349,20 +371,40 @@ EVERYTHING: dict[str, Any] = {
             "store": "STORE",
             "to": "bq://project-id.DATASET.TABLE",
             "writeDisposition": "WRITE_APPEND",
-            "filter": {"query": "SELECT …"},
-        }
+            "filter": {"query": "SELECT … FROM `project-id.OTHER.TABLE`"},
+            "views": True,
+        },
+        {"name": "IMAGES", "store": "STORE", "to": "gs://bucket/images/"},
     ],
 }
 
 
 def _deployer_rows() -> list[str]:
     rows = ["| on | permissions | for | predefined role |", "|---|---|---|---|"]
-    for need in needs_of(settings_from(EVERYTHING)):
-        permissions = ", ".join(f"`{permission}`" for permission in need.permissions)
-        # What a stack grants is listed above; here it matters that it grants at all.
-        purposes = dict.fromkeys("granting" if "granting" in each else each for each in need.purpose.split(", "))
-        rows.append(f"| {need.on} | {permissions} | {', '.join(purposes)} | `{need.role}` |")
+    for need in _needs_of_everything():
+        if need.level is not Level.OPTIONAL:
+            # What a stack grants is listed above; here it matters that it grants at all.
+            purposes = dict.fromkeys("granting" if "granting" in each else each for each in need.purpose.split(", "))
+            rows.append(f"| {need.on} | {_listed(need)} | {', '.join(purposes)} | `{need.role}` |")
     return rows
+
+
+def _optional_rows() -> list[str]:
+    rows = ["| on | permissions | lost without | predefined role |", "|---|---|---|---|"]
+    rows += [
+        f"| {need.on} | {_listed(need)} | {need.lost} | `{need.role}` |"
+        for need in _needs_of_everything()
+        if need.level is Level.OPTIONAL
+    ]
+    return rows
+
+
+def _needs_of_everything() -> list[Need]:
+    return needs_of(settings_from(EVERYTHING))
+
+
+def _listed(need: Need) -> str:
+    return ", ".join(f"`{permission}`" for permission in need.permissions)
 
 
 def permissions_page() -> str:
@@ -378,6 +420,7 @@ def permissions_page() -> str:
         roles="\n".join(roles),
         agents="\n".join(agents),
         deployer="\n".join(_deployer_rows()),
+        optional="\n".join(_optional_rows()),
     )
 
 

@@ -1,299 +1,129 @@
-"""What whoever deploys must be allowed to do, as data, and the check of it before anything is created.
+"""What the deploying identity is missing, asked of Google before anything is touched.
 
-Permissions and roles: https://cloud.google.com/healthcare-api/docs/access-control,
-https://cloud.google.com/iam/docs/permissions-reference. The check is `testIamPermissions`, which says what the caller
-holds on a resource: https://cloud.google.com/iam/docs/testing-permissions.
+The question is `testIamPermissions`, which says what the caller holds on a resource:
+https://cloud.google.com/iam/docs/testing-permissions. Each project is asked at the same time as the others, so that
+an update without changes takes hardly longer for it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 from components.access.google_rest import GoogleRest, RestError
-from components.access.grants import Grant, agents_of, bucket_target, filter_bucket_of, grants_for
-from components.access.rules import MADE_BY_SERVICE_USAGE, On, Target
+from components.access.needs import Level, Need, needs_of
+from components.access.rules import On
 from components.settings import Settings
 
+_AT_ONCE = 8
+_OTHER_ROLE = "or another role with these permissions"
 
-@dataclass(frozen=True)
-class Need:
-    """Permissions on one resource, and the role that gives them.
-
-    Attributes:
-        on: kind of the resource that is asked.
-        name: its name, as in `grants.Target`.
-        project: the project that holds it, if it is known.
-        permissions: what is needed there.
-        purpose: what for.
-        role: a predefined role that has all of them.
-    """
-
-    on: On
-    name: str
-    project: str | None
-    permissions: tuple[str, ...]
-    purpose: str
-    role: str
+Rest = Callable[[str | None], GoogleRest]
 
 
-# What is needed to set the policy of a resource, by its kind, and a role that allows it.
-SET_POLICY: Mapping[On, tuple[tuple[str, ...], str]] = {
-    On.PROJECT: (
-        ("resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy"),
-        "roles/resourcemanager.projectIamAdmin",
-    ),
-    On.BIGQUERY_DATASET: (("bigquery.datasets.get", "bigquery.datasets.update"), "roles/bigquery.dataOwner"),
-    On.BUCKET: (("storage.buckets.getIamPolicy", "storage.buckets.setIamPolicy"), "roles/storage.admin"),
-    On.TOPIC: (("pubsub.topics.getIamPolicy", "pubsub.topics.setIamPolicy"), "roles/pubsub.admin"),
-    On.KEY: (("cloudkms.cryptoKeys.getIamPolicy", "cloudkms.cryptoKeys.setIamPolicy"), "roles/cloudkms.admin"),
-    On.HEALTHCARE_DATASET: (
-        ("healthcare.datasets.getIamPolicy", "healthcare.datasets.setIamPolicy"),
-        "roles/healthcare.datasetAdmin",
-    ),
-    On.DICOM_STORE: (
-        ("healthcare.dicomStores.getIamPolicy", "healthcare.dicomStores.setIamPolicy"),
-        "roles/healthcare.dicomStoreAdmin",
-    ),
-}
-
-
-def needs_of(settings: Settings) -> list[Need]:
-    """Return what whoever deploys these settings needs, merged by resource and role."""
-    merged: dict[tuple[On, str, str | None, str], tuple[list[str], list[str]]] = {}
-    for need in _needs(settings):
-        permissions, purposes = merged.setdefault((need.on, need.name, need.project, need.role), ([], []))
-        permissions += [each for each in need.permissions if each not in permissions]
-        purposes += [need.purpose] if need.purpose not in purposes else []
-    return [
-        Need(on, name, project, tuple(permissions), ", ".join(purposes), role)
-        for (on, name, project, role), (permissions, purposes) in merged.items()
-    ]
-
-
-def missing_permissions(settings: Settings, rest: Callable[[str | None], GoogleRest]) -> tuple[list[Need], list[str]]:
-    """Ask which of the needed permissions the caller lacks.
+def missing_permissions(settings: Settings, rest: Rest) -> tuple[list[Need], list[str]]:
+    """Ask which of the needed permissions the caller doesn't have.
 
     Args:
         settings: the stack's settings.
-        rest: returns the calls as whoever deploys in a project.
+        rest: returns the calls as the deploying identity in a project, the same ones for one project.
 
     Returns:
-        What is lacking, each need with the lacking permissions only; and what could not be asked, and why.
+        What is missing, each need with the missing permissions only; and what could not be asked, and why.
     """
-    lacking: list[Need] = []
+    by_caller: dict[GoogleRest, list[Need]] = {}
+    for need in needs_of(settings):
+        by_caller.setdefault(rest(need.project), []).append(need)
+    missing: list[Need] = []
     unknown: list[str] = []
-    for (on, name, project), needs in _by_resource(needs_of(settings)).items():
-        wanted = tuple(dict.fromkeys(each for need in needs for each in need.permissions))
-        try:
-            held = _held(rest(project), on, name, wanted)
-        except RestError as error:
-            unknown.append(f"{on} {name}: {error}")
-            continue
-        for need in needs:
-            missing = tuple(each for each in need.permissions if each not in held)
-            if missing:
-                lacking.append(Need(need.on, need.name, need.project, missing, need.purpose, need.role))
-    return lacking, unknown
+    # One thread for each caller: its connection can't be used by two at once.
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        for found, unasked in threads.map(_missing_of, by_caller, by_caller.values()):
+            missing += found
+            unknown += unasked
+    return missing, unknown
 
 
-def render(lacking: list[Need]) -> str:
-    """Lay out what is lacking for a terminal."""
-    count = sum(len(need.permissions) for need in lacking)
-    lines = [
-        f"{count} permission{'s' if count > 1 else ''} that this stack needs {'are' if count > 1 else 'is'} lacking"
-    ]
-    for need in lacking:
-        lines += [
-            f"  {need.on} {need.name}: {', '.join(need.permissions)}",
-            f"    for  {need.purpose}",
-            f"    do   ask for {need.role} there, or for a role with these permissions",
-        ]
-    lines.append("  To go on without this check, set imaging:checkPermissions to false.")
-    return "\n".join(lines)
-
-
-def _needs(settings: Settings) -> Iterator[Need]:
-    yield from _api_needs(settings)
-    yield from _healthcare_needs(settings)
-    yield from _destination_needs(settings)
-    yield from _filter_needs(settings)
-    if settings.grants == "managed":
-        for grant in grants_for(settings):
-            yield from _grant_needs(settings, grant)
-
-
-def _on_project(project: str, permissions: tuple[str, ...], purpose: str, role: str) -> Need:
-    return Need(On.PROJECT, project, project, permissions, purpose, role)
-
-
-def _api_needs(settings: Settings) -> Iterator[Need]:
-    from components.access.checks import apis_by_project
-
-    agents = agents_of(grants_for(settings))
-    enabling = apis_by_project(settings) if settings.enable_apis else []
-    for project in dict.fromkeys([settings.project, *(agent.project for agent in agents), *enabling]):
-        yield _on_project(
-            project,
-            ("resourcemanager.projects.get",),
-            "reading the project: its number, by which service agents are named, and its state",
-            "roles/browser",
-        )
-    for project in enabling:
-        yield _on_project(
-            project,
-            ("serviceusage.services.enable", "serviceusage.services.list"),
-            "enabling APIs",
-            "roles/serviceusage.serviceUsageAdmin",
-        )
-    if settings.grants == "managed":
-        # https://cloud.google.com/iam/docs/create-service-agents
-        for agent in agents:
-            if agent.service in MADE_BY_SERVICE_USAGE:
-                yield _on_project(
-                    agent.project,
-                    ("serviceusage.services.enable",),
-                    "making service agents",
-                    "roles/serviceusage.serviceUsageAdmin",
-                )
-
-
-def _healthcare_needs(settings: Settings) -> Iterator[Need]:
-    project = settings.project
-    dataset = f"projects/{project}/locations/{settings.location}/datasets/{settings.dataset.name}"
-
-    def need(permissions: tuple[str, ...], purpose: str, role: str) -> Need:
-        # On a dataset that exists, permissions may have been given there; before that, only on the project.
-        if settings.dataset.existing:
-            return Need(On.HEALTHCARE_DATASET, dataset, project, permissions, purpose, role)
-        return _on_project(project, permissions, purpose, role)
-
-    if not settings.dataset.existing:
-        yield _on_project(
-            project,
-            ("healthcare.datasets.create", "healthcare.datasets.get", "healthcare.datasets.update"),
-            f"Healthcare dataset {settings.dataset.name}",
-            "roles/healthcare.datasetAdmin",
-        )
-    new_stores = [store.name for store in settings.stores if not store.existing]
-    if new_stores:
-        yield need(
-            (
-                "healthcare.dicomStores.create",
-                "healthcare.dicomStores.get",
-                "healthcare.dicomStores.update",
-            ),
-            f"DICOM stores {', '.join(new_stores)}",
-            "roles/healthcare.dicomStoreAdmin",
-        )
-    for kind, runs in (("import", settings.imports), ("export", settings.exports)):
-        if runs:
-            yield need(
-                (f"healthcare.dicomStores.{kind}", "healthcare.operations.get"),
-                f"{kind}s {', '.join(run.name for run in runs)}",
-                "roles/healthcare.dicomEditor",
-            )
-
-
-def _destination_needs(settings: Settings) -> Iterator[Need]:
-    for tables in settings.bigquery:
-        if not tables.existing:
-            yield _on_project(
-                tables.project or settings.project,
-                ("bigquery.datasets.create", "bigquery.datasets.get", "bigquery.datasets.update"),
-                f"BigQuery dataset {tables.name}",
-                "roles/bigquery.dataOwner",
-            )
-    for bucket in settings.buckets:
-        if not bucket.existing:
-            yield _on_project(
-                bucket.project or settings.project,
-                ("storage.buckets.create", "storage.buckets.get"),
-                f"bucket {bucket.name}",
-                "roles/storage.admin",
-            )
-    for topic in settings.topics:
-        if not topic.existing:
-            yield _on_project(
-                topic.project or settings.project,
-                ("pubsub.topics.create", "pubsub.topics.get"),
-                f"topic {topic.name}",
-                "roles/pubsub.admin",
-            )
-
-
-def _filter_needs(settings: Settings) -> Iterator[Need]:
-    for export in settings.exports:
-        bucket = filter_bucket_of(settings, export.name)
-        if export.filter is None or bucket is None:
-            continue
-        target = bucket_target(settings, bucket)
-        purpose = f"filter file of export {export.name}"
-        permissions: tuple[str, ...] = ("storage.objects.get",)
-        role = "roles/storage.objectViewer"
-        if not export.filter.file:
-            permissions = ("storage.objects.get", "storage.objects.create")
-            role = "roles/storage.objectAdmin"
-        if export.filter.query:
-            # A large result is put together of parts.
-            permissions += ("storage.objects.list", "storage.objects.delete")
-            yield _on_project(
-                settings.project,
-                ("bigquery.jobs.create",),
-                f"filter query of export {export.name}",
-                "roles/bigquery.jobUser",
-            )
-        if target.project and _bucket_made_here(settings, target):
-            made = ("storage.buckets.create", "storage.buckets.get", *permissions)
-            yield _on_project(target.project, made, purpose, "roles/storage.admin")
-        else:
-            yield Need(On.BUCKET, bucket, target.project, permissions, purpose, role)
-
-
-def _grant_needs(settings: Settings, grant: Grant) -> Iterator[Need]:
-    permissions, role = SET_POLICY[grant.target.on]
-    purpose = f"granting {grant.role} on {grant.target.on} {grant.target.label}"
-    target = grant.target
-    made_here = _made_here(settings, grant)
-    if made_here and target.project:
-        yield _on_project(target.project, permissions, purpose, role)
-    elif target.on is not On.BIGQUERY_DATASET:
-        # A BigQuery dataset can't be asked; what is held there, the service says when it is granted on.
-        yield Need(target.on, target.name, target.project, permissions, purpose, role)
-
-
-def _made_here(settings: Settings, grant: Grant) -> bool:
-    """Tell whether the resource granted on is one that this stack makes, so that it can't be asked yet."""
-    target = grant.target
-    if target.on is On.BIGQUERY_DATASET:
-        return any(
-            each.name == target.name and (each.project or settings.project) == target.project and not each.existing
-            for each in settings.bigquery
-        )
-    if target.on is On.BUCKET:
-        return _bucket_made_here(settings, target)
-    if target.on is On.TOPIC:
-        return any(
-            f"projects/{each.project or settings.project}/topics/{each.name}" == target.name and not each.existing
-            for each in settings.topics
-        )
-    if target.on is On.HEALTHCARE_DATASET:
-        return not settings.dataset.existing
-    if target.on is On.DICOM_STORE:
-        return not any(each.name == target.name.rsplit("/", 1)[-1] and each.existing for each in settings.stores)
-    return False
-
-
-def _bucket_made_here(settings: Settings, target: Target) -> bool:
-    # A bucket that is not declared has no project: it exists.
-    return target.project is not None and not any(
-        each.name == target.name and each.existing for each in settings.buckets
+def render_refusal(missing: Sequence[Need]) -> str:
+    """Lay out what is missing, and what to do, for a terminal."""
+    count = _count(missing)
+    return _laid_out(
+        f"{count} that this stack needs {'is' if count.startswith('1 ') else 'are'} missing",
+        missing,
+        lambda need: (f"for  {need.purpose}", f"fix  grant this identity {need.role} there, {_OTHER_ROLE}"),
+        "To skip this check, set imaging:checkPermissions to false.",
     )
 
 
-def _by_resource(needs: list[Need]) -> dict[tuple[On, str, str | None], list[Need]]:
-    grouped: dict[tuple[On, str, str | None], list[Need]] = {}
+def render_warning(missing: Sequence[Need]) -> str:
+    """Lay out what a preview can do without, and the `up` after it can't."""
+    return _laid_out(
+        f"the identity of this preview does not have {_count(missing)} that `pulumi up` needs",
+        missing,
+        lambda need: (f"for  {need.purpose}", f"fix  grant {need.role} there to the identity that deploys"),
+    )
+
+
+def render_maybe(missing: Sequence[Need]) -> str:
+    """Lay out what is not held on a project, and may be held on something in it that can't be asked."""
+    return _laid_out(
+        f"it is not known whether this identity has {_count(missing)} that `pulumi up` needs",
+        missing,
+        lambda need: (
+            f"for  {need.purpose}",
+            f"fix  unless they are granted on the dataset or table itself, grant {need.role} there",
+        ),
+    )
+
+
+def render_optional(missing: Sequence[Need]) -> str:
+    """Lay out what the stack can do without, and what is lost then."""
+    return _laid_out(
+        f"this identity does not have {_count(missing)}; the stack works without, with less",
+        missing,
+        lambda need: (f"lost {need.lost}", f"fix  grant this identity {need.role} there, {_OTHER_ROLE}"),
+    )
+
+
+def _laid_out(lead: str, needs: Sequence[Need], details: Callable[[Need], Sequence[str]], end: str = "") -> str:
+    lines = [lead]
     for need in needs:
-        grouped.setdefault((need.on, need.name, need.project), []).append(need)
+        lines.append(f"  {need.on} {need.name}: {', '.join(need.permissions)}")
+        lines += [f"    {detail}" for detail in details(need)]
+    return "\n".join([*lines, *([f"  {end}"] if end else [])])
+
+
+def of_level(missing: Sequence[Need], *levels: Level) -> list[Need]:
+    """Return the needs of these levels."""
+    return [need for need in missing if need.level in levels]
+
+
+def _count(needs: Sequence[Need]) -> str:
+    number = sum(len(need.permissions) for need in needs)
+    return f"{number} permission{'s' if number > 1 else ''}"
+
+
+def _missing_of(rest: GoogleRest, needs: list[Need]) -> tuple[list[Need], list[str]]:
+    missing: list[Need] = []
+    unknown: list[str] = []
+    for (on, name), group in _by_resource(needs).items():
+        wanted = tuple(dict.fromkeys(each for need in group for each in need.permissions))
+        try:
+            held = _held(rest, on, name, wanted)
+        except RestError as error:
+            unknown.append(f"{on} {name}: {error}")
+            continue
+        for need in group:
+            without = tuple(each for each in need.permissions if each not in held)
+            if without:
+                missing.append(replace(need, permissions=without))
+    return missing, unknown
+
+
+def _by_resource(needs: list[Need]) -> dict[tuple[On, str], list[Need]]:
+    grouped: dict[tuple[On, str], list[Need]] = {}
+    for need in needs:
+        grouped.setdefault((need.on, need.name), []).append(need)
     return grouped
 
 

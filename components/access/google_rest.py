@@ -62,9 +62,9 @@ class GoogleRest:
         return answer
 
     def close(self) -> None:
-        """Close the connections; the next call opens them anew."""
+        """Close the connections, whichever thread opened them; the next call opens new ones."""
+        self._connection.close()
         self._http = None
-        self._connection.reset()
 
     def _transport(self) -> Any:
         if self._http is None:

@@ -1,6 +1,11 @@
-"""What is checked before anything is created: the emulator, the location, grants made elsewhere, the deployer."""
+"""What is checked before anything is touched: the emulator, the location, permissions, grants made elsewhere.
+
+A preview needs only to read: what the identity is missing for an `up` is a warning there. An `up` asks the same before
+it declares anything, also with --skip-preview, and refuses.
+"""
 
 import os
+import re
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -11,7 +16,9 @@ import pulumi
 
 from components.access import deployer
 from components.access import external as external_grants
+from components.access.deployer import of_level
 from components.access.google_rest import GoogleRest, RestError, rest_for
+from components.access.needs import Level
 from components.settings import Settings
 from operations.google.connection import START_EMULATOR
 from operations.run.checks import location_problem
@@ -23,26 +30,26 @@ _ENDPOINT_SECONDS = 5.0
 
 
 def check_access(settings: Settings) -> None:
-    """Check that a given endpoint answers, and in a preview what the settings ask to have checked.
+    """Check that a given endpoint answers, and what the settings ask to have checked.
 
     What can't be asked (no network, no right to look) is a warning: the service has the last word.
 
     Raises:
-        pulumi.RunError: something is lacking; the text says what to do.
+        pulumi.RunError: something is missing without which the program can't go on; the text says what to do.
     """
     if settings.endpoint is not None:
         _check_endpoint(settings.endpoint)
-    if not pulumi.runtime.is_dry_run():
-        return
+    in_preview = pulumi.runtime.is_dry_run()
     config = pulumi.Config("gcp")
     gcp: dict[str, Any] = {key: config.get(key) for key in _WHO}
 
     with closing(_Callers(settings, gcp)) as callers:
         if settings.check_permissions:
-            _check_location(settings, callers.rest(settings.project))
+            if in_preview:
+                _check_location(settings, callers.rest(settings.project))
             if _may_lack_permissions(settings):
-                _check_deployer(settings, callers.rest)
-        if settings.grants == "external":
+                _check_deployer(settings, callers.rest, in_preview=in_preview)
+        if settings.grants == "external" and in_preview:
             _check_grants(settings, callers.rest)
 
 
@@ -88,12 +95,33 @@ def _check_location(settings: Settings, rest: GoogleRest) -> None:
         raise pulumi.RunError(f"1 problem in the stack configuration\n  imaging:location  {problem}")
 
 
-def _check_deployer(settings: Settings, rest: Callable[[str | None], GoogleRest]) -> None:
-    lacking, unknown = deployer.missing_permissions(settings, rest)
+_RESOURCE_MANAGER_OFF = re.compile(
+    r"Cloud Resource Manager API has not been used in project (?P<project>\S+) before or it is disabled", re.IGNORECASE
+)
+
+
+def _check_deployer(settings: Settings, rest: Callable[[str | None], GoogleRest], *, in_preview: bool) -> None:
+    missing, unknown = deployer.missing_permissions(settings, rest)
     for reason in unknown:
+        if disabled := _RESOURCE_MANAGER_OFF.search(reason):
+            raise pulumi.RunError(
+                f"the Cloud Resource Manager API is not enabled in project {disabled['project']}, so that no project "
+                "can be read or granted on; run `gcloud services enable cloudresourcemanager.googleapis.com "
+                f"serviceusage.googleapis.com --project={disabled['project']}`, then try again after a minute"
+            )
         pulumi.log.warn(f"permissions can't be checked on {reason}")
-    if lacking:
-        raise pulumi.RunError(deployer.render(lacking))
+    needed = of_level(missing, Level.PREVIEW) if in_preview else of_level(missing, Level.PREVIEW, Level.UP)
+    if needed:
+        raise pulumi.RunError(deployer.render_refusal(needed))
+    if not in_preview:
+        return  # what the preview warned of, it said
+    for level, render in (
+        (Level.UP, deployer.render_warning),
+        (Level.MAYBE, deployer.render_maybe),
+        (Level.OPTIONAL, deployer.render_optional),
+    ):
+        if found := of_level(missing, level):
+            pulumi.log.warn(render(found))
 
 
 def _check_grants(settings: Settings, rest: Callable[[str | None], GoogleRest]) -> None:

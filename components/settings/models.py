@@ -544,7 +544,10 @@ class Settings(_Model):
     )
     check_permissions: bool = Field(
         default=True,
-        description="Check at preview that the location exists, and that whoever deploys holds the permissions for it.",
+        description=(
+            "Check before anything is touched that the location exists and that the deploying identity has the "
+            "permissions: an `up` ends when one is missing, a preview warns."
+        ),
     )
     projects: list[ProjectSettings] = Field(
         default=[], description="How other projects are reached, if not as `gcp:project` is."

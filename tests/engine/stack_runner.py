@@ -1,5 +1,6 @@
 """Runs this project's program with the real CLI, in a project folder and a backend of its own."""
 
+import copy
 import importlib
 import json
 import os
@@ -65,6 +66,12 @@ class Stack:
         self._run("stack", "init", name)
         self._file = self.project / f"Pulumi.{name}.yaml"
         self._salt = re.findall(r"encryptionsalt: (\S+)", self._file.read_text(encoding="utf-8"))[0]
+
+    def as_somebody_else(self, environment: dict[str, str]) -> "Stack":
+        """Return the same stack, run with other environment variables."""
+        other = copy.copy(self)
+        other._environment = self._environment | environment
+        return other
 
     def set_secret(self, path: str, value: str) -> None:
         """Encrypt one text into the configuration, as `pulumi config set --secret --path` does."""

@@ -18,9 +18,9 @@ from googleapiclient.http import MediaInMemoryUpload
 from pydicom.uid import generate_uid
 
 from components.access.checks import apis_by_project
-from components.access.deployer import needs_of
 from components.access.google_rest import GoogleRest, RestError
 from components.access.grants import Grant, grants_for
+from components.access.needs import needs_of
 from components.access.rules import Agent, On
 from components.settings import settings_from
 from emulator.server.server import LocalEmulator
@@ -125,7 +125,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             {"gcp:project": "hospital-imaging", "imaging:endpoint": emulator.url, **config},
             environment={"GOOGLE_OAUTH_ACCESS_TOKEN": f"principal:{DEPLOYER}"},
         )
-        with pytest.raises(StackFailedError, match="permissions that this stack needs are lacking"):
+        with pytest.raises(StackFailedError, match="permissions that this stack needs are missing"):
             stack.preview()
         for (on, name), roles in roles_of_the_deployer().items():
             bindings = [{"role": role, "members": [DEPLOYER]} for role in sorted(roles)]

@@ -9,6 +9,7 @@ import pytest
 from components.access import deployer
 from components.access import external as external_grants
 from components.access.google_rest import GoogleRest, RestError
+from components.access.needs import Need, needs_of
 from components.settings import Settings, settings_from
 from emulator.server.server import LocalEmulator
 from operations.google.connection import Connection, ConnectionSettings
@@ -65,9 +66,13 @@ def grant_on_project(owner: GoogleRest, project: str, *bindings: tuple[str, str]
 
 
 def lacking(wanted: Settings, who: GoogleRest) -> set[str]:
+    return {permission for need in asked_as(wanted, who) for permission in need.permissions}
+
+
+def asked_as(wanted: Settings, who: GoogleRest) -> list[Need]:
     missing, unknown = deployer.missing_permissions(wanted, lambda _: who)
     assert unknown == []
-    return {permission for need in missing for permission in need.permissions}
+    return missing
 
 
 class TestTheDeployer:
@@ -95,7 +100,7 @@ class TestTheDeployer:
             topics=[{"name": "dicom"}],
         )
         for project in ("hospital-imaging", "research-analytics"):
-            roles = {need.role for need in deployer.needs_of(wanted) if need.project == project}
+            roles = {need.role for need in needs_of(wanted) if need.project == project}
             grant_on_project(rest(), project, *((role, ALICE) for role in roles))
         assert lacking(wanted, rest(ALICE)) == set()
 
@@ -107,7 +112,7 @@ class TestTheDeployer:
             buckets=[{"name": "inbox-bucket"}],
             topics=[{"name": "dicom"}],
         )
-        needs = deployer.needs_of(wanted)
+        needs = needs_of(wanted)
         held = {project: {need.role for need in needs if need.project == project} for project in PROJECTS}
         found: dict[tuple[str, str], set[str]] = {}
         for project, roles in held.items():
@@ -115,11 +120,13 @@ class TestTheDeployer:
         for project, roles in held.items():
             for left_out in roles:
                 grant_on_project(rest(), project, *((role, ALICE) for role in roles - {left_out}))
-                missing, _ = deployer.missing_permissions(wanted, lambda _: rest(ALICE))
+                missing = asked_as(wanted, rest(ALICE))
                 assert {(need.project, need.role) for need in missing} <= {(project, left_out)}
                 found[project, left_out] = {permission for need in missing for permission in need.permissions}
             grant_on_project(rest(), project, *((role, ALICE) for role in roles))
-        asked = {(need.project, need.role): set(need.permissions) for need in needs}
+        asked: dict[tuple[str | None, str], set[str]] = {}
+        for need in needs:
+            asked.setdefault((need.project, need.role), set()).update(need.permissions)
         assert all(permissions <= asked[key] for key, permissions in found.items())
         # Reading a project comes with the roles that change it.
         assert {role for (_, role), permissions in found.items() if not permissions} <= {"roles/browser"}
@@ -156,7 +163,7 @@ class TestTheDeployer:
     ) -> None:
         def needed(**export: Any) -> set[tuple[str, str, str]]:
             wanted = settings(grants="external", exports=[{**METADATA, **export}], **more)
-            return {(need.on, need.name, each) for need in deployer.needs_of(wanted) for each in need.permissions}
+            return {(need.on, need.name, each) for need in needs_of(wanted) for each in need.permissions}
 
         assert needed(filter=chosen) - needed() == asked
 
@@ -164,12 +171,12 @@ class TestTheDeployer:
         held = [(role, ALICE) for role in ("roles/healthcare.dicomStoreAdmin", "roles/browser")]
         grant_on_project(rest(), "hospital-imaging", *held)
         missing, _ = deployer.missing_permissions(settings(enableApis=False), lambda _: rest(ALICE))
-        assert deployer.render(missing).splitlines() == [
-            "2 permissions that this stack needs are lacking",
+        assert deployer.render_refusal(missing).splitlines() == [
+            "2 permissions that this stack needs are missing",
             ("  project hospital-imaging: healthcare.datasets.create, healthcare.datasets.update"),
             "    for  Healthcare dataset radiology",
-            "    do   ask for roles/healthcare.datasetAdmin there, or for a role with these permissions",
-            "  To go on without this check, set imaging:checkPermissions to false.",
+            "    fix  grant this identity roles/healthcare.datasetAdmin there, or another role with these permissions",
+            "  To skip this check, set imaging:checkPermissions to false.",
         ]
 
     def test_a_bucket_that_exists_is_asked_itself(self, rest: Callers) -> None:

@@ -1,7 +1,8 @@
-"""When the checks at preview ask, and when they keep quiet."""
+"""When the checks before a preview or an update ask, when they warn, when they refuse, and when they keep quiet."""
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -10,9 +11,9 @@ import pytest
 from components.access import deployer
 from components.access import external as external_grants
 from components.access import preview as preview_checks
-from components.access.deployer import Need
 from components.access.google_rest import GoogleRest, RestError
 from components.access.grants import grants_for
+from components.access.needs import Level, Need
 from components.access.rules import On
 from components.settings import Settings, settings_from
 
@@ -63,11 +64,78 @@ def lacking(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def test_a_lacking_permission_ends_the_preview_with_what_to_do(preview: None, lacking: list[str]) -> None:
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    return said
+
+
+def test_what_only_an_up_needs_is_a_warning_in_a_preview(preview: None, lacking: list[str], warned: list[str]) -> None:
     del preview, lacking
-    with pytest.raises(pulumi.RunError, match="1 permission that this stack needs is lacking") as refused:
+    preview_checks.check_access(settings())
+    (said,) = warned
+    assert said.splitlines() == [
+        "the identity of this preview does not have 1 permission that `pulumi up` needs",
+        "  project hospital-imaging: healthcare.datasets.create",
+        "    for  a dataset",
+        "    fix  grant roles/x there to the identity that deploys",
+    ]
+
+
+def test_what_a_preview_needs_ends_it(preview: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    del preview
+    need = replace(NEED, permissions=("resourcemanager.projects.get",), level=Level.PREVIEW)
+    monkeypatch.setattr(deployer, "missing_permissions", lambda *_: ([need], []))
+    with pytest.raises(pulumi.RunError, match="1 permission that this stack needs is missing") as refused:
         preview_checks.check_access(settings())
-    assert "ask for roles/x there" in str(refused.value)
+    assert "resourcemanager.projects.get" in str(refused.value)
+
+
+@pytest.mark.parametrize("level", [Level.UP, Level.PREVIEW])
+def test_an_update_that_misses_a_permission_is_refused_before_anything_is_declared(
+    monkeypatch: pytest.MonkeyPatch, level: Level
+) -> None:
+    pulumi.runtime.set_mocks(_Mocks(), preview=False)
+    monkeypatch.setattr(deployer, "missing_permissions", lambda *_: ([replace(NEED, level=level)], []))
+    with pytest.raises(pulumi.RunError, match="1 permission that this stack needs is missing") as refused:
+        preview_checks.check_access(settings())
+    assert "grant this identity roles/x there" in str(refused.value)
+
+
+@pytest.mark.parametrize("level", [Level.MAYBE, Level.OPTIONAL])
+def test_what_may_be_held_elsewhere_or_is_optional_never_ends_anything(
+    monkeypatch: pytest.MonkeyPatch, warned: list[str], level: Level
+) -> None:
+    need = replace(NEED, level=level, lost="the reasons stay unknown")
+    monkeypatch.setattr(deployer, "missing_permissions", lambda *_: ([need], []))
+    for in_preview in (False, True):
+        pulumi.runtime.set_mocks(_Mocks(), preview=in_preview)
+        preview_checks.check_access(settings())
+    pulumi.runtime.set_mocks(_Mocks(), preview=False)
+    (said,) = warned
+    assert ("the reasons stay unknown" in said) is (level is Level.OPTIONAL)
+    assert ("it is not known" in said) is (level is Level.MAYBE)
+
+
+@pytest.mark.parametrize("in_preview", [False, True])
+def test_a_project_without_resource_manager_is_one_sentence_with_the_command(
+    monkeypatch: pytest.MonkeyPatch, in_preview: bool
+) -> None:
+    reason = (
+        "project hospital-imaging: Cloud Resource Manager API has not been used in project 4711 before or it is "
+        "disabled. Enable it by visiting … then retry."
+    )
+    monkeypatch.setattr(deployer, "missing_permissions", lambda *_: ([], [reason]))
+    pulumi.runtime.set_mocks(_Mocks(), preview=in_preview)
+    with pytest.raises(pulumi.RunError) as refused:
+        preview_checks.check_access(settings())
+    pulumi.runtime.set_mocks(_Mocks(), preview=False)
+    assert "\n" not in str(refused.value)
+    assert (
+        "`gcloud services enable cloudresourcemanager.googleapis.com serviceusage.googleapis.com --project=4711`"
+        in str(refused.value)
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,12 +165,6 @@ def test_a_location_that_the_service_does_not_name_ends_the_preview(
         return
     with pytest.raises(pulumi.RunError, match=r'imaging:location  .*"europe-west44"; did you mean "europe-west4"'):
         preview_checks.check_access(wanted)
-
-
-def test_nothing_is_asked_when_the_stack_is_updated(lacking: list[str]) -> None:
-    pulumi.runtime.set_mocks(_Mocks(), preview=False)
-    preview_checks.check_access(settings())
-    assert lacking == []
 
 
 def test_nothing_is_asked_after_opting_out(preview: None, lacking: list[str]) -> None:
