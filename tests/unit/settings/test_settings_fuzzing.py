@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from components.access.checks import apis_by_project
-from components.access.deployer import needs_of
 from components.access.grants import grants_for
+from components.access.needs import needs_of
 from components.settings import Settings, SettingsError, settings_from, settings_warnings
 from components.settings.load import foreign_namespaces, typed
 from components.stack import log_buckets_first
