@@ -15,6 +15,8 @@ from operations.run.journal import Journal
 from operations.run.start import StartLimits
 from operations.run.wait import Waiter
 
+_AWAITED, _STARTED = "AwaitedOperation", "StartedOperation"
+
 #: The `gcp:` configuration, as far as it says who calls.
 gcp_config: dict[str, str] = {}
 
@@ -69,8 +71,11 @@ def waiter_of(props: Mapping[str, Any]) -> Waiter:
 
 
 def started_urn(props: Mapping[str, Any]) -> str:
-    """Return the URN of a run's started operation, for both of its resources."""
-    return str(props["urn"]).replace("AwaitedOperation", "StartedOperation")
+    """Return the URN of a run's start, for both of its resources: `urn:pulumi:STACK::PROJECT::TYPES::NAME`."""
+    stack, project, types, name = str(props["urn"]).split("::", 3)
+    parents, _, kind = types.rpartition("$")
+    # Only the resource's own type tells the two apart: a stack, a parent or a run may be called alike.
+    return "::".join((stack, project, f"{parents}${kind.replace(_AWAITED, _STARTED)}", name))
 
 
 def journal_of(props: Mapping[str, Any], instead_of: str = "") -> Journal:

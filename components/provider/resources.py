@@ -6,7 +6,8 @@ moment it exists, a run that is killed or times out while waiting goes on waitin
 
 What decides about a new run is `StartedProvider.diff`. It sees what the operation came to in two ways: `previous`, the
 result that the awaited resource recorded at its last success (read from the stack's own state by the program), and, for
-an operation without such a record, the service itself.
+an operation without such a record, the service itself. A refresh decides about nothing: no program reads the state for
+it, so what one resource has seen is missing to the other. It shows what of a result is gone, at the awaited resource.
 
 The provider classes are pickled by reference: their module and names are part of every stack's state and must stay.
 They hold no data, and heavy imports happen inside the methods. No secret is an input: credentials come from the
@@ -18,9 +19,11 @@ from typing import Any
 
 import pulumi
 from pulumi.dynamic import (
+    CheckResult,
     ConfigureRequest,
     CreateResult,
     DiffResult,
+    ReadResult,
     Resource,
     ResourceProvider,
     UpdateResult,
@@ -33,6 +36,10 @@ from components.provider import process as provider_process
 CREDENTIAL_KEYS = ("accessToken", "credentials", "impersonateServiceAccount")
 
 
+# Started operations that are being refreshed: they were read, and no program has had their inputs checked since.
+_refreshed: set[str] = set()
+
+
 class StartedProvider(ResourceProvider):
     """Starts operations, and decides when one has to be started again."""
 
@@ -42,10 +49,23 @@ class StartedProvider(ResourceProvider):
         """Take the credentials of the `gcp:` configuration, and stop with the engine."""
         _configure(req)
 
+    def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Take the inputs as they are. Only a program has inputs checked: what follows is no refresh."""
+        provider_process.warn(str(news.get("urn") or ""))
+        _refreshed.discard(str(olds.get("urn")))
+        return CheckResult(news, [])
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Leave everything as it is: an operation was started once and for all."""
+        _refreshed.add(str(props.get("urn")))
+        return ReadResult(id_, props)
+
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Decide whether to start a new operation, and say why on the resource's row."""
         from components.provider.starts import why_to_start
 
+        if str(olds.get("urn")) in _refreshed:
+            return DiffResult(changes=False)
         reason = why_to_start(olds, news)
         if reason:
             engine_log.info(str(news.get("urn") or olds.get("urn") or ""), f"runs again: {reason}")
@@ -81,12 +101,26 @@ class AwaitedProvider(ResourceProvider):
         """Take the credentials of the `gcp:` configuration, and stop with the engine."""
         _configure(req)
 
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Take the inputs as they are."""
+        provider_process.warn(str(news.get("urn") or ""))
+        return CheckResult(news, [])
+
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Wait again for a new operation, or judge the old one again when fewer failures are allowed."""
         if pulumi.contains_unknowns(news):
             return DiffResult(changes=True)
-        fewer_allowed = int(news["allowedFailures"]) < int(olds.get("outcome", {}).get("failure", 0))
-        return DiffResult(changes=olds.get("operation") != news["operation"] or fewer_allowed)
+        outcome = olds.get("outcome") or {}
+        fewer_allowed = int(news["allowedFailures"]) < int(outcome.get("failure") or 0)
+        return DiffResult(
+            changes=olds.get("operation") != news["operation"] or fewer_allowed or bool(outcome.get("lost"))
+        )
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """See whether the result is still there. What is gone is shown as drift; the next `pulumi up` runs it again."""
+        from components.provider.waits import look_again
+
+        return ReadResult(id_, look_again(props))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Wait for the operation."""
@@ -124,9 +158,10 @@ class StartedOperation(Resource, module="imaging", name="StartedOperation"):
 
 
 class AwaitedOperation(Resource, module="imaging", name="AwaitedOperation"):
-    """An operation that has ended well. `outcome` is what came of it."""
+    """An operation that has ended well. `outcome` is what came of it, `left` what the next run is compared with."""
 
     outcome: pulumi.Output[dict[str, Any]]
+    left: pulumi.Output[dict[str, Any]]
     operation: pulumi.Output[str]
 
     def __init__(self, name: str, props: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
@@ -138,7 +173,7 @@ class AwaitedOperation(Resource, module="imaging", name="AwaitedOperation"):
                 timeout, permissionWait, maxRunning, serviceAgent, endpoint, urn`.
             opts: as for every resource.
         """
-        super().__init__(AwaitedProvider(), name, {**props, "outcome": None}, opts)
+        super().__init__(AwaitedProvider(), name, {**props, "outcome": None, "left": None}, opts)
 
 
 def _configure(req: ConfigureRequest) -> None:

@@ -23,10 +23,12 @@ from operations.google.connection import Connection
 from operations.google.errors import OperationsError
 from operations.google.metrics import read_store_metrics
 from operations.model.invalid import InputError
-from operations.model.outcome import Outcome
-from operations.model.requests import Import, Request
+from operations.model.outcome import Outcome, State
+from operations.model.requests import ExportToBigQuery, Import, Request
 from operations.run.checks import facts_from_json
 from operations.run.follow import follow
+from operations.run.record import record_of
+from operations.run.remains import is_store_gone, read_table, what_is_lost
 from operations.run.report import conclude, failure_report, problem_of, rows_in_table, success_report
 from operations.run.wait import OperationGoneError, WaitTimeoutError
 
@@ -97,10 +99,41 @@ def await_operation(props: Mapping[str, Any]) -> dict[str, Any]:
             failure_report(label, request, outcome, allowed_failures=allowed, service_agent=agent, again=again)
         )
     engine_log.info(urn, success_report(None, outcome))
-    return {**props, "outcome": _outcome_to_json(connection, request, outcome)}
+    return {
+        **props,
+        "outcome": _outcome_to_json(request, outcome),
+        "left": _left_behind(connection, request, outcome),
+    }
 
 
-def _outcome_to_json(connection: Connection, request: Request, outcome: Outcome) -> dict[str, Any]:
+def look_again(props: dict[str, Any]) -> dict[str, Any]:
+    """See whether what a run left behind is still there.
+
+    Args:
+        props: outputs of the awaited operation.
+
+    Returns:
+        Its outputs; where something is gone the outcome's state is `lost`, and `lost` says what.
+    """
+    record = record_of(props)
+    if not record.operation or record.lost:
+        return props
+    try:
+        connection, request = connection_of(props), request_of(props, text_of(props, "filterUri"))
+        lost = is_store_gone(connection, request.store) or what_is_lost(connection, request, record)
+    except (OperationsError, InputError) as error:
+        engine_log.warning(str(props["urn"]), f"can't see whether the result is still there: {error}")
+        return props
+    if lost is None:
+        return props
+    engine_log.info(str(props["urn"]), f"the next `pulumi up` runs it again: {lost}")
+    outcome = {**props["outcome"], "state": State.LOST.value, "lost": lost}
+    if "rows" in outcome:
+        outcome["rows"] = 0
+    return {**props, "outcome": outcome}
+
+
+def _outcome_to_json(request: Request, outcome: Outcome) -> dict[str, Any]:
     result: dict[str, Any] = {
         "operation": outcome.operation,
         "state": outcome.state.value,
@@ -120,13 +153,16 @@ def _outcome_to_json(connection: Connection, request: Request, outcome: Outcome)
     rows = rows_in_table(request, outcome)
     if rows is not None:
         result["rows"] = rows
-    if isinstance(request, Import):
-        result["metrics"] = _metrics_after(connection, request)
     return result
 
 
-def _metrics_after(connection: Connection, request: Request) -> dict[str, Any] | None:
+def _left_behind(connection: Connection, request: Request, outcome: Outcome) -> dict[str, Any]:
+    """Return what the next run is compared with; nothing where the caller can't see it."""
     try:
-        return read_store_metrics(connection, request.store).to_json()
+        if isinstance(request, Import):
+            return {"metrics": read_store_metrics(connection, request.store).to_json()}
+        if isinstance(request, ExportToBigQuery):
+            return {"created": read_table(connection, request.table).created, "rows": rows_in_table(request, outcome)}
     except OperationsError:
-        return None  # then the next run has nothing to compare with
+        return {}
+    return {}

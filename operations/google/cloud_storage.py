@@ -68,6 +68,21 @@ def list_objects(
     return found, True
 
 
+def has_objects(
+    connection: Connection, bucket: str, prefix: str, clock: Clock = SYSTEM_CLOCK, patience: Patience = PATIENCE
+) -> bool:
+    """Find out whether there is any object whose name begins with `prefix`, other than the folder itself.
+
+    Raises:
+        ApiError: 404 when there is no such bucket, 403 when the caller may not list it.
+    """
+    arguments = {"bucket": bucket, "prefix": prefix, "maxResults": 2, "fields": "items(name)"}
+    page = cast(
+        "Mapping[str, Any]", call(connection, _list_call(connection, arguments), clock=clock, patience=patience)
+    )
+    return any(item["name"] != prefix for item in page.get("items", ()))
+
+
 def list_folders(
     connection: Connection, bucket: str, prefix: str, *, clock: Clock = SYSTEM_CLOCK, patience: Patience = PATIENCE
 ) -> list[str]:

@@ -18,6 +18,7 @@ class State(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"  # the service no longer knows the operation, and its end was never seen
+    LOST = "lost"  # it succeeded, and what it left behind is gone
 
 
 @dataclass(frozen=True)

@@ -42,17 +42,18 @@ class Record:
 
 def record_of(outputs: Mapping[str, Any]) -> Record:
     """Make the record from the outputs of an awaited operation, as the state has them."""
-    outcome = outputs.get("outcome")
+    outcome, left = outputs.get("outcome"), outputs.get("left")
     if not isinstance(outcome, Mapping) or not outcome:
         return Record()
-    metrics, rows = outcome.get("metrics"), outcome.get("rows")
+    left = left if isinstance(left, Mapping) else {}
+    metrics, rows = left.get("metrics"), left.get("rows")
     return Record(
         operation=str(outputs.get("operation") or ""),
         ended=str(outcome.get("operation") or ""),
         success=int(outcome.get("success") or 0),
         failure=int(outcome.get("failure") or 0),
         rows=None if rows is None else int(rows),
-        created=str(outcome.get("tableCreated") or ""),
+        created=str(left.get("created") or ""),
         metrics=metrics if isinstance(metrics, Mapping) else None,
         lost=str(outcome.get("lost") or ""),
     )

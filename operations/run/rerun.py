@@ -14,10 +14,11 @@ from operations.google.metrics import metrics_from_json, read_store_metrics
 from operations.google.reading import read_operation
 from operations.google.retrying import Patience
 from operations.model.outcome import Outcome, State
-from operations.model.requests import Rerun
+from operations.model.requests import Rerun, request_from_body
 from operations.model.resource_names import parse_dicom_store_name
 from operations.run.filter_objects import filter_digest
 from operations.run.record import recorded
+from operations.run.remains import what_is_lost
 
 # Inputs whose change starts a new run, with the words for it. A changed timeout or schedule starts nothing.
 RUN_INPUTS: Mapping[str, str] = {
@@ -66,7 +67,7 @@ def reason_to_run(
     if reason:
         return reason
     reason, running = _last(connection, olds, news, clock)
-    reason = reason or _filter_changed(connection, olds, news, clock)
+    reason = reason or _lost(connection, olds, news, clock) or _filter_changed(connection, olds, news, clock)
     if reason or running:
         # One that still runs is waited for, or an export that takes longer than the pause between two runs of the
         # program would never come to its end.
@@ -107,6 +108,17 @@ def _last(
         gone = "the service no longer knows the last operation, and its end was never seen"
         return gone if record.read else None, False
     return why_not(outcome, allowed), not outcome.done
+
+
+def _lost(connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock) -> str | None:
+    """Say what of the last run's result is gone, where its success is on record."""
+    record = recorded(news)
+    if record.operation != olds["operation"]:
+        return None
+    if record.lost or not record.success:
+        return record.lost or None
+    request = request_from_body(str(news["store"]), str(news["method"]), news["body"])
+    return what_is_lost(connection, request, record, clock)
 
 
 def _ask(connection: Connection, olds: Mapping[str, Any], clock: Clock) -> None:

@@ -12,6 +12,7 @@ from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.output import Unknown
 
 from components.provider import engine_log
+from components.provider.inputs import started_urn
 from components.provider.resources import AwaitedProvider, StartedProvider
 from components.runs.dicom_export import DicomExport, DicomExportArgs, ExportFilter
 from components.runs.dicom_import import DicomImport, DicomImportArgs
@@ -173,7 +174,11 @@ def test_a_wait_is_judged_again_when_fewer_failures_are_allowed() -> None:
         ({"urn": {"outputs": {"operation": "1"}}}, Record()),
         ({"urn": {"outputs": {"operation": "1", "outcome": None}}}, Record()),
         (
-            {"urn": {"outputs": {"operation": "1", "outcome": {"operation": "2", "failure": 2.0, "rows": 0.0}}}},
+            {
+                "urn": {
+                    "outputs": {"operation": "1", "outcome": {"operation": "2", "failure": 2.0}, "left": {"rows": 0.0}}
+                }
+            },
             Record(operation="1", ended="2", failure=2, rows=0),
         ),
     ],
@@ -181,6 +186,33 @@ def test_a_wait_is_judged_again_when_fewer_failures_are_allowed() -> None:
 def test_the_record_of_the_last_success_comes_from_the_state(state: dict[str, Any] | None, found: Record) -> None:
     assert record_in(state, "urn") == found
     assert recorded({"previous": found.to_json()}) == found
+
+
+@pytest.mark.parametrize("kind", ["StartedOperation", "AwaitedOperation"])
+def test_both_resources_of_a_run_know_the_urn_of_the_start_whatever_they_are_called(kind: str) -> None:
+    parent = "urn:pulumi:AwaitedOperation::AwaitedOperations::x:AwaitedOperation"
+    urn = f"{parent}$pulumi-python:dynamic/imaging:{{}}::AwaitedOperation::x"
+    assert started_urn({"urn": urn.format(kind)}) == urn.format("StartedOperation")
+
+
+@pytest.mark.parametrize("outcome", [None, {}])
+def test_a_wait_without_an_outcome_has_nothing_to_judge(outcome: Any) -> None:
+    olds = {"operation": "1", "outcome": outcome}
+    assert AwaitedProvider().diff("id", olds, {"operation": "1", "allowedFailures": 0}).changes is False
+
+
+def test_a_refresh_decides_about_no_run_and_an_update_after_it_does() -> None:
+    provider, olds = StartedProvider(), {"urn": "urn:pulumi:s::p::t::refreshed", "label": "x"}
+    assert provider.diff("id", olds, olds).changes is True
+    assert provider.read("id", olds).outs == olds
+    assert provider.diff("id", olds, olds).changes is False
+    assert provider.check(olds, olds).inputs == olds
+    assert provider.diff("id", olds, olds).changes is True
+
+
+def test_what_is_lost_is_a_change_of_the_wait() -> None:
+    olds = {"operation": "1", "outcome": {"state": "lost", "lost": "table p.d.t is gone"}}
+    assert AwaitedProvider().diff("id", olds, {"operation": "1", "allowedFailures": 0}).changes is True
 
 
 def test_without_an_engine_messages_are_silent(capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,6 +94,7 @@ class Service:
     datasets: list[str] = field(default_factory=lambda: [DATASET])
     bigquery_dataset: bool = True
     table_kind: str = "TABLE"
+    table_created: str = "1000"
 
     def plan(self, kind: str, *faults: Fault) -> None:
         self.faults.setdefault(kind, deque()).extend(faults)
@@ -165,7 +166,7 @@ class Service:
         if kind == "tables.get":
             if self.rows is None:
                 return 404, {}, _error(404, self._not_found(path))
-            return 200, {}, {"numRows": str(self.rows), "type": self.table_kind}
+            return 200, {}, {"numRows": str(self.rows), "type": self.table_kind, "creationTime": self.table_created}
         if kind == "bigquery.datasets.get":
             if not self.bigquery_dataset:
                 return 404, {}, _error(404, self._not_found(path))

@@ -198,3 +198,108 @@ def test_a_service_that_cannot_be_reached_is_an_error_soon(
     with pytest.raises(OperationsError):
         reason_to_run(connection, state(f"{DATASET}/operations/1"), props(previous={"read": True}), clock)
     assert clock.time <= 5
+
+
+TABLE = {"bigqueryDestination": {"tableUri": "bq://research.dicom.instances", "writeDisposition": "WRITE_TRUNCATE"}}
+BUCKET = {"gcsDestination": {"uriPrefix": "gs://hospital-out/images/"}}
+SOURCE = {"gcsSource": {"uri": "gs://hospital-inbox/**"}}
+LEFT = {"success": 10.0, "rows": 10.0, "created": "1000"}
+RESULTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "table": ({"body": TABLE}, LEFT),
+    "objects": ({"body": BUCKET}, {"success": 10.0}),
+    "instances": ({"method": "import", "body": SOURCE}, {"success": 10.0}),
+}
+
+
+def left_by(kind: str, service: Service) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return state and inputs of a run whose result is there."""
+    inputs, known = RESULTS[kind]
+    name = service.add(seconds=0)
+    service.rows, service.table_created, service.instances = 10, "1000", 10
+    service.objects = {"images/1/2/3.dcm": 1}
+    return state(name, **inputs), props(**inputs, previous=record(name, **known))
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_a_result_that_is_there_costs_one_look_and_runs_nothing(
+    kind: str, service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    olds, news = left_by(kind, service)
+    assert reason_to_run(connection, olds, news, clock) is None
+    assert len(service.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "reason"),
+    [
+        ("table", {"rows": None}, "table research.dicom.instances is gone"),
+        ("table", {"rows": 0}, "table research.dicom.instances has no rows any more"),
+        ("table", {"rows": 9}, None),
+        ("table", {"table_created": "2000"}, None),
+        (
+            "table",
+            {"table_created": "2000", "rows": 9},
+            "table research.dicom.instances was made again by somebody else",
+        ),
+        ("objects", {"objects": {}}, "no object is left under gs://hospital-out/images/"),
+        ("objects", {"objects": {"images/": 0}}, "no object is left under gs://hospital-out/images/"),
+        ("objects", {"objects": {"images-of-others/1.dcm": 1}}, "no object is left under gs://hospital-out/images/"),
+        (
+            "instances",
+            {"instances": 0},
+            "DICOM store pacs is empty: it was made again, or all its instances were deleted",
+        ),
+        ("instances", {"instances": 1}, None),
+    ],
+)
+def test_a_result_that_is_gone_as_a_whole_runs_again(
+    kind: str,
+    change: dict[str, Any],
+    reason: str | None,
+    service: Service,
+    connection: Connection,
+    clock: SimulatedClock,
+) -> None:
+    olds, news = left_by(kind, service)
+    for name, value in change.items():
+        setattr(service, name, value)
+    assert reason_to_run(connection, olds, news, clock) == reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "gone"),
+    [
+        ("table", "tables.get", "table research.dicom.instances is gone"),
+        ("objects", "objects.list", "bucket hospital-out is gone"),
+        ("instances", "metrics", "DICOM store pacs is gone"),
+    ],
+)
+def test_what_may_not_be_seen_is_not_guessed_at_and_what_does_not_answer_is_an_error(
+    kind: str, call: str, gone: str, service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    olds, news = left_by(kind, service)
+    service.plan(call, Fault(403), Fault(404))
+    assert reason_to_run(connection, olds, news, clock) is None
+    assert reason_to_run(connection, olds, news, clock) == gone
+    service.plan(call, *[Fault(503)] * 20)
+    with pytest.raises(OperationsError):
+        reason_to_run(connection, olds, news, clock)
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_a_run_that_left_nothing_behind_has_nothing_to_lose(
+    kind: str, service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    olds, news = left_by(kind, service)
+    news["previous"]["success"] = 0.0
+    service.rows, service.objects, service.instances = None, {}, 0
+    assert reason_to_run(connection, olds, news, clock) is None
+
+
+def test_what_a_refresh_found_to_be_gone_runs_again_and_is_not_looked_at(
+    service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    olds, news = left_by("table", service)
+    news["previous"]["lost"] = "DICOM store pacs is gone"
+    assert reason_to_run(connection, olds, news, clock) == "DICOM store pacs is gone"
+    assert service.requests == []

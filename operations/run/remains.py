@@ -1,0 +1,132 @@
+"""Whether what a run left behind is still there: a table, objects, instances in a store.
+
+A run is looked at as a whole. Rows, objects or instances that were deleted one by one are how data is kept up, and say
+nothing; a destination that is gone, that was made again, or in which nothing is left, does not hold the run's result.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from operations.google.clock import SYSTEM_CLOCK, Clock
+from operations.google.cloud_storage import has_objects
+from operations.google.connection import Connection
+from operations.google.errors import ApiError
+from operations.google.metrics import read_store_metrics
+from operations.google.retrying import Patience, call
+from operations.model.requests import ExportToBigQuery, Import, Request
+from operations.model.resource_names import DicomStoreName
+from operations.model.uris import BigQueryTable, CloudStoragePath
+from operations.run.record import Record
+
+# A preview asks the service, but not for long.
+_PATIENCE = Patience(5)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What BigQuery says of a table. `created` is in milliseconds since 1970, as BigQuery writes it."""
+
+    rows: int
+    created: str
+
+
+def read_table(
+    connection: Connection, table: BigQueryTable, clock: Clock = SYSTEM_CLOCK, patience: Patience = _PATIENCE
+) -> Table:
+    """Read how many rows a table has, and when it was created.
+
+    Raises:
+        OperationsError: it can't be read; 404 means that the table or its dataset doesn't exist, 403 that the caller
+            does not have permission to look.
+    """
+    answer = call(
+        connection,
+        lambda: connection.bigquery.tables().get(
+            projectId=table.project, datasetId=table.dataset, tableId=table.table, fields="numRows,creationTime"
+        ),
+        clock=clock,
+        patience=patience,
+    )
+    found = cast("Mapping[str, Any]", answer)
+    return Table(int(found.get("numRows", 0)), str(found.get("creationTime", "")))
+
+
+def what_is_lost(connection: Connection, request: Request, record: Record, clock: Clock = SYSTEM_CLOCK) -> str | None:
+    """Say what of a run's result is gone; None when something of it is there, or the caller can't see it.
+
+    Args:
+        connection: the APIs.
+        request: what was asked for.
+        record: of its success.
+        clock: real or simulated time.
+
+    Raises:
+        OperationsError: the service doesn't answer.
+    """
+    if not record.success:
+        return None  # where nothing went through, nothing was left behind
+    try:
+        if isinstance(request, Import):
+            return _store_lost(connection, request.store, clock)
+        if isinstance(request, ExportToBigQuery):
+            return _table_lost(connection, request.table, record, clock)
+        return _objects_lost(connection, request.prefix, clock)
+    except ApiError as error:
+        if error.status == 403:
+            return None
+        raise
+
+
+def is_store_gone(connection: Connection, store: DicomStoreName, clock: Clock = SYSTEM_CLOCK) -> str | None:
+    """Say that a store is gone; None when it is there, or the caller can't see it.
+
+    Raises:
+        OperationsError: the service doesn't answer.
+    """
+    try:
+        read_store_metrics(connection, store, clock, _PATIENCE)
+    except ApiError as error:
+        if error.status == 404:
+            return f"DICOM store {store.store} is gone"
+        if error.status != 403:
+            raise
+    return None
+
+
+def _store_lost(connection: Connection, store: DicomStoreName, clock: Clock) -> str | None:
+    try:
+        metrics = read_store_metrics(connection, store, clock, _PATIENCE)
+    except ApiError as error:
+        if error.status == 404:
+            return f"DICOM store {store.store} is gone"
+        raise
+    if metrics.instances:
+        return None
+    return f"DICOM store {store.store} is empty: it was made again, or all its instances were deleted"
+
+
+def _table_lost(connection: Connection, table: BigQueryTable, record: Record, clock: Clock) -> str | None:
+    name = f"table {table.project}.{table.dataset}.{table.table}"
+    try:
+        found = read_table(connection, table, clock)
+    except ApiError as error:
+        if error.status == 404:
+            return f"{name} is gone"
+        raise
+    if not found.rows:
+        return f"{name} has no rows any more"
+    # A table that was made again from itself, to cluster it for instance, still has the rows.
+    if record.created and found.created != record.created and found.rows != record.rows:
+        return f"{name} was made again by somebody else"
+    return None
+
+
+def _objects_lost(connection: Connection, prefix: CloudStoragePath, clock: Clock) -> str | None:
+    try:
+        there = has_objects(connection, prefix.bucket, prefix.path, clock, _PATIENCE)
+    except ApiError as error:
+        if error.status == 404:
+            return f"bucket {prefix.bucket} is gone"
+        raise
+    return None if there else f"no object is left under {prefix.uri}"
