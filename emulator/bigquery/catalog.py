@@ -169,6 +169,13 @@ class Catalog:
             resource["creationTime"] = moment
             dataset = self.find_dataset(name.project, name.dataset) or {}
             lifetime = dataset.get("defaultTableExpirationMs")
+            partitions = dataset.get("defaultPartitionExpirationMs")
+            partitioning = resource.get("timePartitioning")
+            if partitions and partitioning:
+                # For a partitioned table it takes the place of the table's own lifetime:
+                # https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets (defaultPartitionExpirationMs)
+                lifetime = None
+                resource["timePartitioning"] = {"expirationMs": str(partitions), **partitioning}
             # Views too: https://cloud.google.com/bigquery/docs/managing-views#view-expiration
             if lifetime and "expirationTime" not in resource:
                 resource["expirationTime"] = str(int(moment) + int(lifetime))

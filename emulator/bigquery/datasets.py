@@ -70,11 +70,29 @@ def _writable(body: dict[str, Any]) -> dict[str, Any]:
             )
         else:
             made["defaultTableExpirationMs"] = str(lifetime)
+    if "defaultPartitionExpirationMs" in made:
+        if int(made["defaultPartitionExpirationMs"]) <= 0:
+            del made["defaultPartitionExpirationMs"]
+        else:
+            made["defaultPartitionExpirationMs"] = str(made["defaultPartitionExpirationMs"])
     if "maxTimeTravelHours" in made:
-        made["maxTimeTravelHours"] = str(made["maxTimeTravelHours"])
+        made["maxTimeTravelHours"] = _time_travel(str(made["maxTimeTravelHours"]))
+    if made.get("storageBillingModel") == "STORAGE_BILLING_MODEL_UNSPECIFIED":
+        del made["storageBillingModel"]
     if "labels" in made:
         made["labels"] = {key: value for key, value in made["labels"].items() if value is not None}
     return made
+
+
+def _time_travel(hours: str) -> str:
+    """https://cloud.google.com/bigquery/docs/time-travel: two to seven whole days.
+
+    Raises:
+        ApiError: 400.
+    """
+    if not hours.isdecimal() or not 48 <= int(hours) <= 168 or int(hours) % 24:
+        raise invalid(f"Invalid value for maxTimeTravelHours: {hours}, it is a multiple of 24 from 48 to 168")
+    return hours
 
 
 @routes.method("datasets.insert", note="linked and external datasets are refused with 501")

@@ -53,7 +53,9 @@ _NOT_SERVED = (
     "ingestionDataSourceSettings",
     "messageTransforms",
     "schemaSettings",
+    "tags",
 )
+_REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 #: Shortest and longest that messages are kept, in seconds: 10 minutes and 31 days.
 _RETENTION = (600, 31 * 86400)
 #: How long a pull waits for the first message, in seconds.
@@ -244,7 +246,7 @@ def modify_ack_deadline(call: Call) -> None:
 def modify_push_config(call: Call) -> None:
     """Only the empty configuration, that of pulling, is possible."""
     _subscription(call, "pubsub.subscriptions.update")
-    _refuse_unserved({"pushConfig": call.body.get("pushConfig") or {}})
+    _refuse_unserved({"pushConfig": call.body.get("pushConfig") or {}}, "subscriptions")
 
 
 @routes.method("projects.subscriptions.seek", note="to a time in the future only, which empties the subscription")
@@ -282,10 +284,11 @@ def _sent(body: dict[str, Any], possible: frozenset[str]) -> dict[str, Any]:
     Raises:
         ApiError: 501 for fields that are not served, 400 for a retention or a deadline that is out of range.
     """
-    _refuse_unserved(body)
+    _refuse_unserved(body, "topics" if possible is _TOPIC_FIELDS else "subscriptions")
     kept: dict[str, Any] = _without_defaults({name: body[name] for name in possible if name in body}) or {}
     if (text := kept.get("messageRetentionDuration")) is not None:
         _check_retention(text)
+    _check_storage_policy(kept.get("messageStoragePolicy") or {})
     if not 10 <= int(kept.get("ackDeadlineSeconds", 10)) <= 600:
         seconds = kept["ackDeadlineSeconds"]
         raise invalid(f"Invalid ack deadline given (ack_deadline_secs={seconds}): 10 to 600 are possible.")
@@ -306,10 +309,23 @@ def _check_retention(text: str) -> None:
         raise invalid(f"Invalid message retention duration {text[:50]!r}: {shortest}s to {longest}s are possible.")
 
 
-def _refuse_unserved(body: dict[str, Any]) -> None:
+def _check_storage_policy(policy: dict[str, Any]) -> None:
+    """https://cloud.google.com/pubsub/docs/resource-location-restriction.
+
+    The emulator is in every region, so every message is stored and published where the policy allows it.
+    """
+    regions = policy.get("allowedPersistenceRegions") or []
+    for region in regions:
+        if not _REGION.fullmatch(region):
+            raise invalid(f"Invalid region in allowed_persistence_regions: {region[:50]!r}.")
+    if policy.get("enforceInTransit") and not regions:
+        raise invalid("enforce_in_transit needs at least one region in allowed_persistence_regions.")
+
+
+def _refuse_unserved(body: dict[str, Any], what: str) -> None:
     for name in _NOT_SERVED:
         if body.get(name):
-            raise ApiError(501, f"The emulator does not serve {name} of subscriptions.")
+            raise ApiError(501, f"The emulator does not serve {name} of {what}.")
     if (body.get("pushConfig") or {}).get("pushEndpoint"):
         raise ApiError(501, "The emulator does not serve push subscriptions.")
 

@@ -6,22 +6,21 @@ https://cloud.google.com/storage/docs/json_api/v1/buckets
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
 from ..cloud.policies import shown
-from ..core.clock import now
 from ..core.errors import ApiError
 from ..core.projects import service_agent
 from ..http.paging import page
 from ..http.routing import Routes
 from . import conditions
 from .access import bucket_for, holds, policy_key, project_for
+from .bucket_settings import check_members, completed, refuse_unserved
 from .encryption import check_default_key
 from .errors import invalid_argument, precondition_failed, required
-from .resources import BUCKET_FIXED, BUCKET_SETTABLE, STORAGE_CLASSES, bucket_resource, known_fields, location_type
+from .resources import BUCKET_FIXED, BUCKET_SETTABLE, bucket_resource, known_fields, location_type
 from .store import store, timestamp
 
 if TYPE_CHECKING:
@@ -43,13 +42,20 @@ _FIRST_POLICY = (
 )
 
 
-@routes.method("buckets.insert")
+@routes.method(
+    "buckets.insert",
+    note="lifecycle rules and autoclass change nothing by themselves, access logs are not written; IP filters, access "
+    "control lists and retention of single objects are refused with 501",
+)
 def insert(call: Call) -> dict[str, Any]:
     """Create a bucket."""
     project = call.query.get("project")
     if not project:
         raise required("project")
     body = known_fields("Bucket", call.body)
+    refuse_unserved(body)
+    if call.query.get("enableObjectRetention") == "true":
+        raise ApiError(501, "The emulator does not serve retention of single objects.")
     name = body.get("name", "")
     if not name:
         raise required("name")
@@ -76,7 +82,7 @@ def insert(call: Call) -> dict[str, Any]:
             "metageneration": 1,
             "timeCreated": moment,
             "updated": moment,
-            "fields": _completed(fields, location, None),
+            "fields": completed(name, fields, location, None),
         }
         with call.emulator.state.transaction():
             kept.buckets[name] = bucket
@@ -141,6 +147,29 @@ def delete(call: Call) -> Response:
     return Response(status_code=204)
 
 
+@routes.method("buckets.lockRetentionPolicy")
+def lock_retention_policy(call: Call) -> dict[str, Any]:
+    """Lock the bucket's retention policy, for good."""
+    name = call.path["bucket"]
+    kept = store(call.emulator)
+    if not call.query.get("ifMetagenerationMatch"):
+        raise required("ifMetagenerationMatch")
+    with kept.lock:
+        bucket = bucket_for(call, "storage.buckets.update")
+        conditions.check(call.query, bucket)
+        policy = bucket["fields"].get("retentionPolicy")
+        if policy is None:
+            raise invalid_argument(f"Bucket '{name}' does not have a Retention Policy.")
+        changed = {
+            **bucket,
+            "metageneration": bucket["metageneration"] + 1,
+            "updated": timestamp(),
+            "fields": {**bucket["fields"], "retentionPolicy": {**policy, "isLocked": True}},
+        }
+        kept.buckets[name] = changed
+    return bucket_resource(name, changed, call.base_url)
+
+
 @routes.method("buckets.getIamPolicy")
 def get_iam_policy(call: Call) -> dict[str, Any]:
     """The bucket's own allow policy."""
@@ -154,6 +183,7 @@ def set_iam_policy(call: Call) -> dict[str, Any]:
     name = call.path["bucket"]
     bucket = bucket_for(call, "storage.buckets.setIamPolicy")
     body = known_fields("Policy", call.body)
+    check_members(bucket, body)
     kept = store(call.emulator)
     try:
         policy = call.emulator.iam.set(policy_key(name), body)
@@ -188,7 +218,7 @@ def get_storage_layout(call: Call) -> dict[str, Any]:
         "kind": "storage#storageLayout",
         "bucket": name,
         "location": bucket["location"],
-        "locationType": location_type(bucket["location"]),
+        "locationType": location_type(bucket["location"], bucket["fields"]),
         "hierarchicalNamespace": {"enabled": False},
     }
 
@@ -242,6 +272,7 @@ def _change(call: Call, *, merge: bool) -> dict[str, Any]:
         bucket = bucket_for(call, "storage.buckets.update")
         conditions.check(call.query, bucket)
         body = known_fields("Bucket", call.body, merge=merge)
+        refuse_unserved(body)
         sent = {key: value for key, value in body.items() if key in BUCKET_SETTABLE and key not in BUCKET_FIXED}
         fixed = {key: value for key, value in bucket["fields"].items() if key in BUCKET_FIXED}
         fields = merged(bucket["fields"], sent) if merge else {**fixed, **merged({}, sent)}
@@ -250,7 +281,7 @@ def _change(call: Call, *, merge: bool) -> dict[str, Any]:
             **bucket,
             "metageneration": bucket["metageneration"] + 1,
             "updated": timestamp(),
-            "fields": _completed(fields, bucket["location"], bucket["fields"]),
+            "fields": completed(name, fields, bucket["location"], bucket["fields"]),
         }
         kept.buckets[name] = changed
     return bucket_resource(name, changed, call.base_url)
@@ -268,53 +299,6 @@ def merged(old: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         else:
             result[key] = value
     return result
-
-
-def _completed(fields: dict[str, Any], location: str, old: dict[str, Any] | None) -> dict[str, Any]:
-    """The fields with what the service adds: defaults, mirrored fields, times.
-
-    Raises:
-        ApiError: 400 for an unknown storage class or a malformed label.
-    """
-    storage_class = fields.get("storageClass", "STANDARD")
-    if storage_class not in STORAGE_CLASSES:
-        raise invalid_argument(f"Invalid storage class: '{storage_class}'")
-    for key, value in fields.get("labels", {}).items():
-        if (
-            not re.fullmatch(r"[^\WA-Z][\w-]{0,62}", key)
-            or not re.fullmatch(r"[\w-]{0,63}", value)
-            or value.lower() != value
-        ):
-            raise invalid_argument(f"Invalid label: '{key}: {value}'")
-    access = fields.get("iamConfiguration", {})
-    before = (old or {}).get("iamConfiguration", {})
-    sent = access.get("uniformBucketLevelAccess") or access.get("bucketPolicyOnly") or {}
-    uniform: dict[str, Any] = {"enabled": sent.get("enabled") in (True, "true")}
-    if uniform["enabled"]:
-        locked = before.get("uniformBucketLevelAccess", {}).get("lockedTime")
-        uniform["lockedTime"] = locked or timestamp(now() + timedelta(days=90))
-    completed = {
-        **fields,
-        "storageClass": storage_class,
-        "iamConfiguration": {
-            "bucketPolicyOnly": uniform,
-            "uniformBucketLevelAccess": uniform,
-            "publicAccessPrevention": access.get("publicAccessPrevention", "inherited"),
-        },
-        "softDeletePolicy": _soft_delete_policy(fields.get("softDeletePolicy"), (old or {}).get("softDeletePolicy")),
-    }
-    if not completed.get("labels", True):
-        del completed["labels"]
-    if location_type(location) != "region":
-        completed.setdefault("rpo", "DEFAULT")
-    return completed
-
-
-def _soft_delete_policy(sent: dict[str, Any] | None, old: dict[str, Any] | None) -> dict[str, Any]:
-    seconds = str((sent or {}).get("retentionDurationSeconds", "604800"))
-    if old is not None and old["retentionDurationSeconds"] == seconds:
-        return old
-    return {"retentionDurationSeconds": seconds, "effectiveTime": timestamp()}
 
 
 def _first_bindings(project: str) -> list[dict[str, Any]]:

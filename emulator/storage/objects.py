@@ -18,6 +18,7 @@ from .downloads import media
 from .encryption import default_key, require_readable, version_for
 from .errors import invalid_argument, no_access, no_object, required
 from .listing import Query, list_names
+from .protection import check_deletable, expiration, released
 from .resources import OBJECT_SETTABLE, STORAGE_CLASSES, known_fields, object_resource
 from .store import store
 
@@ -42,14 +43,14 @@ async def get(call: Call) -> dict[str, Any] | Response:
     if call.query.get("alt") == "media":
         require_readable(call.emulator, bucket, stored)
         return media(call, stored)
-    return object_resource(bucket_name, name, stored, call.base_url)
+    return object_resource(bucket_name, name, stored, call.base_url, expiration(bucket, stored))
 
 
 @routes.method("objects.list", note="softDeleted and filter are refused; there are no noncurrent versions")
 def list_objects(call: Call) -> dict[str, Any]:
     """One page of objects, and of prefixes if a delimiter is given."""
     bucket_name = call.path["bucket"]
-    bucket_for(call, "storage.objects.list")
+    bucket = bucket_for(call, "storage.objects.list")
     query = call.query
     for name in ("softDeleted", "filter"):
         if query.get(name) not in (None, "", "false"):
@@ -68,7 +69,10 @@ def list_objects(call: Call) -> dict[str, Any]:
     with kept.lock:
         found = list_names(kept.names(bucket_name), asked)
         objects = kept.objects(bucket_name)
-        items = [object_resource(bucket_name, name, objects[name], call.base_url) for name in found.names]
+        items = [
+            object_resource(bucket_name, name, objects[name], call.base_url, expiration(bucket, objects[name]))
+            for name in found.names
+        ]
     answer: dict[str, Any] = {"kind": "storage#objects"}
     if items:
         answer["items"] = items
@@ -100,7 +104,7 @@ def delete(call: Call) -> Response:
         bucket = bucket_for(call, "storage.objects.delete", kind="object")
         stored = find(call, bucket_name, name, bucket)
         conditions.check(call.query, stored)
-        check_not_held(bucket_name, name, stored)
+        check_deletable(bucket, bucket_name, name, stored)
         kept.delete(bucket_name, name)
     return Response(status_code=204)
 
@@ -133,7 +137,7 @@ def move(call: Call) -> dict[str, Any]:
         bucket = bucket_for(call, "storage.objects.move", kind="object")
         source = find(call, bucket_name, old_name, bucket)
         conditions.check(call.query, source, "Source")
-        check_not_held(bucket_name, old_name, source)
+        check_deletable(bucket, bucket_name, old_name, source)
         require_readable(call.emulator, bucket, source)
         with call.emulator.state.transaction():
             kept.retain(source["blob"])
@@ -144,7 +148,7 @@ def move(call: Call) -> dict[str, Any]:
                 raise
             if name != old_name:
                 kept.delete(bucket_name, old_name)
-    return object_resource(bucket_name, name, stored, call.base_url)
+    return object_resource(bucket_name, name, stored, call.base_url, expiration(bucket, stored))
 
 
 @routes.method("objects.compose", blocking=True)
@@ -196,7 +200,7 @@ def compose(call: Call) -> dict[str, Any]:
     except ApiError:
         blobs.delete(blob.id)
         raise
-    return object_resource(bucket_name, name, stored, call.base_url)
+    return object_resource(bucket_name, name, stored, call.base_url, expiration(bucket, stored))
 
 
 def find(call: Call, bucket_name: str, name: str, bucket: Document, generation: str = "generation") -> Document:
@@ -243,7 +247,7 @@ def keep(
         conditions.check(call.query, old)
         if old is not None:
             require(call, "storage.objects.delete", bucket_name, bucket, "object")
-            check_not_held(bucket_name, name, old)
+            check_deletable(bucket, bucket_name, name, old)
         version = key_version(call, bucket)
         return kept.put(bucket_name, name, blob, fields, component_count=component_count, kms_version=version)
 
@@ -287,22 +291,6 @@ def check_name(name: str) -> None:
         raise invalid_argument("Object names must be valid UTF-8") from None
 
 
-def check_not_held(bucket_name: str, name: str, stored: Document) -> None:
-    """Refuse to change what is under a hold.
-
-    Raises:
-        ApiError: 403.
-    """
-    for key, kind in (("temporaryHold", "Temporary"), ("eventBasedHold", "Event-Based")):
-        if stored["fields"].get(key) in (True, "true"):
-            raise ApiError(
-                403,
-                f"Object '{bucket_name}/{name}' is under active {kind} hold and cannot be deleted, overwritten or "
-                "archived until hold is removed.",
-                reason="objectUnderActiveHold",
-            )
-
-
 def blob_of(stored: Document) -> BlobInfo:
     """Where the bytes of an object are."""
     from ..core.state import BlobInfo
@@ -320,10 +308,12 @@ def _change(call: Call, *, merge: bool) -> dict[str, Any]:
         body = known_fields("Object", call.body, merge=merge)
         sent = {key: value for key, value in body.items() if key in OBJECT_SETTABLE}
         fields = settable(merged(stored["fields"] if merge else {}, sent))
+        if "storageClass" in stored["fields"]:
+            fields.setdefault("storageClass", stored["fields"]["storageClass"])
         if fields.get("storageClass", "STANDARD") != stored["fields"].get("storageClass", "STANDARD"):
             raise invalid_argument("The storage class of an object is changed by rewriting it, not by an update.")
-        changed = kept.replace_fields(bucket_name, name, stored, fields)
-    return object_resource(bucket_name, name, changed, call.base_url)
+        changed = kept.replace_fields(bucket_name, name, {**stored, **released(stored, fields)}, fields)
+    return object_resource(bucket_name, name, changed, call.base_url, expiration(bucket, changed))
 
 
 def _copied(call: Call) -> dict[str, Any]:
@@ -344,7 +334,9 @@ def _copied(call: Call) -> dict[str, Any]:
             if "contentType" in source["fields"]:
                 fields.setdefault("contentType", source["fields"]["contentType"])
         else:
-            fields = {key: value for key, value in source["fields"].items() if not key.endswith("Hold")}
+            # Holds and the storage class are those of the destination.
+            own = ("storageClass", "eventBasedHold", "temporaryHold")
+            fields = {key: value for key, value in source["fields"].items() if key not in own}
         kept.retain(source["blob"])
         try:
             stored = keep(
@@ -353,7 +345,7 @@ def _copied(call: Call) -> dict[str, Any]:
         except ApiError:
             kept.release(source["blob"])
             raise
-    return object_resource(bucket_name, name, stored, call.base_url)
+    return object_resource(bucket_name, name, stored, call.base_url, expiration(bucket, stored))
 
 
 def _component(call: Call, bucket_name: str, source: dict[str, Any]) -> Document:

@@ -61,8 +61,15 @@ STORAGE_CLASSES = frozenset(
 )
 
 
-def location_type(location: str) -> str:
-    """``multi-region``, ``dual-region`` or ``region``."""
+def location_type(location: str, fields: dict[str, Any]) -> str:
+    """``multi-region``, ``dual-region`` or ``region``.
+
+    Args:
+        location: the bucket's location, in capitals.
+        fields: its settings: two regions of one's own choice make a dual-region of their continent.
+    """
+    if fields.get("customPlacementConfig"):
+        return "dual-region"
     if location in _MULTI_REGIONS:
         return "multi-region"
     return "dual-region" if location in _DUAL_REGIONS else "region"
@@ -119,7 +126,7 @@ def bucket_resource(name: str, bucket: dict[str, Any], base_url: str) -> dict[st
         "metageneration": str(metageneration),
         "etag": etag(metageneration),
         "location": location,
-        "locationType": location_type(location),
+        "locationType": location_type(location, bucket["fields"]),
         "timeCreated": bucket["timeCreated"],
         "updated": bucket["updated"],
     }
@@ -127,7 +134,9 @@ def bucket_resource(name: str, bucket: dict[str, Any], base_url: str) -> dict[st
     return resource
 
 
-def object_resource(bucket: str, name: str, stored: dict[str, Any], base_url: str) -> dict[str, Any]:
+def object_resource(
+    bucket: str, name: str, stored: dict[str, Any], base_url: str, expiration: str | None = None
+) -> dict[str, Any]:
     """An object as ``objects.get`` answers it.
 
     Args:
@@ -135,6 +144,7 @@ def object_resource(bucket: str, name: str, stored: dict[str, Any], base_url: st
         name: its name.
         stored: as kept: ``generation``, ``metageneration``, ``size``, checksums, times and ``fields``.
         base_url: root of the emulator, for the links.
+        expiration: until when the bucket's retention policy keeps it.
     """
     generation, metageneration = stored["generation"], stored["metageneration"]
     at = f"storage/v1/b/{bucket}/o/{quote(name, safe='~')}"
@@ -163,4 +173,6 @@ def object_resource(bucket: str, name: str, stored: dict[str, Any], base_url: st
     if "kmsKeyName" in stored:
         resource["kmsKeyName"] = stored["kmsKeyName"]
     resource.update(stored["fields"])
+    if expiration is not None:
+        resource["retentionExpirationTime"] = expiration
     return resource

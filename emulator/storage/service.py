@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import ApiError
 from ..core.state import BlobInfo
 from .encryption import default_key, require_readable, version_for
+from .protection import check_deletable
 from .store import store
 
 if TYPE_CHECKING:
@@ -102,12 +103,15 @@ def put_object(
         content_type: media type.
 
     Raises:
-        ApiError: 404 if there is no such bucket; 400 or 403 if its default key can't be used.
+        ApiError: 404 if there is no such bucket; 400 or 403 if its default key can't be used; 403 if the object that is
+            there is held or kept by the bucket's retention policy.
     """
     kept = store(emulator)
     document = kept.bucket(bucket)
     version = version_for(emulator, document, default_key(document))
-    with emulator.state.transaction():
+    with kept.lock, emulator.state.transaction():
+        if (old := kept.objects(bucket).get(name)) is not None:
+            check_deletable(document, bucket, name, old)
         if isinstance(data, BlobInfo):
             kept.retain(data.id)
             blob = data

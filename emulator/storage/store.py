@@ -97,7 +97,7 @@ class Store:
                 "md5": blob.md5,
                 "timeCreated": moment,
                 "updated": moment,
-                "fields": fields,
+                "fields": self._with_defaults(bucket, fields),
             }
             if component_count is not None:
                 stored["componentCount"] = component_count
@@ -110,6 +110,17 @@ class Store:
             else:
                 self.release(old["blob"])
             return stored
+
+    def _with_defaults(self, bucket: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a new object with what its bucket says of new objects."""
+        chosen = self.bucket(bucket)["fields"]
+        if (chosen.get("autoclass") or {}).get("enabled") is True:
+            made = {**fields, "storageClass": "STANDARD"}  # whatever the client asks for
+        else:
+            made = {"storageClass": chosen.get("storageClass", "STANDARD"), **fields}
+        if chosen.get("defaultEventBasedHold") in (True, "true"):
+            made.setdefault("eventBasedHold", True)
+        return made
 
     def replace_fields(self, bucket: str, name: str, stored: Document, fields: dict[str, Any]) -> Document:
         """Keep an object with other metadata: the next metageneration."""

@@ -19,6 +19,7 @@ from . import conditions
 from .access import bucket_for
 from .errors import invalid_argument, required
 from .objects import check_name, keep, key_version, routes, settable
+from .protection import expiration
 from .related import boundary_of, read_related
 from .resources import known_fields, object_resource
 from .store import store
@@ -86,7 +87,7 @@ async def _store_media(
         writer.abort()
         raise
     stored = _keep(call, bucket_name, bucket, name, blob, fields)
-    return object_resource(bucket_name, name, stored, call.base_url)
+    return object_resource(bucket_name, name, stored, call.base_url, expiration(bucket, stored))
 
 
 def _keep(
@@ -284,7 +285,8 @@ async def _chunk(call: Call, sessions: Sessions, upload_id: str, session: Docume
             raise ApiError(404, "The uploaded object was deleted meanwhile.", reason="notFound")
         async for _ in call.stream():
             pass
-        return object_resource(session["bucket"], session["name"], stored, call.base_url)
+        until = expiration(store(call.emulator).bucket(session["bucket"]), stored)
+        return object_resource(session["bucket"], session["name"], stored, call.base_url, until)
     writer = sessions.writer(upload_id)
     first, last, total = _content_range(call.headers.get("content-range"))
     if total is None:
@@ -343,7 +345,7 @@ def _finish(call: Call, sessions: Sessions, upload_id: str, session: Document, w
     except ApiError:
         sessions.end(upload_id, None)
         raise
-    return object_resource(bucket_name, name, stored, call.base_url)
+    return object_resource(bucket_name, name, stored, call.base_url, expiration(bucket, stored))
 
 
 def _content_range(header: str | None) -> tuple[int | None, int | None, int | None]:
