@@ -31,11 +31,11 @@ class DicomImportArgs:
     allowed_failures: int | None = None
     """Files that may fail before the run counts as failed. None unless set."""
     timeout: float | None = None
-    """Seconds that one `pulumi up` waits for the end at most. Defaults to six hours."""
+    """Seconds that one `pulumi up` waits for a free slot, and then for the end. Defaults to six hours."""
     permission_wait: float | None = None
     """Seconds to wait for fresh grants of the service agent to take effect. Defaults to ten minutes."""
     max_running: int | None = None
-    """Imports and exports of the project that run at once; further ones queue. Defaults to 5."""
+    """Imports and exports of the dataset that run at once; further ones queue. Defaults to 5."""
     service_agent: pulumi.Input[str] | None = None
     """E-mail of the Healthcare service agent, for messages."""
     endpoint: str | None = None
@@ -71,11 +71,11 @@ class DicomExportArgs:
     allowed_failures: int | None = None
     """Instances that may fail before the run counts as failed. None unless set."""
     timeout: float | None = None
-    """Seconds that one `pulumi up` waits for the end at most. Defaults to six hours."""
+    """Seconds that one `pulumi up` waits for a free slot, and then for the end. Defaults to six hours."""
     permission_wait: float | None = None
     """Seconds to wait for fresh grants of the service agent to take effect. Defaults to ten minutes."""
     max_running: int | None = None
-    """Imports and exports of the project that run at once; further ones queue. Defaults to 5."""
+    """Imports and exports of the dataset that run at once; further ones queue. Defaults to 5."""
     service_agent: pulumi.Input[str] | None = None
     """E-mail of the Healthcare service agent, for messages."""
     endpoint: str | None = None

@@ -45,7 +45,7 @@ def request_of(props: Mapping[str, Any], filter_uri: str | None) -> Request:
 
 def limits_of(props: Mapping[str, Any]) -> StartLimits:
     """Return how long a start may wait."""
-    return StartLimits(permission_wait=float(props["permissionWait"]), max_running=int(props["maxRunning"]))
+    return StartLimits(float(props["permissionWait"]), float(props["timeout"]), int(props["maxRunning"]))
 
 
 def connection_of(props: Mapping[str, Any]) -> Connection:

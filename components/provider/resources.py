@@ -149,8 +149,8 @@ class StartedOperation(Resource, module="imaging", name="StartedOperation"):
 
         Args:
             name: of the resource.
-            props: `label, store, method, body, filter, trigger, rerun, allowedFailures, permissionWait, maxRunning,
-                serviceAgent, endpoint, previous, inPreview, urn`.
+            props: `label, store, method, body, filter, trigger, rerun, allowedFailures, timeout, permissionWait,
+                maxRunning, serviceAgent, endpoint, previous, inPreview, urn`.
             opts: as for every resource.
         """
         outputs = dict.fromkeys(("operation", "facts", "started_at", "filter_uri", "filter_digest"))

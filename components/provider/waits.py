@@ -61,7 +61,7 @@ def await_operation(props: Mapping[str, Any]) -> dict[str, Any]:
     try:
         request = request_of(props, text_of(props, "filterUri"))
         with engine_log.ProgressLine(urn, "waiting for the operation") as show:
-            outcome = follow(
+            followed = follow(
                 connection,
                 request,
                 operation,
@@ -78,7 +78,7 @@ def await_operation(props: Mapping[str, Any]) -> dict[str, Any]:
                 journal=journal,
             )
             show("checking the result")
-            outcome = conclude(connection, outcome, request, facts, clock)
+            outcome = conclude(connection, followed.outcome, request, followed.facts, clock)
     except InterruptedWaitError as error:
         raise engine_log.Failure(
             f"{title}: interrupted; operation {operation} goes on\n  do      run `pulumi up` to go on waiting for it"

@@ -30,9 +30,9 @@ class RunArgs:
             since) or `always`.
         trigger: any text; a new one starts a new run.
         allowed_failures: instances that may fail before the run counts as failed.
-        timeout: seconds that one `pulumi up` waits for the end at most.
+        timeout: seconds that one `pulumi up` waits for a free slot, and then for the end.
         permission_wait: seconds to wait for fresh grants of the service agent to take effect.
-        max_running: imports and exports of the project that run at once; further ones queue.
+        max_running: imports and exports of the dataset that run at once; further ones queue.
         service_agent: e-mail of the Healthcare service agent, for messages.
         endpoint: the emulator's address; Google Cloud without it.
         impersonate: service account to act as.
@@ -90,6 +90,7 @@ def declare_run(
         "body": request.body(),
         "trigger": args.trigger,
         "allowedFailures": args.allowed_failures,
+        "timeout": args.timeout,
         "permissionWait": args.permission_wait,
         "maxRunning": args.max_running,
         "serviceAgent": args.service_agent,
@@ -118,7 +119,6 @@ def declare_run(
             "facts": started.facts,
             "startedAt": started.started_at,
             "filterUri": started.filter_uri,
-            "timeout": args.timeout,
             "urn": awaited_urn,
         },
         child(component, opts, provider=waits_provider()),

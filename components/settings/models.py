@@ -385,7 +385,8 @@ class RunSettings(_Model):
     )
     timeout: Duration | None = Field(
         default=None,
-        description="How long `pulumi up` waits, such as `6h`. The operation goes on; the next `up` waits again.",
+        description="How long `pulumi up` waits for a free slot, and then for the end, such as `6h`. The "
+        "operation keeps running; the next `up` waits again.",
     )
     trigger: str | None = Field(default=None, description="Any text, such as a date: a new one runs it again.")
     formerly: list[RunName] = Field(

@@ -16,7 +16,7 @@ from operations.command_line.session import Session
 from operations.model.invalid import InputError
 from operations.model.outcome import State
 from operations.model.requests import Schema, StorageClass, WriteDisposition
-from operations.run.places import MAX_RUNNING
+from operations.run.slots import MAX_RUNNING
 
 PROGRAM = "python -m operations"
 DEFAULT_TIMEOUT = "6h"
@@ -225,13 +225,14 @@ def _plan(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 
 _TIMEOUT = "how long to wait: 6h, 90m, 1h30m, or seconds (default: %(default)s); the operation itself has no limit"
+_RUN_TIMEOUT = "for a free slot, and then for the end: " + _TIMEOUT
 _ALLOWED = "instances that may fail before the operation counts as failed (default: %(default)s)"
 
 
 def _run_options(command: Parser) -> None:
     group = command.add_argument_group("the run")
     group.add_argument("--allowed-failures", type=_count, default=0, metavar="N", help=_ALLOWED)
-    group.add_argument("--timeout", default=DEFAULT_TIMEOUT, metavar="DURATION", help=_TIMEOUT)
+    group.add_argument("--timeout", default=DEFAULT_TIMEOUT, metavar="DURATION", help=_RUN_TIMEOUT)
     group.add_argument("--no-wait", action="store_true", help="start only, and print the operation's name")
     group.add_argument(
         "--permission-wait",
@@ -244,7 +245,7 @@ def _run_options(command: Parser) -> None:
         type=_count,
         default=MAX_RUNNING,
         metavar="N",
-        help="start when fewer imports and exports run in the project (default: %(default)s)",
+        help="start when fewer imports and exports run in the dataset (default: %(default)s)",
     )
 
 

@@ -6,6 +6,7 @@ from operations.google.errors import ApiError, OperationsError, UnreachableError
 from operations.google.retrying import passes
 from operations.model.invalid import InputError
 from operations.run.checks import CheckError
+from operations.run.slots import NoSlotError
 from operations.run.wait import OperationGoneError, WaitTimeoutError
 
 
@@ -49,7 +50,7 @@ def exit_code_of(error: Exception) -> ExitCode:
         return ExitCode.STILL_RUNNING
     if isinstance(error, CheckError | OperationGoneError):
         return ExitCode.MISSING
-    if isinstance(error, UnreachableError):
+    if isinstance(error, UnreachableError | NoSlotError):
         return ExitCode.UNREACHABLE
     if isinstance(error, ApiError):
         return _of_refusal(error)

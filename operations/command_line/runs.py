@@ -21,10 +21,10 @@ class RunLimits:
     """How long to wait, in seconds, and what counts as a success.
 
     Attributes:
-        timeout: for the end of the operation.
+        timeout: for a free slot, and then for the end of the operation.
         permission_wait: for fresh grants of the service agent.
         allowed_failures: instances that may fail.
-        max_running: imports and exports of the project at once; further ones queue.
+        max_running: imports and exports of the dataset at once; further ones queue.
     """
 
     timeout: float
@@ -35,7 +35,7 @@ class RunLimits:
     @property
     def start(self) -> StartLimits:
         """The part that concerns the start."""
-        return StartLimits(permission_wait=self.permission_wait, max_running=self.max_running)
+        return StartLimits(self.permission_wait, self.timeout, self.max_running)
 
 
 def start_run(
@@ -76,7 +76,7 @@ def finish_run(session: Session, started: Started, limits: RunLimits, shown: Wat
         session.operation = operation
         shown.note(f"started anew, now that permissions may have taken effect: {operation}")
 
-    outcome = follow(
+    followed = follow(
         session.connection,
         started.request,
         started.operation,
@@ -90,11 +90,12 @@ def finish_run(session: Session, started: Started, limits: RunLimits, shown: Wat
         on_restart=restarted,
         clock=session.clock,
     )
+    outcome = followed.outcome
     session.starting, session.ended = False, outcome.operation
     if session.stopped_by is not None:
         raise session.stopped_by
     shown.say("checking the result")
-    return conclude(session.connection, outcome, started.request, started.facts, session.clock)
+    return conclude(session.connection, outcome, started.request, followed.facts, session.clock)
 
 
 class _NotingWaiter(Waiter):

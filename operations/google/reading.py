@@ -1,4 +1,4 @@
-"""Reading and cancelling operations, one by its name or all of a dataset; the datasets and locations there are."""
+"""Reading and cancelling operations, one by its name or all of a dataset; the locations there are."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
@@ -46,33 +46,6 @@ def list_locations(
     )
     for page in pages:
         yield from (str(each["locationId"]) for each in page.get("locations", ()))
-
-
-def list_datasets(
-    connection: Connection,
-    project: str,
-    location: str,
-    clock: Clock = SYSTEM_CLOCK,
-    patience: Patience = PATIENCE,
-) -> Iterator[DatasetName]:
-    """Read the datasets of a location, page by page.
-
-    Raises:
-        ApiError: the caller may not list them.
-        UnreachableError: no answer within `patience`.
-    """
-    pages = _pages(
-        connection,
-        lambda: connection.healthcare.projects().locations().datasets(),
-        clock,
-        patience,
-        parent=f"projects/{project}/locations/{location}",
-    )
-    for page in pages:
-        # The last part alone: the service may write the project by its number.
-        yield from (
-            DatasetName(project, location, str(each["name"]).rpartition("/")[2]) for each in page.get("datasets", ())
-        )
 
 
 def list_operations(

@@ -6,7 +6,8 @@ caller may not see is skipped: the service will find out.
 
 import difflib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from operations.google import cloud_storage
@@ -105,6 +106,32 @@ def check_start(
         return Facts(metrics=metrics, total=total, filter=filter_summary)
     rows = _check_table(connection, request, clock, wording)
     return Facts(metrics=metrics, total=total, rows=rows, filter=filter_summary)
+
+
+def count_again(connection: Connection, request: Request, facts: Facts, clock: Clock = SYSTEM_CLOCK) -> Facts:
+    """Count again what is in the store and the table, for a start that had to wait.
+
+    Args:
+        connection: the APIs.
+        request: what is to be started.
+        facts: what was found before the wait.
+        clock: real or simulated time.
+
+    Raises:
+        UnreachableError: the service can't be reached.
+    """
+    metrics = rows = None
+    with suppress(ApiError):  # then it is not known, which is better than an old number
+        metrics = read_store_metrics(connection, request.store, clock)
+    total = facts.total
+    if total is not None and not isinstance(request, Import):
+        total = metrics.instances if metrics else None
+    if isinstance(request, ExportToBigQuery):
+        try:
+            rows = read_table(connection, request.table, clock).rows
+        except ApiError as error:
+            rows = 0 if error.status == 404 else None
+    return replace(facts, metrics=metrics, total=total, rows=rows)
 
 
 def location_problem(location: str, known: Collection[str]) -> str | None:

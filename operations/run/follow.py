@@ -1,6 +1,7 @@
 """Following a started operation to its end, through the time that fresh grants need to take effect."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from operations.google.clock import SYSTEM_CLOCK, Clock
 from operations.google.connection import Connection
@@ -9,12 +10,19 @@ from operations.google.retrying import Pauses
 from operations.model.durations import format_duration
 from operations.model.outcome import Outcome, seconds_of
 from operations.model.requests import Request
-from operations.run.checks import Facts
+from operations.run.checks import Facts, count_again
+from operations.run.deadline import Say
 from operations.run.journal import NO_JOURNAL, Journal
 from operations.run.start import StartLimits, start
 from operations.run.wait import Progress, Waiter
 
-Say = Callable[[str], None]
+
+@dataclass(frozen=True)
+class Followed:
+    """The end of a run: the outcome of its last operation, and what was found before that one was started."""
+
+    outcome: Outcome
+    facts: Facts
 
 
 def follow(
@@ -33,7 +41,7 @@ def follow(
     on_restart: Say = lambda _operation: None,
     clock: Clock = SYSTEM_CLOCK,
     journal: Journal = NO_JOURNAL,
-) -> Outcome:
+) -> Followed:
     """Wait for an operation. One that fails because grants have no effect yet is started anew, for a bounded time.
 
     Args:
@@ -53,7 +61,7 @@ def follow(
         journal: keeps what is started anew in mind.
 
     Returns:
-        The outcome of the last operation.
+        The outcome of the last operation, and what to compare it with.
 
     Raises:
         OperationsError: as `Waiter.wait` and `start`.
@@ -67,20 +75,21 @@ def follow(
         pause = pauses.next()
         left = left_at_begin - (clock.monotonic() - begin)
         if not passes_with_grants(outcome.error_code, outcome.error_message) or pause > left:
-            return outcome
+            return Followed(outcome, facts)
         say(
             "waiting for the service agent's permissions to take effect, "
             f"{format_duration(left)} at most: {outcome.error_message}"
         )
         clock.sleep(pause)
-        operation = start(
+        started = start(
             connection,
             request,
             limits=limits,
             service_agent=service_agent,
             say=say,
             clock=clock,
-            facts=facts,
+            facts=count_again(connection, request, facts, clock),
             journal=journal,
-        ).operation
+        )
+        operation, facts = started.operation, started.facts
         on_restart(operation)

@@ -14,28 +14,22 @@ import hashlib
 import json
 import os
 import time as real_time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from operations.google.clock import Clock
 from operations.model.outcome import Outcome, State, seconds_of
 from operations.model.requests import Request
 from operations.model.resource_names import parse_operation_name
-
-try:
-    import fcntl
-except ImportError:  # Windows has none; there the starts of two processes take no turns
-    fcntl = None  # type: ignore[assignment]
 
 # The request may be on its way for a while, and the clocks of this machine and of the service may differ a little.
 _SAME_MOMENT = 600.0
 # The service forgets an operation about 30 days after its end.
 _KEPT_SECONDS = 40 * 86400.0
 _EARLIER_KEPT = 50
-_LOOK_FOR_LOCK_EVERY = 0.2
+# What a program that was killed while it wrote leaves behind.
+_UNFINISHED_KEPT_SECONDS = 86400.0
 
 
 @dataclass(frozen=True)
@@ -161,25 +155,6 @@ class Journal:
         files = sorted(self._folder.glob("*.json")) if self._folder else []
         return [entry for file in files if file != self._path and (entry := _read(file))]
 
-    @contextmanager
-    def turn(self, project: str, clock: Clock) -> Iterator[None]:
-        """Let no other process of this user start something in the project meanwhile."""
-        if self._folder is None or fcntl is None:
-            yield
-            return
-        name = _digest(f"{self._endpoint} {project}")[:32]
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError):  # a folder that can't be written is told by `begin`
-                _make(self._folder)
-                lock = stack.enter_context((self._folder / f"{name}.lock").open("w"))
-                while True:
-                    try:
-                        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        break
-                    except BlockingIOError:
-                        clock.sleep(_LOOK_FOR_LOCK_EVERY)
-            yield
-
     def _change(self, **changes: Any) -> None:
         entry = _read(self._path) if self._path else None
         if entry is not None and self._path is not None:
@@ -192,10 +167,11 @@ class Journal:
 
     def _remove_old(self) -> None:
         assert self._folder is not None  # noqa: S101 - for the type checker
-        for file in self._folder.glob("*.json"):
-            with contextlib.suppress(OSError):
-                if file.stat().st_mtime < real_time.time() - _KEPT_SECONDS:
-                    file.unlink()
+        for pattern, kept in (("*.json", _KEPT_SECONDS), ("*.new", _UNFINISHED_KEPT_SECONDS)):
+            for file in self._folder.glob(pattern):
+                with contextlib.suppress(OSError):
+                    if file.stat().st_mtime < real_time.time() - kept:
+                        file.unlink()
 
 
 NO_JOURNAL = Journal(None)

@@ -6,7 +6,7 @@ adopted. The same is done for a start in whose middle the program was killed, if
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -26,21 +26,22 @@ from operations.google.reading import cancel_running, read_operation
 from operations.google.retrying import Pauses, passes, send
 from operations.model.durations import format_duration
 from operations.model.requests import Import, Request
-from operations.run.checks import Facts, check_start, facts_from_json
+from operations.run.checks import Facts, check_start, count_again, facts_from_json
+from operations.run.deadline import Deadline, Say, deadline_in
 from operations.run.journal import NO_JOURNAL, Journal
-from operations.run.places import MAX_RUNNING, place
 from operations.run.rerun import why_not
 from operations.run.resume import find_interrupted, find_started
+from operations.run.slots import MAX_RUNNING, free_slot
 
 PERMISSION_WAIT = 600.0
-THROTTLE_WAIT = 1800.0
+TIMEOUT = 6 * 3600.0
 
 _MAX_SENDS = 6
 _CANCEL_SECONDS = 60.0
+# Rows and instances that were counted longer ago than this are counted again before the request is sent.
+_COUNTS_STAY_FRESH = 5.0
 # Seen since 2018, with and without the dataset's name after it.
 _NOT_INITIALIZED = re.compile(r"dataset not initialized\b", re.IGNORECASE)
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,16 @@ class Started:
 
 @dataclass(frozen=True)
 class StartLimits:
-    """How long a start may wait, in seconds, and how many operations of the project may run beside it."""
+    """How long a start may wait, in seconds, and how many operations of the dataset may run beside it.
+
+    Attributes:
+        permission_wait: for fresh grants, from the first refusal on.
+        timeout: for a free slot, and for a service that asks to slow down.
+        max_running: imports and exports of the dataset that run at once.
+    """
 
     permission_wait: float = PERMISSION_WAIT
-    throttle_wait: float = THROTTLE_WAIT
+    timeout: float = TIMEOUT
     max_running: int = MAX_RUNNING
 
 
@@ -95,7 +102,8 @@ def start(
         service_agent: e-mail of the Healthcare service agent, for messages.
         say: told what is waited for.
         clock: real or simulated time.
-        facts: the result of `check_start`, when that was called already.
+        facts: the result of `check_start`, when that was called a moment ago. What was counted is counted again when
+            the start has to wait, so that the result is compared with what was there right before it.
         wording: for a stack or for the command line.
         journal: keeps the start in mind until the stack knows the operation. Call `resume` first.
 
@@ -105,14 +113,17 @@ def start(
     """
     if facts is None:
         facts = check_start(connection, request, clock, wording=wording)
-    begin = clock.monotonic()
+    counted = clock.monotonic()
+    deadline = deadline_in(limits.timeout, clock)
+    granted: Deadline | None = None
     permission_pauses, throttle_pauses = Pauses(clock), Pauses(clock)
     sends = 0
     while True:
         pause = 0.0
-        with place(
-            connection, request.store.parent, limits.max_running, journal=journal, say=say, clock=clock
-        ) as known:
+        slot = free_slot(connection, request.store.parent, limits.max_running, deadline=deadline, say=say, clock=clock)
+        with slot as known:
+            if clock.monotonic() - counted > _COUNTS_STAY_FRESH:
+                facts, counted = count_again(connection, request, facts, clock), clock.monotonic()
             time = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
             try:
                 journal.begin(request, time, known, facts.to_json())
@@ -126,28 +137,29 @@ def start(
                 if not _may_be_accepted(error):
                     journal.settle()
                 sends += 1
-                waited = clock.monotonic() - begin
                 if _may_be_accepted(error):
-                    found = find_started(connection, request, known, error, uninterrupted(clock))
+                    found = find_started(connection, request, known, error, journal, uninterrupted(clock))
                     if found is not None:
                         journal.began(found)
-                        say(f"the answer to the start was lost; adopted {found}")
+                        say(f"the answer to the start was lost; found its operation {found}")
                         return Started(found, request, facts, time, adopted=True)
                     if sends >= _MAX_SENDS:
                         raise
                     pause = throttle_pauses.after(error)
                 elif isinstance(error, ApiError) and error.status == 429:
                     pause = throttle_pauses.after(error)
-                    if waited + pause > limits.throttle_wait:
+                    if pause > deadline.left(clock):
                         raise _refused(error, request, service_agent, wording) from error
                     say(f"the service asks to slow down ({error.message}); trying again in {format_duration(pause)}")
                 elif isinstance(error, ApiError) and _passes_with_grants(error):
                     pause = permission_pauses.after(error)
-                    if waited + pause > limits.permission_wait:
+                    granted = granted or deadline_in(limits.permission_wait, clock)
+                    if pause > granted.left(clock):
                         raise _refused(error, request, service_agent, wording) from error
                     say(
                         "waiting for the service agent's permissions to take effect "
-                        f"({format_duration(waited)} of at most {format_duration(limits.permission_wait)})"
+                        f"({format_duration(granted.seconds - granted.left(clock))} of at most "
+                        f"{format_duration(granted.seconds)})"
                     )
                 elif isinstance(error, UnreachableError) and sends < _MAX_SENDS and not connection.settings.is_emulator:
                     pause = throttle_pauses.after(error)
@@ -191,9 +203,7 @@ def resume(
     if entry is None:
         return None
     say("an earlier start was interrupted; looking for its operation")
-    # Whoever else is just starting something here will have written down what it began.
-    with journal.turn(request.store.project, clock):
-        operation = entry.operation or find_interrupted(connection, request, journal, entry, note, clock)
+    operation = entry.operation or find_interrupted(connection, request, journal, entry, note, clock)
     if operation and not journal.is_same(entry, request):
         # Something else is wanted by now, and two must not write at once.
         cancel_running(connection, operation, wait=_CANCEL_SECONDS, say=note, clock=clock)

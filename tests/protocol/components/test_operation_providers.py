@@ -38,6 +38,7 @@ def props(emulator: LocalEmulator) -> dict[str, Any]:
         "method": "export",
         "body": BODY,
         "allowedFailures": 0.0,
+        "timeout": 60.0,
         "permissionWait": 0.0,
         "maxRunning": 5.0,
         "endpoint": emulator.url,
@@ -54,7 +55,6 @@ def awaited(started: dict[str, Any]) -> dict[str, Any]:
         "urn": URN.replace("StartedOperation", "AwaitedOperation"),
         "startedAt": started["started_at"],
         "filterUri": "",
-        "timeout": 60.0,
     }
 
 

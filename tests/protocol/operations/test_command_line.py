@@ -286,7 +286,7 @@ SCENARIOS = (
     Scenario("connection lost while waiting", "get", {"drop": "before"}, 0, times=3),
     Scenario("token expired while waiting", "get", {"status": 401}, 0),
     Scenario("throttled start", "export", {"status": 429, "retryAfter": 2}, 0, times=2),
-    Scenario("answer to the start lost", "export", {"drop": "after"}, 0, words="adopted"),
+    Scenario("answer to the start lost", "export", {"drop": "after"}, 0, words="found its operation"),
     Scenario("start lost on its way", "export", {"drop": "before"}, 0),
     Scenario("start refused", "export", {"status": 400}, 1, operations=0),
     Scenario(

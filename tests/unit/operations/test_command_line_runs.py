@@ -256,7 +256,7 @@ def test_a_lost_answer_to_the_start_is_adopted_and_never_posted_twice(cli: Comma
     service.plan("export", Fault(drop="after"))
     assert cli(EXPORT) == 0
     service.assert_consumed()
-    assert "the answer to the start was lost; adopted" in cli.err
+    assert "the answer to the start was lost; found its operation" in cli.err
     assert len(service.bodies) == 1
 
 

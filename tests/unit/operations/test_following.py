@@ -41,7 +41,7 @@ def test_a_grant_that_never_comes_is_waited_for_no_longer_than_allowed(
         timeout=600,
         on_restart=restarted,
         clock=clock,
-    )
+    ).outcome
     assert outcome.state is State.FAILED
     assert 30 <= clock.time <= 60
 
@@ -76,7 +76,7 @@ def course(jump: float) -> tuple[State, str | None, int, float]:
         limits=StartLimits(),
         timeout=600,
         clock=clock,
-    )
+    ).outcome
     outcome = conclude(connection, outcome, request, started.facts, clock)
     service.assert_consumed()
     return outcome.state, problem_of(outcome), len(service.operations), clock.time
@@ -104,6 +104,6 @@ def test_an_operation_that_was_started_long_ago_is_not_started_anew(
         limits=StartLimits(),
         timeout=600,
         clock=clock,
-    )
+    ).outcome
     assert outcome.operation == name
     assert service.count("export") == 0

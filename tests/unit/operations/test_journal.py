@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,11 +16,9 @@ from operations.google.connection import Connection
 from operations.google.errors import OperationsError
 from operations.model.outcome import Outcome, State
 from operations.model.requests import Request, make_export
-from operations.model.resource_names import parse_dataset_name
 from operations.run.checks import Facts
 from operations.run.follow import follow
 from operations.run.journal import NO_JOURNAL, Journal
-from operations.run.places import place
 from operations.run.start import Started, StartLimits, resume, start
 from operations.run.wait import Waiter
 from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
@@ -365,26 +364,70 @@ def test_a_folder_that_cannot_be_written_is_said_and_stops_no_start(
     assert "can't be written into the journal" in said[0]
 
 
-def test_starts_of_two_processes_take_turns_within_a_project_of_one_endpoint(
-    connection: Connection, clock: SimulatedClock, folder: Path
+def other_start(folder: Path, clock: SimulatedClock, request: Request, ago: float) -> Journal:
+    """Another program's start in the same dataset, whose answer hasn't come yet."""
+    other = Journal(folder, "another stack")
+    begun = datetime.fromtimestamp(clock.now() - ago, UTC).isoformat(timespec="milliseconds")
+    other.begin(request, begun, [], Facts().to_json())
+    return other
+
+
+def test_a_lost_answer_is_not_mistaken_for_the_start_that_another_program_makes_at_that_moment(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request, folder: Path, journal: Journal
 ) -> None:
-    dataset = parse_dataset_name(DATASET)
-    other = Journal(folder, "other")
-    tried: list[float] = []
+    """No lock keeps two programs apart: the other's operation is listed before it has written down whose it is."""
+    theirs: list[str] = []
+    other = other_start(folder, clock, request_, ago=0)
+    answer = service.answer
 
-    class Busy(SimulatedClock):
-        def sleep(self, seconds: float) -> None:
-            tried.append(seconds)
-            raise Killed
+    def somebody_else_starts_too(method: str, uri: str, body: object) -> object:
+        if ":export" in uri and not theirs:
+            theirs.append(service.add(seconds=100))
+        if theirs and clock.time >= 5:
+            other.began(theirs[0])
+        return answer(method, uri, body)
 
-    with place(connection, dataset, 5, journal=Journal(folder, URN), say=print, clock=clock):
-        with pytest.raises(Killed), other.turn(dataset.project, Busy()):
-            raise AssertionError("the turn was given twice")
-        with other.turn("another-project", Busy()), Journal(folder, URN, endpoint="http://e").turn("hospital", Busy()):
-            pass
-    with other.turn(dataset.project, Busy()):
-        pass
-    assert len(tried) == 1
+    service.answer = somebody_else_starts_too  # type: ignore[method-assign, assignment]
+    service.plan("export", Fault(drop="before"))
+    started = start(connection, request_, clock=clock, journal=journal, facts=Facts())
+    assert not started.adopted
+    assert started.operation != theirs[0]
+    assert (service.count("export"), len(service.operations)) == (2, 2)
+
+
+def test_a_lost_answer_beside_a_start_that_never_learns_its_own_is_an_error_and_nothing_is_posted(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request, folder: Path, journal: Journal
+) -> None:
+    other_start(folder, clock, request_, ago=0)
+    service.plan("export", Fault(drop="after"))
+    with pytest.raises(OperationsError, match=r"1 operation began at that moment, perhaps by another start"):
+        start(connection, request_, clock=clock, journal=journal, facts=Facts())
+    assert service.count("export") == 1
+
+
+def test_a_start_that_another_program_was_killed_in_long_ago_holds_nothing_up(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request, folder: Path, journal: Journal
+) -> None:
+    other_start(folder, clock, request_, ago=3600)
+    service.plan("export", Fault(drop="after"))
+    assert start(connection, request_, clock=clock, journal=journal, facts=Facts()).adopted
+    assert clock.time < 5
+
+
+def test_a_start_takes_no_lock_that_another_program_could_wait_for(
+    connection: Connection, clock: SimulatedClock, request_: Request, folder: Path, journal: Journal
+) -> None:
+    start(connection, request_, clock=clock, journal=journal, facts=Facts())
+    assert [file.suffix for file in folder.iterdir()] == [".json"]
+
+
+def test_what_a_killed_program_left_half_written_is_removed_after_a_day(folder: Path, journal: Journal) -> None:
+    folder.mkdir(parents=True)
+    for name, age in (("a.1.new", 2 * 86400), ("b.1.new", 3600)):
+        (folder / name).write_text("{")
+        os.utime(folder / name, (time.time() - age, time.time() - age))
+    journal.begin(make_export(STORE, "gs://bucket/x"), "2026-01-01T00:00:00+00:00", None, {})
+    assert sorted(file.name for file in folder.glob("*.new")) == ["b.1.new"]
 
 
 def test_entries_older_than_the_records_of_the_service_are_removed(folder: Path, journal: Journal) -> None:

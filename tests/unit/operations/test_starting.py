@@ -1,12 +1,18 @@
 """Starting: exactly once, whatever becomes of the answer; nothing at all where it can't work."""
 
+import contextlib
+import threading
+
 import pytest
 
-from operations.google.clock import InterruptedWaitError, InterruptibleClock
+from operations.google.clock import Clock, InterruptedWaitError, InterruptibleClock, SystemClock
 from operations.google.connection import Connection
-from operations.google.errors import COMMAND_WORDS, STACK_WORDS, OperationsError, UnreachableError
+from operations.google.errors import COMMAND_WORDS, STACK_WORDS, ApiError, OperationsError, UnreachableError
 from operations.model.requests import Request, make_export, make_import
+from operations.model.resource_names import parse_dataset_name
 from operations.run.checks import CheckError, Facts
+from operations.run.deadline import deadline_in
+from operations.run.slots import NoSlotError, free_slot
 from operations.run.start import StartLimits, start
 from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
 
@@ -186,7 +192,7 @@ def test_throttling_that_stays_is_given_up_in_the_end(
 ) -> None:
     service.plan("export", *[Fault(429)] * 1000)
     with pytest.raises(OperationsError, match="a quota is used up"):
-        start(connection, request_, limits=StartLimits(throttle_wait=600), clock=clock)
+        start(connection, request_, limits=StartLimits(timeout=600), clock=clock)
     assert clock.time <= 600
 
 
@@ -272,22 +278,119 @@ def test_a_sixth_operation_waits_until_one_of_five_has_ended(
         service.add(seconds=seconds)
     start(connection, request_, clock=clock, say=said.append)
     assert 40 <= clock.time <= 70
-    assert said[0] == "5 operations of the project are running, 5 at most; waiting for a place"
+    assert said[0] == "5 imports and exports are running (maximum 5); waiting for one to end"
 
 
-@pytest.mark.parametrize("location", ["europe-west4", "us-central1"])
-def test_operations_of_other_datasets_and_locations_count_too(
-    location: str, service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+def test_a_start_costs_one_list_however_many_datasets_the_project_has(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    service.datasets += [f"{DATASET}-{number}" for number in range(40)]
+    for dataset in service.datasets[1:]:
+        service.add(seconds=100, dataset=dataset)
+    start(connection, request_, clock=clock)
+    assert clock.time == 0
+    assert [service.count(kind) for kind in ("operations.list", "datasets.list", "locations.list")] == [1, 0, 0]
+
+
+def test_the_wait_for_a_slot_ends_with_the_timeout_and_says_what_runs(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    for _ in range(5):
+        service.add(seconds=1e6)
+    with pytest.raises(NoSlotError) as caught:
+        start(connection, request_, limits=StartLimits(timeout=600), clock=clock)
+    assert 600 <= clock.time <= 601
+    assert str(caught.value) == (
+        "no operation could be started within 10 m: 5 imports and exports are running (maximum 5); see "
+        f"`python -m operations list {DATASET} --running`, cancel what hangs, or allow a longer `timeout`"
+    )
+    assert service.count("export") == 0
+
+
+def test_what_was_counted_is_counted_again_after_the_wait_for_a_slot(
+    service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    """Rows that others append while a start waits were there before it, and are none that it wrote."""
+    service.rows, service.instances = 7, 10
+    for _ in range(5):
+        service.add(seconds=100)
+    answer = service.answer
+
+    def meanwhile(method: str, uri: str, body: object) -> object:
+        if clock.time >= 50:
+            service.rows, service.instances = 1_007, 12
+        return answer(method, uri, body)
+
+    service.answer = meanwhile  # type: ignore[method-assign, assignment]
+    request = make_export(STORE, "bq://research.dicom.instances", write_disposition="WRITE_APPEND")
+    facts = start(connection, request, clock=clock).facts
+    assert clock.time >= 100
+    assert facts.metrics is not None
+    assert (facts.rows, facts.total, facts.metrics.instances) == (1_007, 12, 12)
+
+
+def test_the_time_for_grants_begins_with_the_first_refusal(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    for _ in range(5):
+        service.add(seconds=1000)
+    service.plan("export", *[Fault(403, AGENT_REFUSED)] * 3)
+    start(connection, request_, limits=StartLimits(permission_wait=60), clock=clock)
+    service.assert_consumed()
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_list_that_fails_is_not_taken_for_a_missing_permission(
+    status: int, service: Service, connection: Connection, clock: SimulatedClock, request_: Request
+) -> None:
+    """Without the list, the operation of a lost answer could not be told from others."""
+    service.plan("operations.list", *[Fault(status)] * 100)
+    with pytest.raises(ApiError):
+        start(connection, request_, clock=clock)
+    assert service.count("export") == 0
+
+
+def test_a_list_that_is_throttled_is_waited_for_like_a_slot(
+    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
 ) -> None:
     said: list[str] = []
-    there = DATASET.replace("europe-west4", location)
-    service.datasets = [f"{there}-{number}" for number in range(3)] + [DATASET]
-    service.page_size = 2
-    for dataset, seconds in zip([*service.datasets, DATASET], (100, 40, 100, 100, 100), strict=True):
-        service.add(seconds=seconds, dataset=dataset)
-    start(connection, request_, clock=clock, say=said.append)
-    assert 40 <= clock.time <= 70
-    assert said[0] == "5 operations of the project are running, 5 at most; waiting for a place"
+    service.plan("operations.list", *[Fault(429, "Quota exceeded: read_ops")] * 20)
+    service.plan("export", Fault(drop="after"))
+    assert start(connection, request_, clock=clock, say=said.append).adopted
+    assert said[0] == "the service asks to slow down (Quota exceeded: read_ops); waiting for one to end"
+    service.assert_consumed()
+
+
+def test_a_start_that_is_interrupted_in_the_queue_holds_up_no_later_one(connection: Connection) -> None:
+    dataset, begun, interrupted = parse_dataset_name(DATASET), threading.Event(), InterruptibleClock()
+    clock, order = SystemClock(), []
+
+    def queued(name: str, clock: Clock) -> None:
+        begun.set()
+        slot = free_slot(connection, dataset, 5, deadline=deadline_in(60, clock), say=print, clock=clock)
+        with contextlib.suppress(InterruptedWaitError), slot:
+            order.append(name)
+
+    with free_slot(connection, dataset, 5, deadline=deadline_in(60, clock), say=print, clock=clock):
+        second = threading.Thread(target=queued, args=("second", interrupted))
+        second.start()
+        assert begun.wait(10)
+        interrupted.interrupt()
+        second.join(10)
+        assert not second.is_alive()
+        third = threading.Thread(target=queued, args=("third", clock))
+        third.start()
+    third.join(10)
+    assert order == ["third"]
+
+
+def test_the_queue_of_a_program_ends_with_the_timeout_too(connection: Connection, clock: SimulatedClock) -> None:
+    dataset = parse_dataset_name(DATASET)
+    with free_slot(connection, dataset, 5, deadline=deadline_in(60, clock), say=print, clock=clock):
+        late = free_slot(connection, dataset, 5, deadline=deadline_in(30, clock), say=print, clock=clock)
+        with pytest.raises(NoSlotError, match="other starts of this program"), late:
+            raise AssertionError("two starts had the turn at once")
+    assert 30 <= clock.time <= 31
 
 
 def test_a_start_that_was_interrupted_while_it_queued_starts_nothing(
@@ -311,21 +414,6 @@ def test_finished_operations_and_those_of_another_kind_hold_nobody_up(
     assert clock.time == 0
 
 
-def test_datasets_that_may_not_be_looked_at_are_left_out(
-    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
-) -> None:
-    service.datasets += [f"{DATASET}-2"]
-    for _ in range(5):
-        service.add(seconds=100, dataset=service.datasets[1])
-    service.plan("datasets.list", Fault(403, "Permission healthcare.datasets.list denied"))
-    service.plan("locations.list", Fault(403, "Permission healthcare.locations.list denied"))
-    start(connection, request_, clock=clock)
-    service.plan("operations.list", Fault(403, "Permission healthcare.operations.list denied"))
-    start(service.connection(), request_, clock=clock)
-    assert clock.time == 0
-    service.assert_consumed()
-
-
 def test_a_lost_answer_adopts_no_operation_of_another_dataset(
     service: Service, connection: Connection, clock: SimulatedClock, request_: Request
 ) -> None:
@@ -335,40 +423,6 @@ def test_a_lost_answer_adopts_no_operation_of_another_dataset(
     started = start(connection, request_, clock=clock)
     assert not started.adopted
     assert started.operation.startswith(f"{DATASET}/operations/")
-
-
-def test_many_datasets_cost_a_bounded_number_of_requests(
-    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
-) -> None:
-    service.datasets += [f"{DATASET}-{number}" for number in range(200)]
-    start(connection, request_, clock=clock)
-    assert service.count("operations.list") <= 21
-    assert service.count("locations.list") == 0  # there are enough to count without
-
-
-def test_locations_and_datasets_are_looked_through_once_in_ten_minutes(
-    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
-) -> None:
-    elsewhere = DATASET.replace("europe-west4", "us-central1")
-    service.datasets += [elsewhere]
-    for _ in range(3):
-        start(connection, request_, clock=clock, facts=Facts())
-    # The own location, the list of locations, the other location; then the operations of two datasets per start.
-    assert [service.count(kind) for kind in ("datasets.list", "locations.list", "operations.list")] == [2, 1, 6]
-    clock.time += 601
-    start(connection, request_, clock=clock, facts=Facts())
-    assert [service.count(kind) for kind in ("datasets.list", "locations.list", "operations.list")] == [4, 2, 8]
-
-
-def test_a_location_that_is_out_of_order_holds_nothing_up_for_long(
-    service: Service, connection: Connection, clock: SimulatedClock, request_: Request
-) -> None:
-    service.datasets += [DATASET.replace("europe-west4", "us-central1")]
-    service.plan("locations.list", *[Fault(503)] * 4)
-    start(connection, request_, clock=clock)
-    assert clock.time <= 10
-    assert len(service.operations) == 1
-    service.assert_consumed()
 
 
 def test_the_facts_before_the_start_are_kept(service: Service, connection: Connection, clock: SimulatedClock) -> None:
@@ -394,7 +448,7 @@ def test_checks_that_were_made_are_not_made_again(
 ) -> None:
     start(connection, request_, clock=clock, facts=Facts(rows=3))
     called = [kind for _, kind in service.requests]
-    assert called == ["datasets.list", "locations.list", "operations.list", "export"]
+    assert called == ["operations.list", "export"]
 
 
 def test_a_caller_without_rights_on_store_and_table_can_still_start(
@@ -405,9 +459,7 @@ def test_a_caller_without_rights_on_store_and_table_can_still_start(
     assert start(connection, request_, clock=clock).facts == Facts()
 
 
-@pytest.mark.parametrize(
-    "kind", ["metrics", "tables.get", "bigquery.datasets.get", "locations.list", "datasets.list", "operations.list"]
-)
+@pytest.mark.parametrize("kind", ["metrics", "tables.get", "bigquery.datasets.get", "operations.list"])
 @pytest.mark.parametrize(
     "fault", [Fault(503), Fault(429), Fault(401), Fault(drop="before"), Fault(drop="after")], ids=repr
 )
