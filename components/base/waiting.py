@@ -21,7 +21,7 @@ import pulumi
 from pulumi.runtime import settings
 from pulumi.runtime.proto import engine_pb2, resource_pb2
 
-from operations.google.errors import names_service_agent
+from operations.google.refusals import names_service_agent
 from operations.model.durations import format_duration
 
 DEFAULT_PERMISSION_WAIT = 600.0

@@ -8,7 +8,10 @@ from typing import Any
 from .errors import invalid
 
 #: Settings that are one of several words, with these words.
-_CHOICES: dict[str, tuple[str, ...]] = {"bigquery_jobs_project": ("destination", "source")}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "bigquery_jobs_project": ("destination", "source"),
+    "partial_imports": ("error", "response"),
+}
 
 
 @dataclass(slots=True)
@@ -25,6 +28,10 @@ class Settings:
         require_agent_role: whether the Cloud Healthcare service agent must hold ``roles/healthcare.serviceAgent`` on
             its own project before it does anything in other products.
         enforce_services: whether calls of an API that is not enabled in the project are refused.
+        partial_imports: how an import ends some of whose files failed: with an ``error`` of code 3, or with a
+            ``response`` and the counters alone. Google's pages say both. The error is the better documented form: the
+            method "returns an error if any of the files to import are not DICOM files" (discovery document,
+            ``ImportDicomDataRequest``), and imports of FHIR resources were seen to end so.
     """
 
     operation_seconds: float = 0.0
@@ -33,6 +40,7 @@ class Settings:
     bigquery_jobs_project: str = "destination"
     require_agent_role: bool = False
     enforce_services: bool = False
+    partial_imports: str = "error"
 
     def to_json(self) -> dict[str, Any]:
         """The settings under their JSON names."""

@@ -1,6 +1,7 @@
 """What the Cloud Healthcare service agent may do in other products, and how it is said that it may not.
 
-Texts and roles: https://cloud.google.com/healthcare-api/docs/permissions-healthcare-api-gcp-products.
+Roles: https://cloud.google.com/healthcare-api/docs/permissions-healthcare-api-gcp-products. The texts are those that
+people pasted; they name neither the bucket nor a role to grant.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from .names import agent_of
 if TYPE_CHECKING:
     from ..core.runtime import Emulator
 
+#: What an export says (GoogleCloudPlatform/healthcare issue 457).
 _STORAGE = (
     "Healthcare API doesn't have required Cloud Storage permission. "
     "See https://cloud.google.com/healthcare/docs/how-tos/permissions-healthcare-api-gcp-products for more information"
 )
+#: What an import says (the list of errors in a public proof of concept of 2022); its status is an assumption.
+_SOURCE = "Cloud Healthcare Service Agent doesn't have all required permissions [{missing}]"
 _ROLE = "roles/healthcare.serviceAgent"
 READ = ("storage.objects.get", "storage.objects.list")
 #: Replacing objects needs the right to delete them, so roles/storage.objectCreator is not enough.
@@ -49,18 +53,42 @@ def require_agent_role(emulator: Emulator, project: str) -> str:
     return agent
 
 
-def require_bucket(emulator: Emulator, project: str, bucket: str, permissions: tuple[str, ...], role: str) -> None:
+def require_bucket(emulator: Emulator, project: str, bucket: str, permissions: tuple[str, ...]) -> None:
     """Refuse to go on unless the bucket exists and the agent holds the permissions on it.
 
     Args:
         emulator: where.
         project: the project of the DICOM store, whose agent does the work.
         bucket: name of the bucket.
-        permissions: what is needed, for instance :data:`READ`.
-        role: the predefined role that the message recommends.
+        permissions: what is needed, for instance :data:`WRITE`.
 
     Raises:
         ApiError: 404 for a missing bucket, 403 for a missing permission.
+    """
+    if _missing(emulator, project, bucket, permissions):
+        raise ApiError(403, _STORAGE)
+
+
+def require_source(emulator: Emulator, project: str, bucket: str) -> None:
+    """Refuse an import unless the bucket exists and the agent may list and read its objects.
+
+    Args:
+        emulator: where.
+        project: the project of the DICOM store, whose agent does the work.
+        bucket: name of the bucket.
+
+    Raises:
+        ApiError: 404 for a missing bucket, 403 with the missing permissions.
+    """
+    if missing := _missing(emulator, project, bucket, READ):
+        raise ApiError(403, _SOURCE.format(missing=", ".join(missing)))
+
+
+def _missing(emulator: Emulator, project: str, bucket: str, permissions: tuple[str, ...]) -> list[str]:
+    """The permissions on a bucket that the agent does not hold.
+
+    Raises:
+        ApiError: 404 for a missing bucket.
     """
     from ..storage import service
 
@@ -68,18 +96,14 @@ def require_bucket(emulator: Emulator, project: str, bucket: str, permissions: t
     if not service.bucket_exists(emulator, bucket):
         raise not_found(f"The specified bucket does not exist: gs://{bucket}")
     require_enabled(emulator, service.bucket_project(emulator, bucket) or project, "storage.googleapis.com")
-    for permission in permissions:
-        if not service.allowed(emulator, agent, permission, bucket):
-            raise ApiError(
-                403, f"{_STORAGE}. {agent} lacks {permission} on gs://{bucket}: grant it {role} on the bucket."
-            )
+    return [permission for permission in permissions if not service.allowed(emulator, agent, permission, bucket)]
 
 
 def require_table(emulator: Emulator, project: str, table: TableName) -> None:
     """Refuse to go on unless the BigQuery dataset exists and the agent may load data into it.
 
     Raises:
-        ApiError: 403 or 404 in BigQuery's words, with what to grant.
+        ApiError: 403 or 404 in BigQuery's words.
     """
     from ..bigquery import service
 
@@ -90,8 +114,7 @@ def require_table(emulator: Emulator, project: str, table: TableName) -> None:
     if not emulator.iam.allowed(agent, "bigquery.jobs.create", f"projects/{payer}"):
         raise ApiError(
             403,
-            f"Access Denied: Project {payer}: User does not have bigquery.jobs.create permission in project {payer}. "
-            f"Grant {agent} roles/bigquery.jobUser on the project {payer}.",
+            f"Access Denied: Project {payer}: User does not have bigquery.jobs.create permission in project {payer}.",
         )
     where = f"{table.project}:{table.dataset}"
     if service.dataset_location(emulator, table.project, table.dataset) is None:
@@ -101,5 +124,5 @@ def require_table(emulator: Emulator, project: str, table: TableName) -> None:
             raise ApiError(
                 403,
                 f"Access Denied: Dataset {where}: Permission {permission} denied on dataset {where} (or it may not "
-                f"exist). Grant {agent} roles/bigquery.dataEditor on the dataset {where}.",
+                "exist).",
             )

@@ -98,7 +98,7 @@ class StorageExport:
     def prepare(self, _: Operation) -> int:
         """Check the agent's access and the filter; returns the number of instances."""
         project = self._selection.store.project
-        require_bucket(self._emulator, project, self._bucket, WRITE, "roles/storage.objectAdmin")
+        require_bucket(self._emulator, project, self._bucket, WRITE)
         self._ids = self._selection.ids()
         return len(self._ids)
 

@@ -66,6 +66,11 @@ def notify(
                     "logName": f"projects/{store.project}/logs/healthcare.googleapis.com%2Fpubsub",
                     "severity": "ERROR",
                     "resource": store.log_resource,
-                    "jsonPayload": {"error": {"code": error.rpc_code, "message": error.message}, "source": str(store)},
+                    "jsonPayload": {
+                        "@type": "type.googleapis.com/google.cloud.healthcare.logging.DicomNotificationLogEntry",
+                        "resourceName": str(store),
+                        "pubsubTopic": topic,
+                        "error": {"code": error.rpc_code, "message": error.message},
+                    },
                 },
             )

@@ -100,7 +100,7 @@ def read_filter(emulator: Emulator, project: str, uri: str) -> list[Path]:
     from ..storage.service import get_object, unreadable
 
     bucket, name = parse_object(uri)
-    require_bucket(emulator, project, bucket, READ[:1], "roles/storage.objectViewer")
+    require_bucket(emulator, project, bucket, READ[:1])
     found = get_object(emulator, bucket, name)
     if found is None:
         raise ApiError(404, f"the filter file {uri} does not exist")

@@ -89,7 +89,7 @@ def stream(
         try:
             _append(emulator, store, table, layout, _change(action, layout), instances)
         except ApiError as error:
-            _log(emulator, store, f"bq://{table}", error)
+            _log(emulator, store, str(store), table, error)
 
 
 def _change(action: str, layout: Layout) -> str:
@@ -131,7 +131,8 @@ def _append(
             sizes = {"BlobStorageSize": one.size, "StorageClass": one.storage_class}
             full = {**uids, **whole_row(row), **sizes, **tail}
         if len(line if layout.json else row) > _LARGEST_ROW:
-            _log(emulator, store, one.path, ApiError(400, "the row is larger than 1 MB and was not streamed"))
+            too_large = ApiError(400, "the row is larger than 1 MB and was not streamed")
+            _log(emulator, store, f"{store}/dicomWeb/{one.path}", table, too_large)
             continue
         rows.append(full)
         shapes.append(shape)
@@ -145,7 +146,7 @@ def _append(
     append_rows(emulator, table.project, table.dataset, table.table, schema, rows)
 
 
-def _log(emulator: Emulator, store: StoreName, source: str, error: ApiError) -> None:
+def _log(emulator: Emulator, store: StoreName, resource: str, table: TableName, error: ApiError) -> None:
     from ..cloud.logs import write_entry
 
     write_entry(
@@ -155,6 +156,11 @@ def _log(emulator: Emulator, store: StoreName, source: str, error: ApiError) -> 
             "logName": f"projects/{store.project}/logs/healthcare.googleapis.com%2Fdicom_stream",
             "severity": "ERROR",
             "resource": store.log_resource,
-            "jsonPayload": {"error": {"code": error.rpc_code, "message": error.message}, "source": source},
+            "jsonPayload": {
+                "@type": "type.googleapis.com/google.cloud.healthcare.logging.DicomStreamLogEntry",
+                "resourceName": resource,
+                "destination": f"bq://{table}",
+                "error": {"code": error.rpc_code, "message": error.message},
+            },
         },
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
+from operations.google.refusals import RULES, names_service_agent
 from operations.model.codes import BY_NAME, BY_STATUS, UNKNOWN, Code
 from operations.model.requests import ExportToBigQuery, ExportToCloudStorage, Import, Request
 
@@ -65,22 +66,6 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     return max((until - now).total_seconds(), 0.0)
 
 
-# The service agent's e-mail, or the words in which the service speaks of it. A refusal of the caller instead reads
-# `Permission healthcare.dicomStores.export denied on resource …`.
-_SERVICE_AGENT_WORDS = re.compile(
-    r"gcp-sa-healthcare|service agent|service account|Healthcare API doesn't have required|"
-    r"Access Denied: (?:Project|Dataset|Table|BigQuery)|User does not have bigquery\.|"
-    r"does not have (?:storage|bigquery)\.",
-    re.IGNORECASE,
-)
-_CALLER_WORDS = re.compile(r"Permission '?healthcare\.", re.IGNORECASE)
-
-
-def names_service_agent(message: str) -> bool:
-    """Tell whether a refusal is about the Healthcare service agent rather than the caller."""
-    return bool(_SERVICE_AGENT_WORDS.search(message)) and not _CALLER_WORDS.search(message)
-
-
 def passes_with_grants(code: int, message: str) -> bool:
     """Tell whether a refusal may pass once fresh grants of the service agent have taken effect.
 
@@ -132,127 +117,7 @@ COMMAND_WORDS = Wording(
 )
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """One explanation. `words` is a pattern for the message; names in braces stand in it as in the texts."""
-
-    codes: tuple[int, ...]
-    words: str
-    kinds: tuple[type, ...]
-    means: str
-    do: str
-
-
-_ALL = (ExportToBigQuery, ExportToCloudStorage, Import)
 _JOBS_PROJECT = re.compile(r"bigquery\.jobs\.create permission in project (?P<project>[\w:.-]*\w)")
-# The first rule that fits counts.
-_RULES: tuple[_Rule, ...] = (
-    _Rule(
-        (7,),
-        r"Permission '?healthcare\.",
-        _ALL,
-        "you may not do this with the store, or the Healthcare dataset doesn't exist",
-        "get roles/healthcare.dicomEditor on the dataset, or correct the store's name",
-    ),
-    _Rule(
-        (7,),
-        r"roles/healthcare\.serviceAgent",
-        _ALL,
-        "{agent} lacks its own role on the project of the store",
-        "grant it roles/healthcare.serviceAgent on that project{grants}, then {again}",
-    ),
-    _Rule(
-        (7,),
-        r"bigquery\.jobs\.create|jobUser",
-        (ExportToBigQuery,),
-        "{agent} may not run BigQuery jobs in project {jobs_project}",
-        "grant it roles/bigquery.jobUser on that project{grants}, then {again}",
-    ),
-    _Rule(
-        (7, 9),
-        # A table has nothing to do with Cloud Storage: whatever speaks of it is about the filter.
-        r"resourcePaths|Cloud Storage|storage\.|{filter_bucket}",
-        (ExportToBigQuery,),
-        "{agent} may not read the filter file",
-        "grant it roles/storage.objectViewer on bucket {filter_bucket}{grants}, then {again}",
-    ),
-    _Rule(
-        (7, 9),
-        "resourcePaths|{filter_bucket}",
-        (ExportToCloudStorage,),
-        "{agent} may not read the filter file",
-        "grant it roles/storage.objectViewer on bucket {filter_bucket}{grants}, then {again}",
-    ),
-    _Rule(
-        (7, 9),
-        "{bucket}",
-        (ExportToCloudStorage,),
-        "{agent} may not write to bucket {bucket}",
-        "grant it roles/storage.objectAdmin there{grants}, then {again}",
-    ),
-    _Rule(
-        (7, 9),
-        "permission|denied|access",
-        (ExportToCloudStorage,),
-        "{agent} may not write to bucket {bucket}, or not read the filter file in bucket {filter_bucket}",
-        "grant it roles/storage.objectAdmin on the first and roles/storage.objectViewer on the second{grants}, "
-        "then {again}",
-    ),
-    _Rule(
-        (7,),
-        "",
-        (ExportToBigQuery,),
-        "{agent} may not write to BigQuery dataset {project}.{dataset}",
-        "grant it roles/bigquery.dataEditor there and roles/bigquery.jobUser on project {project}"
-        "{grants}, then {again}",
-    ),
-    _Rule(
-        (7, 9),
-        "permission|denied|access",
-        (ExportToCloudStorage,),
-        "{agent} may not write to bucket {bucket}",
-        "grant it roles/storage.objectAdmin there{grants}, then {again}",
-    ),
-    _Rule(
-        (7, 9),
-        "permission|denied|access",
-        (Import,),
-        "{agent} may not read bucket {bucket}",
-        "grant it roles/storage.objectViewer there{grants}, then {again}",
-    ),
-    _Rule(
-        (6, 9),
-        "exist|empty",
-        (ExportToBigQuery,),
-        "the table has rows already, and WRITE_EMPTY leaves them alone",
-        "choose WRITE_TRUNCATE to replace them, WRITE_APPEND to add to them, or another table",
-    ),
-    _Rule(
-        (5,),
-        "",
-        (ExportToBigQuery,),
-        "BigQuery dataset {project}.{dataset} doesn't exist, or the store is gone",
-        "create it{creates_dataset}, then {again}",
-    ),
-    _Rule(
-        (5,),
-        "",
-        (ExportToCloudStorage, Import),
-        "bucket {bucket} doesn't exist, or the store is gone",
-        "create it{creates_bucket}, then {again}",
-    ),
-    _Rule(
-        (3, 5),
-        "match|no such|not found",
-        (Import,),
-        "no object matches {source}",
-        "correct the URI, or upload the files first",
-    ),
-    _Rule((1,), "", _ALL, "somebody cancelled the operation", "{again}"),
-    _Rule((8,), "", _ALL, "a quota is used up, or too many operations run at once", "wait a while, then {again}"),
-    _Rule((4, 10, 13, 14), "", _ALL, "{cause}; such faults usually pass", "wait a while, then {again}"),
-    _Rule((16,), "", _ALL, "the credentials are missing or have expired", "log in again, then {again}"),
-)
 
 
 def advice(
@@ -273,6 +138,7 @@ def advice(
     """
     names = {
         "again": wording.again,
+        "allow": wording.allow,
         "grants": wording.grants,
         "creates_dataset": wording.creates.format(setting="imaging:bigquery"),
         "creates_bucket": wording.creates.format(setting="imaging:buckets"),
@@ -294,12 +160,17 @@ def advice(
     chosen = None if request is None or isinstance(request, Import) else request.filter
     if chosen is not None and chosen.bucket != names.get("bucket"):
         names["filter_bucket"] = chosen.bucket
-    for rule in _RULES:
-        if code.number not in rule.codes or not (request is None or isinstance(request, rule.kinds)):
+    about_agent = names_service_agent(message)
+    for rule in RULES:
+        if rule.codes and code.number not in rule.codes:
+            continue
+        if (rule.agent and not about_agent) or not (request is None or isinstance(request, rule.kinds)):
             continue
         try:
-            if re.search(rule.words.format(**names), message, re.IGNORECASE):
-                return Advice(rule.means.format(**names), rule.do.format(**names))
+            found = re.search(rule.words.format(**names), message, re.IGNORECASE | re.DOTALL)
+            if found:
+                words = {**names, **{name: text for name, text in found.groupdict().items() if text}}
+                return Advice(rule.means.format(**words), rule.do.format(**words))
         except KeyError:
             continue  # the rule speaks of a destination or a filter, and none is known
     return Advice(code.cause, f"see the log entries; when the cause is gone, {wording.again}")

@@ -3,10 +3,10 @@
 from operations.google.clock import SYSTEM_CLOCK, Clock
 from operations.google.connection import Connection
 from operations.google.errors import STACK_WORDS, Wording, advice
-from operations.google.logs import try_log_entries
+from operations.google.logs import LogEntries, try_log_entries
 from operations.model.codes import code_of
 from operations.model.durations import format_duration
-from operations.model.outcome import Check, ItemError, Outcome, State
+from operations.model.outcome import Check, Outcome, State
 from operations.model.requests import ExportToBigQuery, Import, Request
 from operations.run.checks import Facts
 from operations.run.verify import verify
@@ -33,21 +33,20 @@ def conclude(
     Returns:
         The outcome with log entries when something failed, and with checks when something succeeded.
     """
-    entries: tuple[ItemError, ...] = ()
-    notes: tuple[str, ...] = ()
+    entries = LogEntries()
     if outcome.failure or outcome.state is State.FAILED:
-        entries, note = try_log_entries(
+        entries = try_log_entries(
             connection,
-            outcome.operation,
-            outcome.start_time,
+            outcome,
+            request.store if request is not None else None,
             expected=bool(outcome.failure) and not outcome.errors,
             clock=clock,
         )
-        notes = (note,) if note else ()
+    notes = (entries.note,) if entries.note else ()
     checks: tuple[Check, ...] = ()
     if request is not None and outcome.state in (State.SUCCEEDED, State.SUCCEEDED_WITH_FAILURES):
         checks = verify(connection, request, facts or Facts(), outcome, clock)
-    return outcome.with_(log_entries=entries, checks=checks, notes=notes)
+    return outcome.with_(log_entries=entries.items, checks=checks, notes=notes)
 
 
 def problem_of(outcome: Outcome, allowed_failures: int = 0) -> str | None:
@@ -90,7 +89,7 @@ def failure_report(
     problem = problem_of(outcome, allowed_failures) or "succeeded"
     kind = "import" if isinstance(request, Import) else "export"
     rows = [("", f'{kind} "{name}": {request.describe()} {problem}{after}')]
-    if outcome.error_code:
+    if outcome.error_code and outcome.state is not State.SUCCEEDED_WITH_FAILURES:
         code = code_of(outcome.error_code)
         hint = advice(code, outcome.error_message, request, service_agent, wording)
         rows += [
@@ -102,6 +101,8 @@ def failure_report(
         rows.append(
             ("reason", f"{outcome.failure:,} instances failed, {allowed_failures:,} are allowed ({wording.allow})")
         )
+        if outcome.error_message:
+            rows.append(("", f"{'':10}the service says: {outcome.error_message}"))
         rows.append(
             (
                 "do",

@@ -80,6 +80,7 @@ def test_an_unknown_setting_changes_nothing(emulator: LocalEmulator) -> None:
         "bigqueryJobsProject": "destination",
         "requireAgentRole": False,
         "enforceServices": False,
+        "partialImports": "error",
     }
 
 

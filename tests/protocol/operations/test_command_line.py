@@ -303,7 +303,7 @@ SCENARIOS = (
         "export",
         {"operation": {"error": {"code": 7, "message": _DENIED}}},
         1,
-        words="may not write to BigQuery dataset research-analytics.dicom",
+        words="does not have permission to write to BigQuery dataset research-analytics.dicom",
         more="--permission-wait 0",
     ),
     Scenario(

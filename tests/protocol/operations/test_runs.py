@@ -1,22 +1,26 @@
 """Imports and exports from start to verification, with the real clients against the emulator."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from emulator.cloud.logs import Logs
 from emulator.server.server import LocalEmulator
 from operations.google import cloud_storage
 from operations.google.clock import SystemClock
 from operations.google.connection import Connection
 from operations.google.errors import OperationsError
+from operations.google.logs import read_log_entries
 from operations.model.codes import CODES
 from operations.model.outcome import Check, Outcome, State
 from operations.model.requests import Request, make_export, make_import
 from operations.run.checks import CheckError
 from operations.run.follow import follow
 from operations.run.report import conclude, failure_report, problem_of, rows_in_table, success_report
+from operations.run.rerun import reason_to_run
 from operations.run.start import Started, StartLimits, start
 from operations.run.verify import verify
 from operations.run.wait import OperationGoneError, Waiter
@@ -93,20 +97,68 @@ def export(disposition: str = "WRITE_TRUNCATE", **more: Any) -> Request:
     return make_export(STORE, TABLE, write_disposition=disposition, **more)
 
 
+@pytest.mark.parametrize("form", ["error", "response"])
 def test_a_broken_file_is_counted_named_and_fails_the_run_unless_it_is_allowed(
-    hospital: Hospital, clock: QuickClock
+    hospital: Hospital, clock: QuickClock, form: str
 ) -> None:
+    hospital.settings(partialImports=form)
     hospital.put_instances(3)
     hospital.put("2024/broken.dcm", b"no DICOM at all")
     request = make_import(STORE, f"gs://{INBOX}/2024/**.dcm")
     _, outcome = run(hospital.connection, request, clock)
     assert (outcome.state, outcome.success, outcome.failure) == (State.SUCCEEDED_WITH_FAILURES, 3, 1)
+    assert bool(outcome.error_code) is (form == "error")
     assert [item.source for item in outcome.item_errors] == [f"gs://{INBOX}/2024/broken.dcm"]
     assert problem_of(outcome, allowed_failures=1) is None
+    assert [(check.found, check.passed) for check in outcome.checks] == [(3, True)]
+    # Nothing twice: what is allowed holds at the next look, from the state and from the service.
+    olds = {"operation": outcome.operation, "store": STORE, "method": "import", "body": {}}
+    for allowed, reason in ((1, None), (0, "1 instances failed, 0 are allowed")):
+        news = {**olds, "allowedFailures": allowed, "rerun": "when-inputs-change", "previous": {}}
+        assert reason_to_run(hospital.connection, olds, news, clock) == reason
     report = failure_report("archive", request, outcome)
     assert report.startswith(f'import "archive": gs://{INBOX}/2024/**.dcm → pacs left out 1 of 4 instances')
     assert f"log     1 of 1 failures: gs://{INBOX}/2024/broken.dcm: " in report
     assert outcome.operation in report
+
+
+@pytest.mark.parametrize("kind", ["import", "export"])
+def test_entries_without_the_operations_id_are_found_by_store_and_time(
+    hospital: Hospital, clock: QuickClock, emulator: LocalEmulator, kind: str
+) -> None:
+    """The page of best practices says that entries lack the operation's id; samples show it."""
+    hospital.store_instances(1, study="1.2.9")
+    hospital.put("2024/broken.dcm", b"no DICOM at all")
+    hospital.put_instances(1)
+    if kind == "import":
+        request: Request = make_import(STORE, f"gs://{INBOX}/2024/**")
+    else:
+        hospital.fault("export", operation={"failures": 1})
+        request = export()
+    limits = StartLimits(permission_wait=0)
+    started = start(hospital.connection, request, limits=limits, clock=clock)
+    done = Waiter(hospital.connection, clock).wait(started.operation, timeout=60)
+    wanted = read_log_entries(hospital.connection, done, clock=clock).items
+    assert len(wanted) == 1
+    logs = emulator.emulator.state.collection("logging.entries")
+    for key in list(logs):
+        entry = logs[key]
+        logs[key] = {**entry, "operation": {**entry["operation"], "id": "something-else"}}
+        # Those of another store, of another kind and of another time are not its own.
+        others: dict[str, dict[str, Any]] = {
+            "store": {"resource": {"type": entry["resource"]["type"], "labels": {"dicom_store_id": "other"}}},
+            "time": {"timestamp": "2001-01-01T00:00:00Z"},
+            "kind": {
+                "operation": {"id": "x", "producer": "import_hl7v2"},
+                "jsonPayload": {"source": "gs://x/y", "error": {"message": "other"}},
+            },
+        }
+        for name, change in others.items():
+            logs[f"{PROJECT}/9{name}{key.rpartition('/')[2]}"] = {**logs[key], **change}
+    emulator.emulator.service(Logs)._keys[PROJECT] = deque(logs)
+    outcome = conclude(hospital.connection, done.with_(errors=()), request, started.facts, clock)
+    assert outcome.log_entries == wanted
+    assert [note for note in outcome.notes if "found by store and time" in note]
 
 
 def test_an_import_tells_how_many_instances_were_there_already(hospital: Hospital, clock: QuickClock) -> None:
@@ -258,17 +310,13 @@ def test_without_a_grant_the_report_names_agent_role_and_resource(bare_hospital:
     hospital = bare_hospital
     hospital.put_instances(1)
     request = make_import(STORE, f"gs://{INBOX}/**")
-    try:
-        _, outcome = run(hospital.connection, request, clock)
-    except OperationsError as error:
-        report = str(error)
-    else:
-        report = failure_report("archive", request, outcome, service_agent=hospital.agent)
+    with pytest.raises(OperationsError) as refused:
+        run(hospital.connection, request, clock)
+    report = str(refused.value)
     assert "PERMISSION_DENIED (7)" in report
-    assert f"the Healthcare service agent may not read bucket {INBOX}" in report.replace(
-        f"the service agent {hospital.agent}", "the Healthcare service agent"
-    )
+    assert f"the Healthcare service agent does not have permission to list and read bucket {INBOX}" in report
     assert "roles/storage.objectViewer" in report
+    assert hospital.operations("ImportDicomData") == []
 
 
 def test_a_location_that_does_not_exist_is_named_before_anything_starts(hospital: Hospital, clock: QuickClock) -> None:

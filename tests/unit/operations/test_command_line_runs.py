@@ -108,7 +108,7 @@ def test_a_caller_without_permission_is_exit_4_at_once(cli: CommandLine, service
     service.plan("export", Fault(403, f"Permission healthcare.dicomStores.export denied on resource {STORE}"))
     assert cli(EXPORT) == 4
     service.assert_consumed()
-    assert "you may not do this with the store" in cli.err
+    assert "you do not have permission to do this with the store" in cli.err
     assert service.operations == {}
 
 
@@ -278,7 +278,7 @@ def test_grants_that_never_come_are_exit_1_after_the_permission_wait(
     service.errors.extend([denied] * 40)
     assert cli(f"{EXPORT} --permission-wait 60") == 1
     assert clock.time <= 60
-    assert "may not write to BigQuery dataset research.dicom" in cli.err
+    assert "does not have permission to write to BigQuery dataset research.dicom" in cli.err
 
 
 class Stamped(io.StringIO):

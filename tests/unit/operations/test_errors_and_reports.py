@@ -13,9 +13,9 @@ from operations.google.errors import (
     Wording,
     advice,
     api_error,
-    names_service_agent,
     passes_with_grants,
 )
+from operations.google.refusals import names_service_agent
 from operations.model.codes import CODES, code_of
 from operations.model.durations import format_duration
 from operations.model.outcome import Check, ItemError, State, outcome_of
@@ -23,6 +23,7 @@ from operations.model.requests import make_export, make_import
 from operations.run.report import failure_report, problem_of, success_report
 from tests.unit.operations.service import DATASET, STORE
 
+DATASET_NAME = "BigQuery dataset research-analytics.dicom"
 AGENT = "service-4711@gcp-sa-healthcare.iam.gserviceaccount.com"
 EXPORT = make_export(STORE, "bq://research-analytics.dicom.instances", write_disposition="WRITE_TRUNCATE")
 OBJECTS = make_export(STORE, "gs://hospital-out/x")
@@ -72,7 +73,7 @@ def test_a_denied_export_is_explained_with_agent_role_and_dataset() -> None:
     assert report.splitlines()[:3] == [
         'export "metadata": pacs → bq://research-analytics.dicom.instances failed after 2 m 14 s',
         "  reason  PERMISSION_DENIED (7): Access Denied: Dataset research-analytics:dicom",
-        f"  means   the service agent {AGENT} may not write to BigQuery dataset research-analytics.dicom",
+        f"  means   the service agent {AGENT} does not have permission to write to {DATASET_NAME}",
     ]
     do = report.splitlines()[3]
     assert do.startswith(
@@ -89,7 +90,7 @@ def test_a_denied_job_is_explained_with_the_project_that_the_service_names(proje
         f"Access Denied: Project {project}: User does not have bigquery.jobs.create permission in project {project}."
     )
     hint = advice(code_of(7), message, EXPORT, AGENT)
-    assert hint.means == f"the service agent {AGENT} may not run BigQuery jobs in project {project}"
+    assert hint.means == f"the service agent {AGENT} does not have permission to run BigQuery jobs in project {project}"
     assert hint.do.startswith("grant it roles/bigquery.jobUser on that project")
 
 
@@ -100,12 +101,20 @@ _FILTER = "gs://hospital-lists/x.txt"
 @pytest.mark.parametrize(
     ("destination", "message", "means"),
     [
-        ("bq://research.dicom.x", _NO_PERMISSION, "may not read the filter file"),
-        ("bq://research.dicom.x", "Access Denied: Dataset research:dicom", "may not write to BigQuery dataset"),
-        ("gs://filtered-images/x", f"{_NO_PERMISSION} gs://filtered-images/x/1", "may not write to bucket filtered-"),
-        ("gs://filtered-images/x", f"{_NO_PERMISSION} {_FILTER}", "may not read the filter file"),
-        ("gs://filtered-images/x", _NO_PERMISSION, "filtered-images, or not read the filter file in bucket hospital-l"),
-        ("gs://hospital-lists/x", _NO_PERMISSION, "may not write to bucket hospital-lists"),
+        ("bq://research.dicom.x", _NO_PERMISSION, "does not have permission to read the filter file"),
+        (
+            "bq://research.dicom.x",
+            "Access Denied: Dataset research:dicom",
+            "does not have permission to write to BigQuery dataset",
+        ),
+        (
+            "gs://filtered-images/x",
+            f"{_NO_PERMISSION} gs://filtered-images/x/1",
+            "does not have permission to write to bucket filtered-",
+        ),
+        ("gs://filtered-images/x", f"{_NO_PERMISSION} {_FILTER}", "does not have permission to read the filter file"),
+        ("gs://filtered-images/x", _NO_PERMISSION, "filtered-images, or to read the filter file in bucket hospital-l"),
+        ("gs://hospital-lists/x", _NO_PERMISSION, "does not have permission to write to bucket hospital-lists"),
     ],
 )
 def test_a_refusal_of_a_filtered_export_is_about_the_filter_only_where_it_can_be(
@@ -204,6 +213,57 @@ def test_counters_are_text_and_missing_ones_are_zero() -> None:
 )
 def test_the_state_follows_from_done_error_and_failures(operation: dict[str, object], state: State) -> None:
     assert outcome_of(operation).state is state
+
+
+_SYNTHEA = (
+    "invalid_argument: importing one or more resources failed. Please use the link in the metadata.logsUrl field to "
+    "see the errors"
+)
+_IMPORT_METHOD = "google.cloud.healthcare.v1.dicom.DicomService.ImportDicomData"
+
+
+@pytest.mark.parametrize(
+    ("error", "counter", "method", "state"),
+    [
+        # Seen at imports of FHIR resources.
+        ((3, _SYNTHEA), {"success": "8", "failure": "2"}, _IMPORT_METHOD, State.SUCCEEDED_WITH_FAILURES),
+        ((3, _SYNTHEA), {"failure": "2"}, _IMPORT_METHOD, State.SUCCEEDED_WITH_FAILURES),
+        # The same of DICOM in other words: everything was gone through.
+        (
+            (3, "some files are no DICOM files"),
+            {"success": "8", "failure": "2"},
+            _IMPORT_METHOD,
+            State.SUCCEEDED_WITH_FAILURES,
+        ),
+        # No failure is counted, or something is left: an error in the middle.
+        ((3, _SYNTHEA), {}, _IMPORT_METHOD, State.FAILED),
+        ((3, _SYNTHEA), {"success": "8", "failure": "2", "pending": "5"}, _IMPORT_METHOD, State.FAILED),
+        # Other codes, and exports, whose errors may come from the destination.
+        ((13, _SYNTHEA), {"success": "8", "failure": "2"}, _IMPORT_METHOD, State.FAILED),
+        ((7, "no"), {"success": "8", "failure": "2"}, _IMPORT_METHOD, State.FAILED),
+        ((3, "line 2 of the filter"), {"success": "8", "failure": "2"}, "…ExportDicomData_bq", State.FAILED),
+    ],
+)
+def test_an_error_that_only_says_that_files_failed_counts_by_its_counters(
+    error: tuple[int, str], counter: dict[str, str], method: str, state: State
+) -> None:
+    operation = {
+        "name": "n",
+        "done": True,
+        "metadata": {"apiMethodName": method, "counter": counter},
+        "error": {"code": error[0], "message": error[1]},
+    }
+    outcome = outcome_of(operation)
+    assert outcome.state is state
+    assert (outcome.error_code, outcome.error_message) == error
+    if state is State.SUCCEEDED_WITH_FAILURES:
+        assert problem_of(outcome, allowed_failures=2) is None
+        assert problem_of(outcome, allowed_failures=1) == f"left out 2 of {outcome.success + 2} instances"
+        report = failure_report("archive", IMPORT, outcome, allowed_failures=1)
+        assert "2 instances failed, 1 are allowed" in report
+        assert f"the service says: {error[1]}" in report
+    else:
+        assert problem_of(outcome, allowed_failures=100) == "failed"
 
 
 def test_legacy_sample_errors_are_read() -> None:

@@ -149,7 +149,7 @@ def test_a_refusal_of_the_caller_is_not_retried(
     service: Service, connection: Connection, clock: SimulatedClock, request_: Request
 ) -> None:
     service.plan("export", Fault(403, CALLER_REFUSED))
-    with pytest.raises(OperationsError, match="you may not do this with the store"):
+    with pytest.raises(OperationsError, match="you do not have permission to do this with the store"):
         start(connection, request_, clock=clock)
     assert (service.count("export"), clock.time) == (1, 0)
 

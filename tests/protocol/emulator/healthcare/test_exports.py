@@ -130,25 +130,28 @@ def test_change_data_capture_is_refused_where_older_rows_would_stay(target: Clie
     assert "error" not in beta.run("export", to(schemaJson={}, changeDataCaptureConfig={}, force=True))
 
 
+#: What the agent holds, and what BigQuery says then: mozilla/bigquery-etl issue 7581, terraform-provider-google 9577.
+_NO_JOBS = f"Access Denied: Project {OTHER}: User does not have bigquery.jobs.create permission in project {OTHER}."
+_NO_TABLES = (
+    f"Access Denied: Dataset {OTHER}:dicom: Permission bigquery.tables.create denied on dataset {OTHER}:dicom "
+    "(or it may not exist)."
+)
 PERMISSIONS = [
-    ((), "jobUser", "bigquery.jobs.create"),
-    (("roles/bigquery.dataEditor",), "jobUser", "bigquery.jobs.create"),
-    (("roles/bigquery.jobUser",), "dataEditor", "bigquery.tables"),
-    (("roles/bigquery.jobUser", "roles/bigquery.dataViewer"), "dataEditor", "bigquery.tables"),
+    ((), _NO_JOBS),
+    (("roles/bigquery.dataEditor",), _NO_JOBS),
+    (("roles/bigquery.jobUser",), _NO_TABLES),
+    (("roles/bigquery.jobUser", "roles/bigquery.dataViewer"), _NO_TABLES),
 ]
 
 
-@pytest.mark.parametrize(("held", "role", "permission"), PERMISSIONS)
-def test_without_a_role_the_export_fails_naming_member_role_and_resource(
-    target: Client, held: tuple[str, ...], role: str, permission: str
+@pytest.mark.parametrize(("held", "message"), PERMISSIONS)
+def test_without_a_role_the_export_fails_in_the_words_of_bigquery(
+    target: Client, held: tuple[str, ...], message: str
 ) -> None:
     target.grant(f"projects/{OTHER}", *held)
     # What the agent may do in the project of the store does not matter.
     target.grant("projects/hospital-imaging", "roles/bigquery.jobUser", "roles/bigquery.dataEditor")
-    error = target.run("export", to())["error"]
-    assert error["code"] == 7
-    for part in (target.agent, f"roles/bigquery.{role}", OTHER, permission):
-        assert part in error["message"]
+    assert target.run("export", to())["error"] == {"code": 7, "message": message}
 
 
 def test_a_role_on_the_dataset_alone_is_enough_beside_job_user(target: Client) -> None:
@@ -572,7 +575,6 @@ def test_without_object_admin_nothing_is_written(ready: Client) -> None:
     done, objects = exported(ready, "")
     assert done["error"]["code"] == 7
     assert done["error"]["message"].startswith("Healthcare API doesn't have required Cloud Storage permission.")
-    assert "roles/storage.objectAdmin" in done["error"]["message"]
     assert objects == {}
 
 
@@ -627,5 +629,8 @@ def test_what_can_not_be_transcoded_is_a_failure_of_that_instance(ready: Client)
     assert len(objects) == 1
     (entry,) = ready.log_entries(done)
     plan = pydicom.dcmread(io.BytesIO(file("rtplan.dcm")))
-    assert entry["jsonPayload"]["source"].endswith(f"/instances/{plan.SOPInstanceUID}")
+    # googleapis/google/cloud/healthcare/logging/dicom.proto: ExportDicomLogEntry{resource_name, error}
+    assert entry["jsonPayload"].keys() == {"@type", "resourceName", "error"}
+    assert entry["jsonPayload"]["@type"].endswith("logging.ExportDicomLogEntry")
+    assert entry["jsonPayload"]["resourceName"].endswith(f"/instances/{plan.SOPInstanceUID}")
     assert "no pixel data" in entry["jsonPayload"]["error"]["message"]

@@ -43,6 +43,10 @@ def test_an_import_from_what_is_no_source_is_refused(ready: Client, body: dict[s
     assert text in message
 
 
+DIFFERS = (
+    "An instance already exists in this DICOM Store with the same Study/Series/SOPInstance UID, "
+    "but the DICOM files differ (checksum mismatch)."
+)
 WILDCARDS = [
     ("**", {"a.dcm", "b.txt", "d/a.dcm", "d/e/a.dcm"}),
     ("**.dcm", {"a.dcm", "d/a.dcm", "d/e/a.dcm"}),
@@ -61,29 +65,81 @@ WILDCARDS = [
 def test_wildcards_select_what_the_documentation_says(ready: Client, pattern: str, wanted: set[str]) -> None:
     names = ("a.dcm", "b.txt", "d/a.dcm", "d/e/a.dcm")
     ready.bucket("inbox", dict.fromkeys(names, b"no DICOM"), "roles/storage.objectViewer")
-    done = ready.run("import", {"gcsSource": {"uri": f"gs://inbox/{pattern}"}})
+    body = {"gcsSource": {"uri": f"gs://inbox/{pattern}"}}
     if not wanted:
-        assert done["error"] == {"code": 3, "message": f"no matching objects found for gs://inbox/{pattern}"}
+        # The text is that of ImagingDataCommons/tcia_download, which gets it as an HttpError of the call.
+        assert ready.refused("POST", f"{ready.store}:import", body) == (
+            400,
+            "INVALID_ARGUMENT",
+            f"the import pattern 'gs://inbox/{pattern}' resolves to zero GCS objects",
+        )
+        assert "operations" not in ready.ok("GET", f"{ready.dataset}/operations?filter=metadata.apiMethodName:Import")
         return
+    done = ready.run("import", body)
     failed = {sample["resource"].removeprefix("gs://inbox/") for sample in done["error"]["details"][0]["sampleErrors"]}
     assert failed == wanted
 
 
-def test_without_the_role_the_operation_fails_naming_member_role_and_bucket(ready: Client) -> None:
+def test_without_the_role_the_call_is_refused_with_the_missing_permissions(ready: Client) -> None:
     ready.bucket("inbox", {"a.dcm": file("CT_small.dcm")})
-    error = ready.run("import", {"gcsSource": {"uri": "gs://inbox/a.dcm"}})["error"]
-    assert error["code"] == 7
-    assert error["message"].startswith("Healthcare API doesn't have required Cloud Storage permission. See https://")
-    for part in (ready.agent, "roles/storage.objectViewer", "gs://inbox"):
-        assert part in error["message"]
+    body = {"gcsSource": {"uri": "gs://inbox/a.dcm"}}
+    refused = "Cloud Healthcare Service Agent doesn't have all required permissions "
+    both = f"{refused}[storage.objects.get, storage.objects.list]"
+    assert ready.refused("POST", f"{ready.store}:import", body) == (403, "PERMISSION_DENIED", both)
     ready.grant("b/inbox", "roles/storage.objectCreator")
-    assert ready.run("import", {"gcsSource": {"uri": "gs://inbox/a.dcm"}})["error"]["code"] == 7
+    assert ready.refused("POST", f"{ready.store}:import", body)[2] == both
+    # The very text that was pasted: the agent may read each object but not list them.
+    ready.grant("b/inbox", "roles/storage.legacyObjectReader")
+    assert ready.refused("POST", f"{ready.store}:import", body)[2] == f"{refused}[storage.objects.list]"
     ready.grant("projects/hospital-imaging", "roles/storage.objectViewer")
-    assert "error" not in ready.run("import", {"gcsSource": {"uri": "gs://inbox/a.dcm"}})
+    assert "error" not in ready.run("import", body)
 
 
-def test_a_missing_bucket_ends_the_operation_with_not_found(ready: Client) -> None:
-    assert ready.run("import", {"gcsSource": {"uri": "gs://nobody/a.dcm"}})["error"]["code"] == 5
+def test_a_missing_bucket_is_refused_at_once(ready: Client) -> None:
+    assert ready.refused("POST", f"{ready.store}:import", {"gcsSource": {"uri": "gs://nobody/a.dcm"}})[0] == 404
+
+
+FORMS = [
+    # setting, files, form, success, failure
+    ("error", ("CT_small.dcm", ""), "error", "1", "1"),
+    ("response", ("CT_small.dcm", ""), "response", "1", "1"),
+    ("error", ("", "x"), "error", None, "2"),
+    ("response", ("", "x"), "error", None, "2"),
+    ("error", ("CT_small.dcm", "MR_small.dcm"), "response", "2", None),
+]
+
+
+@pytest.mark.parametrize(("setting", "names", "form", "success", "failure"), FORMS)
+def test_an_import_some_of_whose_files_fail_ends_in_the_form_that_is_set(
+    ready: Client, emulator: Any, setting: str, names: tuple[str, ...], form: str, success: str, failure: str
+) -> None:
+    emulator.control("PATCH", "settings", {"partialImports": setting})
+    files = {f"{n}.dcm": file(name) if name.endswith("dcm") else name.encode() for n, name in enumerate(names)}
+    done = ready.import_files(files)
+    assert form in done
+    assert not {"error", "response"} - {form} & done.keys()
+    counter = {key: value for key, value in (("success", success), ("failure", failure)) if value}
+    assert done["metadata"]["counter"] == counter
+    if form == "error" and setting == "error":
+        assert done["error"]["code"] == 3
+        # As imports of FHIR resources end: synthetichealth/synthea issue 1568.
+        wanted = "invalid_argument: importing one or more instances failed. Please use the link in the metadata.logsUrl"
+        assert done["error"]["message"].startswith(wanted)
+
+
+def test_a_file_that_differs_from_the_stored_instance_fails_and_the_same_one_does_not(ready: Client) -> None:
+    changed = pydicom.dcmread(io.BytesIO(file("CT_small.dcm")))
+    changed.PatientID = "another"
+    out = io.BytesIO()
+    changed.save_as(out)
+    done = ready.import_files({"a.dcm": file("CT_small.dcm"), "b.dcm": file("CT_small.dcm"), "c.dcm": out.getvalue()})
+    assert done["metadata"]["counter"] == {"success": "2", "failure": "1"}
+    (entry,) = ready.log_entries(done)
+    # GoogleCloudPlatform/nodejs-docs-samples issue 3502.
+    assert entry["jsonPayload"]["error"]["message"] == DIFFERS
+    assert entry["jsonPayload"]["source"] == "gs://inbox/c.dcm"
+    (one,) = ready.ok("GET", f"{ready.store}/dicomWeb/instances")
+    assert one["00100020"]["Value"] == [str(pydicom.dcmread(io.BytesIO(file("CT_small.dcm"))).PatientID)]
 
 
 def test_every_file_of_pydicom_is_stored_or_fails_with_its_reason(ready: Client) -> None:
@@ -103,22 +159,25 @@ def test_every_file_of_pydicom_is_stored_or_fails_with_its_reason(ready: Client)
             if all(found):
                 expected[name] = (found[0], found[1], found[2])
     done = ready.import_files(files)
-    assert "error" not in done
+    assert done["error"]["code"] == 3
     counter = done["metadata"]["counter"]
-    assert counter == {"success": str(len(expected)), "failure": str(len(files) - len(expected))}
+    # Files are read in the order of their names; what differs from an instance that is stored already fails.
+    stored: dict[tuple[str, str, str], bytes] = {}
+    differing = {name for name in sorted(expected) if stored.setdefault(expected[name], files[name]) != files[name]}
+    good = expected.keys() - differing
+    assert counter == {"success": str(len(good)), "failure": str(len(files) - len(good))}
     metrics = ready.ok("GET", f"{ready.store}:getDICOMStoreMetrics")
     uids = set(expected.values())
     assert metrics["instanceCount"] == str(len(uids))
     assert metrics["seriesCount"] == str(len({uid[:2] for uid in uids}))
     assert metrics["studyCount"] == str(len({uid[0] for uid in uids}))
     entries = ready.log_entries(done)
-    assert {entry["jsonPayload"]["source"].removeprefix("gs://inbox/") for entry in entries} == set(files) - set(
-        expected
-    )
+    assert {entry["jsonPayload"]["source"].removeprefix("gs://inbox/") for entry in entries} == set(files) - good
     reasons = {entry["jsonPayload"]["error"]["message"] for entry in entries}
     assert reasons == {
         "not a DICOM file: the prefix 'DICM' after the preamble is missing",
         "the DICOM instance has no StudyInstanceUID",
+        DIFFERS,
     }
 
 
@@ -158,11 +217,7 @@ def test_when_every_file_fails_the_operation_fails_with_samples(ready: Client) -
 
 def test_duplicates_count_as_success_and_change_nothing(ready: Client) -> None:
     first = file("CT_small.dcm")
-    dataset = pydicom.dcmread(io.BytesIO(first))
-    dataset.PatientID = "other"
-    out = io.BytesIO()
-    dataset.save_as(out)
-    done = ready.import_files({"a.dcm": first, "b.dcm": out.getvalue()})
+    done = ready.import_files({"a.dcm": first, "b.dcm": first})
     assert done["metadata"]["counter"] == {"success": "2"}
     assert done["metadata"]["apiMethodName"].startswith("google.cloud.healthcare.v1.dicom.DicomService.ImportDicomData")
     (found,) = ready.ok("GET", f"{ready.store}/dicomWeb/studies")
@@ -238,7 +293,6 @@ def test_planned_failures_are_counted_beside_the_real_ones(ready: Client, emulat
     emulator.control("POST", "faults", {"method": METHOD, "effect": {"operation": {"failures": 1}}})
     done = ready.import_files({"a.dcm": file("CT_small.dcm"), "b.dcm": file("MR_small.dcm"), "c.dcm": b""})
     assert done["metadata"]["counter"] == {"success": "1", "failure": "2"}
-    assert "error" not in done
 
 
 def test_a_planned_error_ends_the_operation_without_its_work(ready: Client, emulator: Any) -> None:
