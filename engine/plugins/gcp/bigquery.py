@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from engine.plugins.gcp.fields import Field, Kind, block, blocks, flag, get, integer, mapping, text, texts
 from engine.plugins.gcp.iam import MemberType, PolicyHolder
@@ -18,6 +19,7 @@ from engine.plugins.gcp.resource import (
     ResourceType,
     Steps,
 )
+from engine.plugins.gcp.rest import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +57,6 @@ ACCESS = (
 
 
 def _dataset_body(body: dict[str, Any], values: Mapping[str, Any], creating: bool) -> None:
-    body.setdefault("datasetReference", {})["projectId"] = values["project"]
     if not creating and "accesses" in values[KEPT]:
         # Access is left to whoever granted it, unless the program lists it.
         body.pop("access", None)
@@ -72,14 +73,14 @@ DATASET = ResourceType(
         text("datasetId", wire="datasetReference.datasetId", required=True, replaces=True),
         PROJECT,
         text("location", default="US", replaces=True, normal=lambda name: name.lower()),
-        text("friendlyName"),
+        text("friendlyName", sends_empty=True),
         text("description"),
         *LABELS,
         blocks("accesses", *ACCESS, wire="access", keeps=True, unordered=True),
-        integer("defaultTableExpirationMs", as_text=True),
-        integer("defaultPartitionExpirationMs", as_text=True),
+        integer("defaultTableExpirationMs"),
+        integer("defaultPartitionExpirationMs"),
         block("defaultEncryptionConfiguration", text("kmsKeyName", required=True)),
-        text("defaultCollation", keeps=True),
+        text("defaultCollation", keeps=True, sends_empty=True),
         flag("isCaseInsensitive", keeps=True),
         text("maxTimeTravelHours", keeps=True),
         text("storageBillingModel", keeps=True),
@@ -98,8 +99,9 @@ DATASET = ResourceType(
     query=POLICY_QUERY,
     resource="projects/{project}/datasets/{datasetId}",
     update="put",
+    omits_empty=True,
     named=False,
-    official_only=frozenset({"externalCatalogDatasetOptions", "externalDatasetReference"}),
+    official_only={"externalCatalogDatasetOptions": None, "externalDatasetReference": None},
     on=Steps(
         body=_dataset_body,
         decoded=_dataset_decoded,
@@ -244,8 +246,8 @@ TABLE = ResourceType(
     resource="projects/{project}/datasets/{datasetId}/tables/{tableId}",
     update="put",
     named=False,
-    official_only=frozenset(
-        {
+    official_only=dict.fromkeys(
+        (
             "biglakeConfiguration",
             "externalCatalogTableOptions",
             "externalDataConfiguration",
@@ -255,7 +257,7 @@ TABLE = ResourceType(
             "tableConstraints",
             "tableMetadataView",
             "tableReplicationInfo",
-        }
+        )
     ),
     on=Steps(
         body=_table_body,
@@ -278,7 +280,8 @@ SPECIAL_GROUPS = ("projectOwners", "projectReaders", "projectWriters", "allAuthe
 class DatasetPolicy(PolicyHolder):
     """A dataset's `access` list seen as an IAM policy.
 
-    Grants to views, routines and other datasets have no role; they are read again just before writing and kept.
+    Grants to views, routines and other datasets have no role, and members can be of kinds that are not known here.
+    Every entry that was there is written back as it was, but for those of members that the policy no longer has.
     """
 
     def read(self, provider: Provider, parts: Mapping[str, str]) -> dict[str, Any]:
@@ -301,16 +304,37 @@ class DatasetPolicy(PolicyHolder):
         return {"bindings": bindings, "etag": dataset.get("etag", "")}
 
     def write(self, provider: Provider, parts: Mapping[str, str], policy: dict[str, Any]) -> None:
-        """Sets the entries; BigQuery takes the list whole."""
+        """Sets the entries; BigQuery takes the list whole, and only while its etag is the one that was read.
+
+        Raises:
+            ApiError: with 412, the dataset was changed by others in between.
+        """
         dataset = self._dataset(provider, parts)
-        access = [entry for entry in dataset.get("access") or [] if not entry.get("role")]
-        for binding in policy["bindings"]:
-            for member in binding["members"]:
-                entry = {"role": binding["role"], **_member_entry(member)}
-                if binding.get("condition"):
-                    entry["condition"] = binding["condition"]
-                access.append(entry)
-        provider.client.call("PATCH", self._url(provider, parts), {"access": access}, query=POLICY_QUERY)
+        if policy.get("etag") and dataset.get("etag") != policy["etag"]:
+            raise ApiError("PATCH", urlsplit(self._url(provider, parts)).path, 412, "the dataset was changed meanwhile")
+        wanted = [
+            (binding["role"], member, binding.get("condition"))
+            for binding in policy.get("bindings") or []
+            for member in binding["members"]
+        ]
+        access = []
+        for entry in dataset.get("access") or []:
+            role, member = entry.get("role"), _entry_member(entry)
+            if role and member is not None:
+                grant = (LEGACY_ROLES.get(role, role), member, entry.get("condition"))
+                if grant not in wanted:
+                    continue
+                wanted.remove(grant)
+            access.append({**entry, "role": LEGACY_ROLES.get(role, role)} if role else entry)
+        for role, member, condition in wanted:
+            access.append({"role": role, **_member_entry(member), **({"condition": condition} if condition else {})})
+        provider.client.call(
+            "PATCH",
+            self._url(provider, parts),
+            {"access": access},
+            query=POLICY_QUERY,
+            headers={"If-Match": dataset["etag"]} if dataset.get("etag") else {},
+        )
 
     def _dataset(self, provider: Provider, parts: Mapping[str, str]) -> dict[str, Any]:
         return provider.client.call("GET", self._url(provider, parts), query=POLICY_QUERY)

@@ -32,7 +32,7 @@ ZERO: dict[Kind, Any] = {
     Kind.INTEGER: 0,
     Kind.FLAG: False,
     Kind.TEXTS: [],
-    Kind.MAP: {},
+    Kind.MAP: None,
     Kind.BLOCK: None,
     Kind.BLOCKS: [],
     Kind.JSON: "",
@@ -62,6 +62,8 @@ class Field:
         as_text: a whole number that the API writes as text (int64).
         read_back: off the wire by itself, but its type reads it back in a way of its own.
         unordered: a list whose order means nothing.
+        own: the plugin's own: carried over from what was given; `encode` of what is around it sees it and removes it.
+        sends_empty: sent in an update even when it is empty.
         wire_fixed: sent when creating, never when updating.
         normal: applied to both sides before they are compared.
         decode: applied to what the API returns.
@@ -80,6 +82,8 @@ class Field:
     as_text: bool = False
     read_back: bool = False
     unordered: bool = False
+    own: bool = False
+    sends_empty: bool = False
     wire_fixed: bool = False
     normal: Callable[[Any], Any] = _same
     decode: Callable[[Any], Any] = _same
@@ -137,6 +141,19 @@ def to_wire(fields: Sequence[Field], values: Mapping[str, Any]) -> dict[str, Any
     return body
 
 
+def without_empty(value: Any) -> Any:
+    """A body without empty values: texts, lists, zeros and false at any depth, and objects that are then empty.
+
+    Labels are left as they are: an empty one has a meaning.
+    """
+    if isinstance(value, dict):
+        kept = {name: each if name == "labels" else without_empty(each) for name, each in value.items()}
+        return {name: each for name, each in kept.items() if each not in (None, "", 0, False, [], {})}
+    if isinstance(value, list):
+        return [without_empty(each) for each in value]
+    return value
+
+
 def value_to_wire(field: Field, value: Any) -> Any:
     """The API's form of one property's value."""
     if field.kind is Kind.BLOCK:
@@ -160,7 +177,7 @@ def from_wire(fields: Sequence[Field], answer: Mapping[str, Any], given: Mapping
 
 
 def _value_from_wire(field: Field, answer: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    if field.path is None:
+    if field.path is None or field.own:
         kept = given.get(field.name)
         return ZERO[field.kind] if kept is None else kept
     value = get(answer, field.path)
@@ -201,7 +218,7 @@ def put(body: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 def is_zero(field: Field, value: object) -> bool:
     """Whether a value says no more than its absence: empty, or a block of such values."""
-    if value is None or value == ZERO[field.kind]:
+    if value in (None, {}) or value == ZERO[field.kind]:
         return True
     if field.kind is Kind.BLOCK and isinstance(value, dict):
         return all(is_zero(each, value.get(each.name)) for each in field.fields)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from engine.plugins.gcp import bigquery, kms, pubsub, storage
 from engine.plugins.gcp.fields import Field, Kind
 from engine.plugins.gcp.resource import ResourceError, ResourceType
-from engine.plugins.gcp.rest import ApiError, expand, plain
+from engine.plugins.gcp.rest import GOOGLES_CLIENT, ApiError, expand, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,7 @@ def get_project(provider: Provider, arguments: Mapping[str, Any]) -> Properties:
     """`gcp.organizations.getProject`: a project's number, among other things, by its id."""
     project = arguments.get("projectId") or _project(provider, arguments)
     url = provider.client.unversioned("resourcemanager") + expand("v1/projects/{project}", {"project": project})
-    found = provider.client.call("GET", url)
+    found = provider.client.call("GET", url, query=GOOGLES_CLIENT)
     if found.get("lifecycleState", "ACTIVE") != "ACTIVE":
         raise ResourceError(f"project {project} is {found['lifecycleState']}")
     parent = found.get("parent") or {}
@@ -74,7 +74,7 @@ def _billing_account(provider: Provider, project: str) -> str:
         "v1/projects/{project}/billingInfo", {"project": project}
     )
     try:
-        account = provider.client.call("GET", url).get("billingAccountName") or ""
+        account = provider.client.call("GET", url, query=GOOGLES_CLIENT).get("billingAccountName") or ""
     except ApiError as error:
         reasons = [each.get("reason") for each in (error.body.get("error") or {}).get("errors") or []]
         if "accessNotConfigured" not in reasons:
@@ -92,7 +92,7 @@ def _lookup(kind: ResourceType, wanted: tuple[str, ...]) -> Function:
         state = kind.read(provider, identity, values)
         if state is None:
             raise ResourceError(f"{identity} not found")
-        found = _listed(kind.fields, state.outputs)
+        found = _listed(kind.fields, {n: each for n, each in state.outputs.items() if n not in kind.official_only})
         if "effectiveLabels" in found:
             found["labels"] = found["pulumiLabels"] = found["effectiveLabels"]
         return found
@@ -117,7 +117,7 @@ def storage_service_account(provider: Provider, arguments: Mapping[str, Any]) ->
     """`gcp.storage.getProjectServiceAccount`: Cloud Storage's own account, which needs a bucket's key."""
     project = arguments.get("project") or _project(provider, arguments)
     url = provider.client.address("storage") + expand("projects/{project}/serviceAccount", {"project": project})
-    email = provider.client.call("GET", url)["email_address"]
+    email = provider.client.call("GET", url, query=GOOGLES_CLIENT)["email_address"]
     return {
         "id": email,
         "project": project,
@@ -131,7 +131,7 @@ def bigquery_service_account(provider: Provider, arguments: Mapping[str, Any]) -
     """`gcp.bigquery.getDefaultServiceAccount`: BigQuery's own account, which needs a dataset's key."""
     project = arguments.get("project") or _project(provider, arguments)
     url = provider.client.address("bigquery") + expand("projects/{project}/serviceAccount", {"project": project})
-    email = provider.client.call("GET", url)["email"]
+    email = provider.client.call("GET", url, query=GOOGLES_CLIENT)["email"]
     return {"id": email, "project": project, "email": email, "member": f"serviceAccount:{email}"}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from engine.plugins.gcp.fields import block, blocks, flag, text
 from engine.plugins.gcp.iam import MemberType, PolicyHolder
 from engine.plugins.gcp.resource import DELETION_POLICY, LABELS, PROJECT, ResourceType, last_segment
+from engine.plugins.gcp.rest import GOOGLES_CLIENT
 
 DATASET = ResourceType(
     token="gcp:healthcare/dataset:Dataset",  # noqa: S106 - a type token
@@ -26,6 +27,7 @@ DATASET = ResourceType(
     collection="projects/{project}/locations/{location}/datasets",
     create_query={"datasetId": "{+name}"},
     resource="projects/{project}/locations/{location}/datasets/{name}",
+    omits_empty=True,
     pending="dataset not initialized",
 )
 
@@ -45,6 +47,7 @@ DICOM_STORE = ResourceType(
     collection="{+dataset}/dicomStores",
     create_query={"dicomStoreId": "{+name}"},
     resource="{+dataset}/dicomStores/{name}",
+    omits_empty=True,
 )
 
 RESOURCES = (DATASET, DICOM_STORE)
@@ -63,6 +66,8 @@ MEMBERS = (
                 "{location}/{dataset}",
             ),
             version="v1/",
+            always=GOOGLES_CLIENT,
+            asks_version=False,
         ),
     ),
     MemberType(
@@ -78,6 +83,8 @@ MEMBERS = (
                 "{location}/{dataset}/{store}",
             ),
             version="v1/",
+            always=GOOGLES_CLIENT,
+            asks_version=False,
         ),
     ),
 )

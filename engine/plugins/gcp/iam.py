@@ -11,7 +11,7 @@ import random
 import re
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.plugins.gcp import checking, comparing
@@ -30,15 +30,23 @@ CONFLICT_SECONDS = 60.0
 POLICY_VERSION = 3
 """The version that carries conditions; asking for a lower one would drop them."""
 
+POLICY_PARTS = ("version", "bindings", "auditConfigs", "etag")
+
 BARE_MEMBERS = frozenset({"allUsers", "allAuthenticatedUsers", "projectOwners", "projectReaders", "projectWriters"})
 """Members that are written without a kind; the last three are BigQuery's."""
 
 _locks: collections.defaultdict[str, threading.Lock] = collections.defaultdict(threading.Lock)
 _locks_guard = threading.Lock()
 
+
+def comparable_member(member: Any) -> Any:
+    """A member as it is compared: without case, but for principals, whose attributes have one."""
+    return member if not isinstance(member, str) or member.startswith("principal") else member.lower()
+
+
 GRANT = (
     text("role", wire=None, required=True, replaces=True),
-    text("member", wire=None, required=True, replaces=True),
+    text("member", wire=None, required=True, replaces=True, normal=comparable_member),
     block(
         "condition",
         text("title", required=True, replaces=True),
@@ -61,6 +69,8 @@ class PolicyHolder:
         source: the property that names it.
         forms: what that property may hold.
         version: appended to the API's unversioned address; empty for the address as it is.
+        always: query parameters of all calls, where the official plugin makes them with a client of Google's.
+        asks_version: whether reading asks for a version of the policy.
         access: how its policy is reached: `methods` are `:getIamPolicy` and `:setIamPolicy`, `posted` has POST for
             both, `subresource` is Cloud Storage's `/iam`.
         shown: the template of what the source property holds in the state, or empty to leave it as given.
@@ -75,6 +85,8 @@ class PolicyHolder:
     access: Literal["methods", "posted", "subresource", "entries"] = "methods"
     shown: str = ""
     path: str = ""
+    always: Mapping[str, str] = field(default_factory=dict)
+    asks_version: bool = True
 
     def values(self, provider: Provider, properties: Mapping[str, Any]) -> dict[str, str]:
         """The parts of the resource's name.
@@ -107,11 +119,10 @@ class PolicyHolder:
                 "GET", f"{url}/iam", query={"optionsRequestedPolicyVersion": str(POLICY_VERSION)}
             )
         if self.access == "posted":
-            return provider.client.call(
-                "POST", f"{url}:getIamPolicy", {"options": {"requestedPolicyVersion": POLICY_VERSION}}
-            )
-        query = {"options.requestedPolicyVersion": str(POLICY_VERSION)}
-        return provider.client.call("GET", f"{url}:getIamPolicy", query=query)
+            body = {"options": {"requestedPolicyVersion": POLICY_VERSION}}
+            return provider.client.call("POST", f"{url}:getIamPolicy", body, query=self.always)
+        version = {"options.requestedPolicyVersion": str(POLICY_VERSION)} if self.asks_version else {}
+        return provider.client.call("GET", f"{url}:getIamPolicy", query={**version, **self.always})
 
     def write(self, provider: Provider, parts: Mapping[str, str], policy: dict[str, Any]) -> None:
         """Writes the policy; its etag makes the API refuse it if another write came between."""
@@ -120,9 +131,9 @@ class PolicyHolder:
             provider.client.call("PUT", f"{url}/iam", policy)
         elif self.access == "posted":
             body = {"policy": policy, "updateMask": "bindings,etag,auditConfigs"}
-            provider.client.call("POST", f"{url}:setIamPolicy", body)
+            provider.client.call("POST", f"{url}:setIamPolicy", body, query=self.always)
         else:
-            provider.client.call("POST", f"{url}:setIamPolicy", {"policy": policy})
+            provider.client.call("POST", f"{url}:setIamPolicy", {"policy": policy}, query=self.always)
 
     def _url(self, provider: Provider, parts: Mapping[str, str]) -> str:
         base = provider.client.unversioned(self.api) if self.version else provider.client.address(self.api)
@@ -207,7 +218,7 @@ class MemberType:
             binding["members"] = sorted({*binding["members"], values["member"]})
             return True
 
-        self._modify(provider, parts, add)
+        self._modify(provider, parts, add, POLICY_VERSION)
         state = self.read(provider, "", values)
         if state is None:
             name = plain(self.holder.name, parts)
@@ -315,7 +326,13 @@ class MemberType:
             f"{plain(self.holder.name, parts)} has no grant of {role} with a condition titled {title!r}"
         )
 
-    def _modify(self, provider: Provider, parts: Mapping[str, str], modify: Callable[[dict[str, Any]], bool]) -> None:
+    def _modify(
+        self,
+        provider: Provider,
+        parts: Mapping[str, str],
+        modify: Callable[[dict[str, Any]], bool],
+        version: int | None = None,
+    ) -> None:
         name = f"{self.holder.api}/{plain(self.holder.name, parts)}"
         with _locks_guard:
             lock = _locks[name]
@@ -323,10 +340,15 @@ class MemberType:
         wait = 0.1
         with lock:
             while True:
-                policy = self.holder.read(provider, parts)
+                # Not what says which resource's policy it is (`kind`, `resourceId`).
+                read = self.holder.read(provider, parts)
+                policy = {name: read[name] for name in POLICY_PARTS if name in read}
                 if not modify(policy):
                     return
-                policy["version"] = POLICY_VERSION
+                if not policy.get("bindings"):
+                    policy.pop("bindings", None)
+                if version is not None:
+                    policy["version"] = version
                 try:
                     self.holder.write(provider, parts, policy)
                 except ApiError as error:
@@ -357,6 +379,6 @@ def _comparable(condition: Mapping[str, Any] | None) -> tuple[str, ...]:
 
 
 def _member_in(binding: Mapping[str, Any], member: str) -> str | None:
-    # Google writes members in lower case; the provider compares them without regard to it.
-    spellings = {member.lower(), f"specialgroup:{member.lower()}"}
-    return next((each for each in binding.get("members") or [] if each.lower() in spellings), None)
+    # Google writes addresses in lower case.
+    spellings = {comparable_member(member), f"specialgroup:{comparable_member(member)}"}
+    return next((each for each in binding.get("members") or [] if comparable_member(each) in spellings), None)

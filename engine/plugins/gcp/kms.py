@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from engine.plugins.gcp.fields import Field, Kind, block, flag, text
 from engine.plugins.gcp.iam import MemberType, PolicyHolder
 from engine.plugins.gcp.resource import DELETION_POLICY, LABELS, PROJECT, ResourceType, Steps, last_segment
-from engine.plugins.gcp.rest import ApiError
+from engine.plugins.gcp.rest import GOOGLES_CLIENT, ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,7 +84,7 @@ CRYPTO_KEY = ResourceType(
     collection="{+keyRing}/cryptoKeys",
     create_query={"cryptoKeyId": "{+name}"},
     resource="{+keyRing}/cryptoKeys/{name}",
-    official_only=frozenset({"keyAccessJustificationsPolicy"}),
+    official_only={"keyAccessJustificationsPolicy": None},
     on=Steps(body=_key_body, decoded=_key_decoded, delete=_destroy_versions),
 )
 
@@ -98,6 +98,7 @@ MEMBERS = (
             api="kms",
             name="projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}",
             source="cryptoKeyId",
+            always=GOOGLES_CLIENT,
             forms=(
                 "projects/{project}/locations/{location}/keyRings/{ring}/cryptoKeys/{key}",
                 "{project}/{location}/{ring}/{key}",
@@ -112,6 +113,7 @@ MEMBERS = (
             api="kms",
             name="projects/{project}/locations/{location}/keyRings/{ring}",
             source="keyRingId",
+            always=GOOGLES_CLIENT,
             forms=(
                 "projects/{project}/locations/{location}/keyRings/{ring}",
                 "{project}/{location}/{ring}",

@@ -19,7 +19,7 @@ from engine.plugins.gcp.resource import (
     Steps,
     last_segment,
 )
-from engine.plugins.gcp.rest import ApiError, expand
+from engine.plugins.gcp.rest import GOOGLES_CLIENT, ApiError, expand
 from engine.plugins.gcp.values import without_defaults
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from engine.plugins.gcp.values import Properties
 
 OPERATION_SECONDS = 600.0
-LIST_QUERY = {"filter": "state:ENABLED", "fields": "services/name,nextPageToken", "pageSize": "200"}
+LIST_QUERY = {"filter": "state:ENABLED", "fields": "services/name,nextPageToken", "pageSize": "200", **GOOGLES_CLIENT}
 
 
 def wait_for(provider: Provider, operation: dict[str, Any]) -> dict[str, Any]:
@@ -69,9 +69,9 @@ def _service_state(values: Mapping[str, Any]) -> State:
     outputs = {
         "project": values["project"],
         "service": values["service"],
-        "disableOnDestroy": bool(values.get("disableOnDestroy")),
-        "disableDependentServices": bool(values.get("disableDependentServices")),
-        "checkIfServiceHasUsageOnDestroy": bool(values.get("checkIfServiceHasUsageOnDestroy")),
+        "disableOnDestroy": values.get("disableOnDestroy"),
+        "disableDependentServices": values.get("disableDependentServices"),
+        "checkIfServiceHasUsageOnDestroy": values.get("checkIfServiceHasUsageOnDestroy"),
         "deletionPolicy": values.get("deletionPolicy") or "DELETE",
         "id": identity,
     }
@@ -79,13 +79,16 @@ def _service_state(values: Mapping[str, Any]) -> State:
 
 
 def _enable(kind: ResourceType, provider: Provider, values: Properties) -> State:
-    del kind
     if values["service"] not in enabled_services(provider, values["project"]):
         url = provider.client.unversioned("serviceusage") + expand(
             "v1/projects/{project}/services/{service}:enable", values
         )
-        wait_for(provider, provider.client.call("POST", url, {}))
+        wait_for(provider, provider.client.call("POST", url, query=GOOGLES_CLIENT))
         _wait_until_listed(provider, values["project"], values["service"])
+        state = _read_service(kind, provider, "", values)
+        if state is None:
+            raise ResourceError(f"{values['service']} was enabled in {values['project']}, but reading it found nothing")
+        return state
     return _service_state(values)
 
 
@@ -109,7 +112,7 @@ def _read_service(kind: ResourceType, provider: Provider, identity: str, values:
     values = without_defaults(dict(values))
     try:
         url = provider.client.unversioned("resourcemanager") + expand("v1/projects/{project}", values)
-        project = provider.client.call("GET", url)
+        project = provider.client.call("GET", url, query=GOOGLES_CLIENT)
     except ApiError as error:
         if error.status == 404:
             return None
@@ -140,7 +143,7 @@ def _disable(kind: ResourceType, provider: Provider, outputs: Mapping[str, Any])
         "v1/projects/{project}/services/{service}:disable", outputs
     )
     body = {"disableDependentServices": bool(outputs.get("disableDependentServices"))}
-    wait_for(provider, provider.client.call("POST", url, body))
+    wait_for(provider, provider.client.call("POST", url, body, query=GOOGLES_CLIENT))
 
 
 SERVICE = ResourceType(
@@ -224,6 +227,7 @@ MEMBERS = (
             forms=("projects/{project}", "{project}"),
             version="v1/",
             access="posted",
+            always=GOOGLES_CLIENT,
         ),
     ),
 )

@@ -22,7 +22,7 @@ TOPIC = ResourceType(
     token="gcp:pubsub/topic:Topic",  # noqa: S106 - a type token
     api="pubsub",
     fields=(
-        text("name", replaces=True, wire_fixed=True, decode=last_segment),
+        text("name", wire=None, replaces=True),
         PROJECT,
         *LABELS,
         text("kmsKeyName"),
@@ -49,7 +49,9 @@ TOPIC = ResourceType(
     collection="projects/{project}/topics/{name}",
     resource="projects/{project}/topics/{name}",
     create_method="PUT",
-    official_only=frozenset({"ingestionDataSourceSettings", "messageTransforms"}),
+    omits_empty=True,
+    awaited=True,
+    official_only={"ingestionDataSourceSettings": None, "messageTransforms": []},
     on=Steps(wrap=_wrap),
 )
 
@@ -66,6 +68,7 @@ MEMBERS = (
             api="pubsub",
             name="projects/{project}/topics/{topic}",
             source="topic",
+            asks_version=False,
             forms=("projects/{project}/topics/{topic}", "{topic}"),
             shown="projects/{project}/topics/{topic}",
         ),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, Any, Literal
 
 from engine.plugins.gcp import checking, comparing
-from engine.plugins.gcp.fields import ZERO, Field, from_wire, mapping, put, text, to_wire, value_to_wire
+from engine.plugins.gcp.fields import ZERO, Field, from_wire, mapping, put, text, to_wire, value_to_wire, without_empty
 from engine.plugins.gcp.rest import ApiError, expand, plain
 from engine.plugins.gcp.values import UNKNOWN, Properties, has_unknown, without_defaults
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from engine.plugins.gcp.provider import Provider
 
 NOT_FOUND = 404
+AWAITED_PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 10.0)
+"""Seconds between looks at a resource that was created and is not there yet."""
 
 KEPT = "__kept"
 """Among the values for a call: which of them the program did not give, so that they come from the state."""
@@ -81,9 +85,13 @@ class ResourceType:
         query: query parameters of every other call.
         create_method: POST, or PUT where the caller names the resource.
         update: how it is changed: `mask` is PATCH with an `updateMask`, `patch` without one, `put` the whole of it.
+        always: query parameters of all calls, for APIs that the official plugin calls through a client of Google's.
+        omits_empty: whether empty values are left out of what is sent, as where that plugin's code is generated.
+        awaited: whether a resource that was created is looked for until it is there, before it is read.
         named: whether it gets a name when the program gives none.
         pending: the words of a 404 that says the resource is still being made; the call is repeated.
-        official_only: properties of the official plugin that this table does not have.
+        official_only: properties of the official plugin that this table does not have, with what its state holds for
+            them where they are not set.
         on: functions that replace or complete the generic steps.
     """
 
@@ -98,16 +106,19 @@ class ResourceType:
     query: Mapping[str, str] | None = None
     create_method: Literal["POST", "PUT"] = "POST"
     update: Literal["mask", "patch", "put"] = "mask"
+    always: Mapping[str, str] | None = None
+    omits_empty: bool = False
+    awaited: bool = False
     named: bool = True
     pending: str = ""
-    official_only: frozenset[str] = frozenset()
+    official_only: Mapping[str, Any] = dataclass_field(default_factory=dict)
     on: Steps | None = None
 
     def check(
         self, olds: Mapping[str, Any], news: Mapping[str, Any], name: str, seed: bytes
     ) -> tuple[Properties, list[checking.Failure]]:
         """The inputs with names and defaults filled in, and what is wrong with them."""
-        inputs, failures = checking.check(self.token, self.fields, news, self.official_only)
+        inputs, failures = checking.check(self.token, self.fields, news, frozenset(self.official_only))
         if self.named:
             checking.fill_name(inputs, olds, name, seed)
         return inputs, failures
@@ -175,17 +186,14 @@ class ResourceType:
         if self.on and self.on.create:
             return self.on.create(self, provider, values)
         body = self._body(values, creating=True)
-        answer = provider.client.call(
-            self.create_method,
-            self._url(provider, self.collection, values),
-            body,
-            query={name: expand(value, values) for name, value in (self.create_query or {}).items()},
-            pending=self.pending,
-        )
+        query = {name: expand(value, values) for name, value in (self.create_query or {}).items()}
+        answer = self.call(provider, self.create_method, self._url(provider, self.collection, values), body, query)
         identity = plain(self.identity, values)
         try:
             if self.on and self.on.created:
                 self.on.created(self, provider, values, answer)
+            if self.awaited:
+                self._await(provider, values)
             state = self.read(provider, identity, values)
         except ApiError as error:
             raise PartlyCreated(identity, _known(values, identity), str(error)) from error
@@ -205,9 +213,7 @@ class ResourceType:
         if self.on and self.on.read:
             return self.on.read(self, provider, identity, values)
         try:
-            answer = provider.client.call(
-                "GET", self._url(provider, self.resource, values), query=self.query, pending=self.pending
-            )
+            answer = self.call(provider, "GET", self._url(provider, self.resource, values), None, self.query)
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -253,9 +259,7 @@ class ResourceType:
                 self.on.delete(self, provider, outputs)
             else:
                 query = self.on.delete_query(outputs) if self.on and self.on.delete_query else None
-                provider.client.call(
-                    "DELETE", self._url(provider, self.resource, outputs), query=query, pending=self.pending
-                )
+                self.call(provider, "DELETE", self._url(provider, self.resource, outputs), None, query)
         except ApiError as error:
             if error.status != NOT_FOUND:
                 raise
@@ -286,13 +290,14 @@ class ResourceType:
 
     def state(self, identity: str, values: Mapping[str, Any], answer: Mapping[str, Any]) -> State:
         """The state that an answer of the API describes."""
-        outputs = from_wire(self.fields, answer, without_defaults(dict(values)))
+        outputs = {**self.official_only, **from_wire(self.fields, answer, without_defaults(dict(values)))}
         if self._has("pulumiLabels"):
             actual = dict(answer.get("labels") or {})
             given, ours = without_defaults(values.get("labels") or {}), values.get("pulumiLabels") or {}
-            outputs["labels"] = {name: actual[name] for name in given if name in actual}
-            outputs["pulumiLabels"] = {name: actual[name] for name in ours if name in actual}
-            outputs["effectiveLabels"] = actual
+            # The official plugin's state has no empty maps of labels, and plans an update where it finds one.
+            outputs["labels"] = {name: actual[name] for name in given if name in actual} or None
+            outputs["pulumiLabels"] = {name: actual[name] for name in ours if name in actual} or None
+            outputs["effectiveLabels"] = actual or None
         if self._has("deletionPolicy"):
             outputs["deletionPolicy"] = values.get("deletionPolicy") or "DELETE"
         outputs["id"] = identity
@@ -311,28 +316,14 @@ class ResourceType:
         if not wired and not labels:
             return {}
         if self.update == "put":
-            return provider.client.call(
-                "PUT", url, self._body(values, creating=False), query=self.query, pending=self.pending
-            )
-        body: dict[str, Any] = {}
-        for field in wired:
-            value = values.get(field.name)
-            if field.path and (value is not None or self.update == "patch"):
-                put(body, field.path, None if value is None else value_to_wire(field, value))
-        if labels:
-            body["labels"] = values["effectiveLabels"]
-            if self.update == "patch":
-                # Without a mask, a label goes only when it is set to null.
-                gone = set(olds.get("effectiveLabels") or {}) - set(values["effectiveLabels"])
-                body["labels"] = {**dict.fromkeys(sorted(gone)), **values["effectiveLabels"]}
+            return self.call(provider, "PUT", url, self._body(values, creating=False), self.query)
         if self.update == "patch":
-            return provider.client.call("PATCH", url, body, query=self.query, pending=self.pending)
+            return self.call(provider, "PATCH", url, self._patch(wired, values, olds, labels=labels), self.query)
         mask = [each.path[0] for each in self.fields if each in wired and each.path] + (["labels"] if labels else [])
+        body = self._body(values, creating=False)
         if self.on and self.on.wrap:
             body = self.on.wrap(body, values)
-        return provider.client.call(
-            "PATCH", url, body, query={"updateMask": ",".join(dict.fromkeys(mask))}, pending=self.pending
-        )
+        return self.call(provider, "PATCH", url, body, {"updateMask": ",".join(dict.fromkeys(mask))})
 
     def whole_body(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The body of a PUT: everything that is set."""
@@ -341,6 +332,39 @@ class ResourceType:
     def url(self, provider: Provider, values: Mapping[str, Any]) -> str:
         """The resource's own URL."""
         return self._url(provider, self.resource, values)
+
+    def call(
+        self, provider: Provider, method: str, url: str, body: object, query: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Makes a call with the query parameters that all calls of this type have."""
+        parameters = {**(query or {}), **(self.always or {})}
+        return provider.client.call(method, url, body, query=parameters, pending=self.pending)
+
+    def _await(self, provider: Provider, values: Mapping[str, Any]) -> None:
+        url = self._url(provider, self.resource, values)
+        for wait in AWAITED_PAUSES:
+            try:
+                self.call(provider, "GET", url, None, self.query)
+            except ApiError as error:
+                if error.status != NOT_FOUND:
+                    raise
+            else:
+                return
+            time.sleep(wait)
+
+    def _patch(
+        self, wired: list[Field], values: Mapping[str, Any], olds: Mapping[str, Any], *, labels: bool
+    ) -> dict[str, Any]:
+        """The body of a PATCH without a mask: what changed, with null for what is taken away."""
+        body: dict[str, Any] = {}
+        for field in wired:
+            value = values.get(field.name)
+            if field.path:
+                put(body, field.path, None if value is None else value_to_wire(field, value))
+        if labels:
+            gone = set(olds.get("effectiveLabels") or {}) - set(values["effectiveLabels"])
+            body["labels"] = {**dict.fromkeys(sorted(gone)), **values["effectiveLabels"]}
+        return body
 
     def _url(self, provider: Provider, template: str, values: Mapping[str, Any]) -> str:
         return provider.client.address(self.api) + expand(template, values)
@@ -367,12 +391,21 @@ class ResourceType:
         return values
 
     def _body(self, values: Mapping[str, Any], *, creating: bool) -> dict[str, Any]:
-        body = to_wire([each for each in self.fields if creating or not each.wire_fixed], values)
+        body = to_wire([each for each in self.fields if creating or not self._is_fixed(each)], values)
+        if self.omits_empty:
+            body = without_empty(body)
+        for field in self.fields:
+            if field.sends_empty and not creating and field.path:
+                body.setdefault(field.path[0], "")
         if self._has("pulumiLabels") and values.get("effectiveLabels"):
             body["labels"] = dict(values["effectiveLabels"])
         if self.on and self.on.body:
             self.on.body(body, values, creating)
         return body
+
+    def _is_fixed(self, field: Field) -> bool:
+        """Whether a property is left out of an update. A PUT sends those too that only a new resource can change."""
+        return field.wire_fixed or (field.replaces and self.update == "mask")
 
     def _plan_labels(
         self, provider: Provider, inputs: Mapping[str, Any], outputs: Mapping[str, Any] | None, plan: Properties

@@ -25,7 +25,7 @@ from engine.plugins.gcp.resource import (
     State,
     Steps,
 )
-from engine.plugins.gcp.rest import ApiError, expand
+from engine.plugins.gcp.rest import GOOGLES_CLIENT, ApiError, expand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,13 +46,29 @@ def _state_from_wire(live: bool) -> str:
     return "LIVE" if live else "ARCHIVED"
 
 
+# A condition that may be zero, and the property that says that its zero is meant.
+ZERO_CONDITIONS = {
+    "age": "sendAgeIfZero",
+    "daysSinceCustomTime": "sendDaysSinceCustomTimeIfZero",
+    "daysSinceNoncurrentTime": "sendDaysSinceNoncurrentTimeIfZero",
+    "numNewerVersions": "sendNumNewerVersionsIfZero",
+}
+
+
 def _rules_to_wire(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    # `isLive` is absent for ANY; null would be refused.
     for rule in rules:
         condition = rule.get("condition", {})
+        # `isLive` is absent for ANY; null would be refused.
         if condition.get("isLive", False) is None:
             del condition["isLive"]
+        for name, sends_zero in ZERO_CONDITIONS.items():
+            if not condition.pop(sends_zero, False) and not condition.get(name):
+                condition.pop(name, None)
     return rules
+
+
+def _enforcement(name: str) -> Field:
+    return block(name, text("restrictionMode", required=True), text("effectiveTime", output=True), keeps=True)
 
 
 LIFECYCLE_RULES = blocks(
@@ -70,6 +86,9 @@ LIFECYCLE_RULES = blocks(
         texts("matchesSuffixes", wire="matchesSuffix"),
         text("noncurrentTimeBefore"),
         integer("numNewerVersions"),
+        *(flag(name, own=True) for name in ZERO_CONDITIONS.values()),
+        integer("sizeAboveBytes"),
+        integer("sizeBelowBytes"),
         text("withState", wire="isLive", keeps=True, encode=_state_to_wire, decode=_state_from_wire),
         required=True,
     ),
@@ -79,21 +98,26 @@ LIFECYCLE_RULES = blocks(
 
 
 def _bucket_body(body: dict[str, Any], values: Mapping[str, Any], creating: bool) -> None:
-    del values, creating
-    if "location" in body:
-        body["location"] = body["location"].upper()
+    del values
+    if creating:
+        body.setdefault("lifecycle", {"rule": []})
 
 
 def _bucket_decoded(outputs: Properties, answer: Mapping[str, Any]) -> None:
     outputs["url"] = f"gs://{answer['name']}"
     outputs["publicAccessPrevention"] = outputs["publicAccessPrevention"] or "inherited"
+    outputs["rpo"] = outputs["rpo"] or None
+    outputs["hierarchicalNamespace"] = outputs["hierarchicalNamespace"] or {"enabled": False}
+    for rule in outputs["lifecycleRules"]:
+        if rule["condition"] is not None:
+            rule["condition"]["withState"] = rule["condition"]["withState"] or "ANY"
 
 
 def _delete_bucket(kind: ResourceType, provider: Provider, outputs: Mapping[str, Any]) -> None:
     url = kind.url(provider, outputs)
     with contextlib.suppress(ApiError):
         provider.client.call("GET", f"{url}/anywhereCaches/")
-    for item in _objects(provider, url):
+    for item in _objects(kind, provider, url):
         if not outputs.get("forceDestroy"):
             message = (
                 f"Error trying to delete bucket {outputs['name']} without forceDestroy set to true: it holds objects"
@@ -101,18 +125,18 @@ def _delete_bucket(kind: ResourceType, provider: Provider, outputs: Mapping[str,
             raise ResourceError(message)
         try:
             query = {"generation": str(item["generation"])} if item.get("generation") else None
-            provider.client.call("DELETE", f"{url}/o/{quote(item['name'], safe='')}", query=query)
+            kind.call(provider, "DELETE", f"{url}/o/{quote(item['name'], safe='')}", None, query)
         except ApiError as error:
             if error.status != NOT_FOUND:
                 raise
-    provider.client.call("DELETE", url)
+    kind.call(provider, "DELETE", url, None)
 
 
-def _objects(provider: Provider, bucket_url: str) -> list[dict[str, Any]]:
+def _objects(kind: ResourceType, provider: Provider, bucket_url: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     query = {"versions": "true"}
     while True:
-        page = provider.client.call("GET", f"{bucket_url}/o", query=query)
+        page = kind.call(provider, "GET", f"{bucket_url}/o", None, query)
         found += page.get("items") or []
         if not page.get("nextPageToken"):
             return found
@@ -133,7 +157,13 @@ BUCKET = ResourceType(
         text("publicAccessPrevention", wire="iamConfiguration.publicAccessPrevention", keeps=True),
         LIFECYCLE_RULES,
         block("versioning", flag("enabled", required=True), keeps=True),
-        block("encryption", text("defaultKmsKeyName", keeps=True)),
+        block(
+            "encryption",
+            text("defaultKmsKeyName", keeps=True),
+            _enforcement("customerManagedEncryptionEnforcementConfig"),
+            _enforcement("customerSuppliedEncryptionEnforcementConfig"),
+            _enforcement("googleManagedEncryptionEnforcementConfig"),
+        ),
         block("logging", text("logBucket", required=True), text("logObjectPrefix", keeps=True)),
         block("website", text("mainPageSuffix"), text("notFoundPage"), keeps=True),
         blocks(
@@ -171,7 +201,9 @@ BUCKET = ResourceType(
     create_query={"project": "{+project}"},
     resource="b/{name}",
     update="patch",
-    official_only=frozenset({"ipFilter", "retentionPolicy"}),
+    always=GOOGLES_CLIENT,
+    awaited=True,
+    official_only={"ipFilter": None, "retentionPolicy": None},
     on=Steps(body=_bucket_body, decoded=_bucket_decoded, delete=_delete_bucket),
 )
 
@@ -293,7 +325,7 @@ BUCKET_OBJECT = ResourceType(
     imports=("{bucket}/{+name}",),
     collection="",
     resource="b/{bucket}/o/{name}",
-    official_only=frozenset({"contexts", "customerEncryption", "retention", "forceEmptyContentType"}),
+    official_only=dict.fromkeys(("contexts", "customerEncryption", "retention", "forceEmptyContentType")),
     on=Steps(create=_upload, update=_change_object, decoded=_object_decoded),
 )
 

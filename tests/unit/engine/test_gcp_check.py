@@ -174,7 +174,7 @@ def test_every_mapped_type_accounts_for_every_property_of_the_pulumi_gcp_package
     inputs, outputs = _official_properties(token)
     kind = TYPES[token]
     ours: dict[str, Field] = {field.name: field for field in kind.fields}
-    official_only: frozenset[str] = getattr(kind, "official_only", frozenset())
+    official_only = frozenset(getattr(kind, "official_only", ()))
     assert {name for name, field in ours.items() if not field.output} | official_only == inputs
     assert {name for name, field in ours.items() if field.output} == outputs
 

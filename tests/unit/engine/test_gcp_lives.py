@@ -24,6 +24,7 @@ KEY = f"{RING}/cryptoKeys/images"
 TOPIC = "projects/hospital/topics/dicom"
 SERVICES = "/v1/projects/hospital/services"
 LISTED = f"GET {SERVICES}?filter=state:ENABLED&fields=services/name,nextPageToken&pageSize=200"
+PROJECT = "GET /v1/projects/hospital"
 IDENTITY = "/v1beta1/projects/hospital/services/healthcare.googleapis.com:generateServiceIdentity"
 POLICY = "?options.requestedPolicyVersion=3"
 
@@ -108,10 +109,10 @@ LIVES: dict[str, Life] = {
         delete=[f"DELETE /v1beta1/{STORE}"],
     ),
     "gcp:healthcare/datasetIamMember:DatasetIamMember": member(
-        {"datasetId": DATASET}, DATASET, f"GET /v1/{DATASET}:getIamPolicy{POLICY}", f"POST /v1/{DATASET}:setIamPolicy"
+        {"datasetId": DATASET}, DATASET, f"GET /v1/{DATASET}:getIamPolicy", f"POST /v1/{DATASET}:setIamPolicy"
     ),
     "gcp:healthcare/dicomStoreIamMember:DicomStoreIamMember": member(
-        {"dicomStoreId": STORE}, STORE, f"GET /v1/{STORE}:getIamPolicy{POLICY}", f"POST /v1/{STORE}:setIamPolicy"
+        {"dicomStoreId": STORE}, STORE, f"GET /v1/{STORE}:getIamPolicy", f"POST /v1/{STORE}:setIamPolicy"
     ),
     "gcp:bigquery/dataset:Dataset": Life(
         given={"datasetId": "dicom", "location": "EU"},
@@ -176,7 +177,7 @@ LIVES: dict[str, Life] = {
             "GET /storage/v1/b/inbox/o": {},
         },
         identity="inbox",
-        create=["POST /storage/v1/b?project=hospital", "GET /storage/v1/b/inbox"],
+        create=["POST /storage/v1/b?project=hospital", "GET /storage/v1/b/inbox", "GET /storage/v1/b/inbox"],
         read=["GET /storage/v1/b/inbox"],
         change={"labels": {"a": "b"}, "encryption": {"defaultKmsKeyName": KEY}},
         update=["PATCH /storage/v1/b/inbox", "GET /storage/v1/b/inbox"],
@@ -220,8 +221,8 @@ LIVES: dict[str, Life] = {
             f"POST {SERVICES}/healthcare.googleapis.com:enable": {"name": "operations/1", "done": True},
         },
         identity="hospital/healthcare.googleapis.com",
-        create=[LISTED, f"POST {SERVICES}/healthcare.googleapis.com:enable", LISTED],
-        read=["GET /v1/projects/hospital", LISTED],
+        create=[LISTED, f"POST {SERVICES}/healthcare.googleapis.com:enable", LISTED, PROJECT, LISTED],
+        read=[PROJECT, LISTED],
         change={"disableOnDestroy": True},
         update=[],
         replacing={"service": "bigquery.googleapis.com", "project": "elsewhere"},
@@ -246,7 +247,7 @@ LIVES: dict[str, Life] = {
         given={"name": "dicom"},
         answers={"GET": {"name": TOPIC}},
         identity=TOPIC,
-        create=[f"PUT /v1/{TOPIC}", f"GET /v1/{TOPIC}"],
+        create=[f"PUT /v1/{TOPIC}", f"GET /v1/{TOPIC}", f"GET /v1/{TOPIC}"],
         read=[f"GET /v1/{TOPIC}"],
         change={"labels": {"a": "b"}, "kmsKeyName": KEY},
         update=[f"PATCH /v1/{TOPIC}?updateMask=kmsKeyName,labels", f"GET /v1/{TOPIC}"],
@@ -255,7 +256,7 @@ LIVES: dict[str, Life] = {
         imported=("hospital/dicom", "dicom"),
     ),
     "gcp:pubsub/topicIAMMember:TopicIAMMember": member(
-        {"topic": "dicom"}, TOPIC, f"GET /v1/{TOPIC}:getIamPolicy{POLICY}", f"POST /v1/{TOPIC}:setIamPolicy"
+        {"topic": "dicom"}, TOPIC, f"GET /v1/{TOPIC}:getIamPolicy", f"POST /v1/{TOPIC}:setIamPolicy"
     ),
     "gcp:kms/keyRing:KeyRing": Life(
         given={"name": "imaging", "location": "europe-west4"},

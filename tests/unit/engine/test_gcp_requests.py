@@ -262,16 +262,18 @@ def test_a_bigquery_dataset_is_posted_put_and_deleted_as_the_provider_does(plugi
         f"GET {path}/dicom?accessPolicyVersion=3",
         f"DELETE {path}/dicom?deleteContents=true",
     ]
-    reference = {"datasetId": "dicom", "projectId": "research"}
+    reference = {"datasetId": "dicom"}
     assert recorder.bodies("POST") == [
-        {"datasetReference": reference, "location": "EU", "defaultTableExpirationMs": "3600000"}
+        {"datasetReference": reference, "location": "EU", "defaultTableExpirationMs": 3600000}
     ]
     put = recorder.bodies("PUT")[0]
     assert put == {
         "datasetReference": reference,
         "location": "EU",
         "description": "metadata",
-        "defaultTableExpirationMs": "3600000",
+        "defaultTableExpirationMs": 3600000,
+        "defaultCollation": "",
+        "friendlyName": "",
     }
     assert identity == "projects/research/datasets/dicom"
     # The shape of a recorded state of the official plugin.
@@ -329,15 +331,16 @@ def test_a_bucket_is_posted_under_its_project_and_patched_without_a_mask(plugin:
     changed = {name: value for name, value in given.items() if name != "lifecycleRules"}
     plugin.update(BUCKET, given, outputs, {**changed, "labels": {"site": "b"}, "versioning": {"enabled": True}})
 
-    assert recorder.lines()[:3] == [
+    assert recorder.lines()[:4] == [
         "POST /storage/v1/b?project=hospital",
+        "GET /storage/v1/b/inbox",
         "GET /storage/v1/b/inbox",
         "PATCH /storage/v1/b/inbox",
     ]
     assert recorder.bodies("POST") == [
         {
             "name": "inbox",
-            "location": "EU",
+            "location": "eu",
             "storageClass": "STANDARD",
             "iamConfiguration": {
                 "uniformBucketLevelAccess": {"enabled": True},
@@ -415,6 +418,7 @@ def test_a_service_is_enabled_only_when_the_list_lacks_it(plugin: Any, recorder:
     recorder.answer("GET", lists, {}, {}, healthcare)
     recorder.answer("POST", f"{lists}/healthcare.googleapis.com:enable", {"name": "operations/1", "done": False})
     recorder.answer("GET", "/v1beta1/operations/1", {"name": "operations/1", "done": True})
+    recorder.answer("GET", "/v1/projects/hospital", {"projectId": "hospital", "lifecycleState": "ACTIVE"})
     given = {"service": "healthcare.googleapis.com"}
     identity, outputs = plugin.create(SERVICE, given)
     plugin.create(SERVICE, given)
@@ -425,11 +429,13 @@ def test_a_service_is_enabled_only_when_the_list_lacks_it(plugin: Any, recorder:
         "GET /v1beta1/operations/1",
         listing,
         listing,
+        "GET /v1/projects/hospital",
+        listing,
         listing,
     ]
     assert recorder.bodies("POST") == [None]
     assert identity == "hospital/healthcare.googleapis.com"
-    assert outputs["disableOnDestroy"] is False
+    assert outputs["disableOnDestroy"] is None
 
 
 def test_a_service_is_left_enabled_on_destroy_unless_told_otherwise(plugin: Any, recorder: Any) -> None:
@@ -469,7 +475,7 @@ def test_a_topic_is_put_and_patched_inside_a_topic(plugin: Any, recorder: Any) -
     identity, outputs = plugin.create(TOPIC, {"name": "dicom"})
     plugin.update(TOPIC, {"name": "dicom"}, outputs, {"name": "dicom", "messageRetentionDuration": "600s"})
     assert recorder.lines()[0] == f"PUT {path}"
-    assert recorder.lines()[2] == f"PATCH {path}?updateMask=messageRetentionDuration"
+    assert recorder.lines()[3] == f"PATCH {path}?updateMask=messageRetentionDuration"
     assert recorder.bodies("PATCH") == [{"topic": {"messageRetentionDuration": "600s"}}]
     assert identity == "projects/hospital/topics/dicom"
     assert outputs["name"] == "dicom"
