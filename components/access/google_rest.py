@@ -2,10 +2,12 @@
 
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 from components.settings import Settings
 from operations.google.connection import Connection, connection_settings
+from operations.google.errors import ApiError, OperationsError
+from operations.google.retrying import HttpRequest, Patience, call
+from operations.model.invalid import InputError
 
 HOSTS = {
     "bigquery": "https://bigquery.googleapis.com",
@@ -15,6 +17,9 @@ HOSTS = {
     "pubsub": "https://pubsub.googleapis.com",
     "storage": "https://storage.googleapis.com",
 }
+
+_PATIENCE = Patience(20.0)
+"""Seconds for throttling and short outages to pass; then the check is left out, with a warning."""
 
 
 class RestError(Exception):
@@ -26,15 +31,13 @@ class RestError(Exception):
 
 
 class GoogleRest:
-    """Calls Google's APIs, or the emulator's, as whoever deploys."""
+    """Calls Google's APIs, or the emulator's, as the deploying identity: each API at its own endpoint."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._emulator = connection.settings.endpoints.get("healthcare")
-        self._http: Any = None
 
     def call(self, api: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Make one call.
+        """Make one call that only looks; it is made again while it is throttled or the service is unavailable.
 
         Args:
             api: one of `HOSTS`.
@@ -45,36 +48,35 @@ class GoogleRest:
         Raises:
             RestError: the call was refused, there are no credentials, or the API can't be reached.
         """
-        url = f"{self._emulator or HOSTS[api]}/{path}"
-        try:
-            response, content = self._transport().request(
+        url = f"{self._connection.settings.endpoint(api) or HOSTS[api]}/{path}"
+
+        def prepare() -> HttpRequest[dict[str, Any]]:
+            from googleapiclient.http import HttpRequest as Request
+
+            prepared: HttpRequest[dict[str, Any]] = Request(
+                self._connection.http,
+                _decoded,
                 url,
                 method=method,
                 body=None if body is None else json.dumps(body),
-                headers={"Content-Type": "application/json", "Accept": "application/json"},
+                headers={"content-type": "application/json", "accept": "application/json"},
             )
-        except Exception as error:
-            # Whatever goes wrong on the way (no credentials, no network, no such host) ends a check, not a program.
-            raise RestError(0, f"{urlsplit(url).netloc}: {error}") from error
-        if response.status >= 300:
-            raise RestError(int(response.status), _message(content))
-        answer: dict[str, Any] = json.loads(content or b"{}")
-        return answer
+            return prepared
+
+        try:
+            return call(self._connection, prepare, patience=_PATIENCE)
+        except ApiError as error:
+            raise RestError(error.status, error.message) from error
+        except (OperationsError, InputError) as error:
+            raise RestError(0, str(error)) from error
 
     def close(self) -> None:
         """Close the connections, whichever thread opened them; the next call opens new ones."""
         self._connection.close()
-        self._http = None
-
-    def _transport(self) -> Any:
-        if self._http is None:
-            # A request that isn't sent: it carries the connection's authorized transport.
-            self._http = self._connection.storage.buckets().list(project="-").http
-        return self._http
 
 
 def rest_for(settings: Settings, project: str | None, gcp_config: dict[str, Any]) -> GoogleRest:
-    """Return the calls as whoever deploys in a project.
+    """Return the calls as the deploying identity in a project.
 
     Args:
         settings: the stack's settings.
@@ -86,16 +88,16 @@ def rest_for(settings: Settings, project: str | None, gcp_config: dict[str, Any]
         Connection(
             connection_settings(
                 settings.endpoint,
+                configuration=gcp_config,
                 access_token=gcp_config.get("accessToken"),
                 credentials=gcp_config.get("credentials"),
                 impersonate=account or gcp_config.get("impersonateServiceAccount"),
+                allow_remote=settings.allow_remote_endpoint,
             )
         )
     )
 
 
-def _message(content: bytes) -> str:
-    try:
-        return str(json.loads(content)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return content.decode(errors="replace")[:200]
+def _decoded(_response: Any, content: bytes) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(content or b"{}")
+    return answer

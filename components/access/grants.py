@@ -283,5 +283,8 @@ def bucket_target(settings: Settings, name: str) -> Target:
     for bucket in settings.buckets:
         if bucket.name == name:
             return Target(On.BUCKET, name, bucket.project or settings.project)
+    for project in settings.projects:
+        if name in project.buckets:
+            return Target(On.BUCKET, name, project.name)
     own = settings.project if name == own_filter_bucket(settings) else None
     return Target(On.BUCKET, name, own)

@@ -19,12 +19,11 @@ from components.access import external as external_grants
 from components.access.deployer import of_level
 from components.access.google_rest import GoogleRest, RestError, rest_for
 from components.access.needs import Level
+from components.provider.resources import CONFIGURATION_KEYS
 from components.settings import Settings
 from operations.google.connection import START_EMULATOR
 from operations.run.checks import location_problem
 
-# Keys of the Google provider's configuration that say who deploys.
-_WHO = ("accessToken", "credentials", "impersonateServiceAccount")
 _PRINCIPAL = "principal:"
 _ENDPOINT_SECONDS = 5.0
 
@@ -41,7 +40,7 @@ def check_access(settings: Settings) -> None:
         _check_endpoint(settings.endpoint)
     in_preview = pulumi.runtime.is_dry_run()
     config = pulumi.Config("gcp")
-    gcp: dict[str, Any] = {key: config.get(key) for key in _WHO}
+    gcp: dict[str, Any] = {key: config.get(key) for key in CONFIGURATION_KEYS}
 
     with closing(_Callers(settings, gcp)) as callers:
         if settings.check_permissions:

@@ -56,6 +56,9 @@ def connection_of(props: Mapping[str, Any]) -> Connection:
     if key not in _connections:
         settings = connection_settings(
             endpoint,
+            configuration=gcp_config,
+            # The program that wrote the endpoint into the resource has checked where it may be.
+            allow_remote=endpoint is not None,
             access_token=gcp_config.get("accessToken"),
             credentials=gcp_config.get("credentials"),
             impersonate=account,

@@ -31,9 +31,15 @@ from pulumi.dynamic import (
 
 from components.provider import engine_log
 from components.provider import process as provider_process
+from operations.google.endpoints import ENDPOINT_KEYS
 
-# The keys of the `gcp:` configuration that say who calls.
-CREDENTIAL_KEYS = ("accessToken", "credentials", "impersonateServiceAccount")
+# The keys of the `gcp:` configuration that say who calls, and where.
+CONFIGURATION_KEYS = (
+    "accessToken",
+    "credentials",
+    "impersonateServiceAccount",
+    *(key for keys in ENDPOINT_KEYS.values() for key in keys),
+)
 
 
 # Started operations that are being refreshed: they were read, and no program has had their inputs checked since.
@@ -179,7 +185,7 @@ class AwaitedOperation(Resource, module="imaging", name="AwaitedOperation"):
 def _configure(req: ConfigureRequest) -> None:
     from components.provider.inputs import gcp_config
 
-    for key in CREDENTIAL_KEYS:
+    for key in CONFIGURATION_KEYS:
         value = req.config.get(f"gcp:{key}")
         if value:
             gcp_config[key] = str(value)

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from components.base.arguments import child
-from components.provider.resources import CREDENTIAL_KEYS, AwaitedOperation, StartedOperation
+from components.provider.resources import CONFIGURATION_KEYS, AwaitedOperation, StartedOperation
 from components.runs.state import belongings, previous_result
 from operations.model.invalid import quoted
 from operations.model.requests import Request, RequestError, Rerun
@@ -152,7 +152,7 @@ def waits_provider(name: str = "waits") -> pulumi.ProviderResource:
         config = pulumi.Config("gcp")
         # Unlike the default instance, this one isn't given the stack's configuration by the engine. Like those of
         # the Google provider itself, credentials in it are kept in the state as secrets.
-        given = {f"gcp:{key}": config.get_secret(key) for key in CREDENTIAL_KEYS if _is_set(key)}
+        given = {f"gcp:{key}": config.get_secret(key) for key in CONFIGURATION_KEYS if _is_set(key)}
         program["waits"] = pulumi.ProviderResource("pulumi-python", name, given)
     provider: pulumi.ProviderResource = program["waits"]
     return provider

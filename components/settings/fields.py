@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from components.settings.problems import PartsError, did_you_mean, quoted
+from operations.google.endpoints import emulator_endpoint_problem
 from operations.model.durations import format_duration, parse_duration
 from operations.model.filters import line_problem
 from operations.model.mime_types import parse_mime_type
@@ -114,10 +115,9 @@ def _member(value: str) -> str:
 
 
 def _endpoint(value: str) -> str:
-    parts = urlsplit_or_none(value)
-    host = bool(parts and parts.hostname)
-    if parts is None or parts.scheme not in {"http", "https"} or not host or parts.path not in {"", "/"} or parts.query:
-        raise ValueError(f"{quoted(value)} is not a valid endpoint; write http://HOST:PORT, as the emulator prints it")
+    # Where it may be depends on another setting: rules.py.
+    if problem := emulator_endpoint_problem(value, allow_remote=True):
+        raise ValueError(f"{quoted(value)} {problem}")
     return value.rstrip("/")
 
 

@@ -492,6 +492,10 @@ class ProjectSettings(_Model):
     impersonate: ServiceAccountEmail | None = Field(
         default=None, description="Service account to act as for everything in this project."
     )
+    buckets: list[BucketName] = Field(
+        default=[],
+        description="Buckets of it that the stack uses and does not declare: they are granted on as in this project.",
+    )
 
 
 class Settings(_Model):
@@ -556,6 +560,10 @@ class Settings(_Model):
     endpoint: Endpoint | None = Field(
         default=None,
         description="The emulator's address, such as `http://127.0.0.1:8085`. Google Cloud if unset.",
+    )
+    allow_remote_endpoint: bool = Field(
+        default=False,
+        description="Allow an emulator on another machine: what is sent to it is not encrypted.",
     )
 
     _origin: Origin = PrivateAttr(default=Origin())

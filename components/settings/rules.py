@@ -10,6 +10,7 @@ from typing import Any
 
 from components.settings.fields import kms_key_parts
 from components.settings.problems import Problem, did_you_mean, key_of, quoted
+from operations.google.endpoints import emulator_endpoint_problem
 from operations.model.uris import parse_bigquery_uri, parse_export_prefix
 
 Path = tuple[str | int, ...]
@@ -52,8 +53,30 @@ def rule_problems(raw: Mapping[str, Any]) -> list[Problem]:
     Args:
         raw: the settings by key, as in the file; parts of any wrong type are stepped over.
     """
-    rules = (_duplicates, _references, _former_names, _stores, _exports, _writers, _buckets, _topics, _keys, _adopted)
+    rules = (
+        _duplicates,
+        _references,
+        _former_names,
+        _stores,
+        _exports,
+        _writers,
+        _buckets,
+        _topics,
+        _keys,
+        _adopted,
+        _endpoint,
+    )
     return [problem for rule in rules for problem in rule(raw)]
+
+
+def _endpoint(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    """Refuse an emulator on another machine that isn't allowed."""
+    endpoint = raw.get("endpoint")
+    if not isinstance(endpoint, str) or not endpoint or emulator_endpoint_problem(endpoint, allow_remote=True):
+        return
+    allowed = raw.get("allowRemoteEndpoint") in {True, "true"}
+    if problem := emulator_endpoint_problem(endpoint, allow_remote=allowed):
+        yield _problem(("endpoint",), f"{quoted(endpoint)} {problem}")
 
 
 def _problem(path: Path, text: str) -> Problem:

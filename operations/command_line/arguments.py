@@ -263,6 +263,9 @@ def _api(command: Parser) -> None:
         "--endpoint", metavar="URL", help="of the emulator (default: $IMAGING_ENDPOINT, else Google Cloud)"
     )
     where.add_argument(
+        "--allow-remote", action="store_true", help="allow an emulator on another machine; nothing is encrypted"
+    )
+    where.add_argument(
         "--impersonate-service-account", dest="impersonate", metavar="E-MAIL", help="act as this service account"
     )
 

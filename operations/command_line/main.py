@@ -86,6 +86,7 @@ def _session(options: argparse.Namespace, output: Output, environment: Mapping[s
         impersonate=option("impersonate"),
         environment=environment,
         clock=clock,
+        allow_remote=bool(getattr(options, "allow_remote", False)),
     )
 
 

@@ -29,6 +29,7 @@ class Session:
         impersonate: service account to act as.
         environment: the environment variables.
         clock: real or simulated time.
+        allow_remote: whether the emulator may be on another machine.
         operation: the one that was started or is waited for, for messages when the command is interrupted.
         ended: the one whose end was seen.
         starting: whether an operation may just be coming into being.
@@ -41,6 +42,7 @@ class Session:
     impersonate: str | None
     environment: Mapping[str, str]
     clock: Clock
+    allow_remote: bool = False
     operation: str | None = field(default=None, init=False)
     ended: str | None = field(default=None, init=False)
     starting: bool = field(default=False, init=False)
@@ -54,7 +56,9 @@ class Session:
 
     def connect(self, endpoint: str | None, impersonate: str | None) -> Connection:
         """Return the APIs at an endpoint, with the credentials of the environment."""
-        settings = connection_settings(endpoint, environment=self.environment, impersonate=impersonate)
+        settings = connection_settings(
+            endpoint, environment=self.environment, impersonate=impersonate, allow_remote=self.allow_remote
+        )
         if settings.credentials and settings.credentials.strip().startswith("{"):
             read_key(settings.credentials)  # said now, and not in the middle of the first call
         made = Connection(settings)

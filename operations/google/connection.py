@@ -13,12 +13,19 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import httplib2
 
 from operations.google.credentials import find_credentials
+from operations.google.endpoints import (
+    ENDPOINT_KEYS,
+    REMOTE_VARIABLE,
+    check_endpoints_of_apis,
+    emulator_endpoint_problem,
+    endpoint_of,
+    origin_of,
+)
 from operations.model.invalid import InputError, quoted
 
 if TYPE_CHECKING:
@@ -37,14 +44,8 @@ START_EMULATOR = "make emulator"
 _TIMEOUT = 60.0
 
 _VERSIONS = {"healthcare": "v1", "bigquery": "v2", "storage": "v1", "logging": "v2"}
-# One endpoint for everything; else those of the official Pulumi provider, one per API. Their path is not needed.
+# One endpoint for everything, that of the emulator.
 _ENDPOINT_VARIABLE = "IMAGING_ENDPOINT"
-_ENDPOINT_VARIABLES = {
-    "healthcare": "GOOGLE_HEALTHCARE_CUSTOM_ENDPOINT",
-    "bigquery": "GOOGLE_BIG_QUERY_CUSTOM_ENDPOINT",
-    "storage": "GOOGLE_STORAGE_CUSTOM_ENDPOINT",
-    "logging": "GOOGLE_LOGGING_CUSTOM_ENDPOINT",
-}
 
 
 @dataclass(frozen=True)
@@ -59,41 +60,56 @@ class ConnectionSettings:
 
     @property
     def is_emulator(self) -> bool:
-        """Whether the Healthcare API is an emulator's."""
-        return self.endpoints.get("healthcare", "").startswith("http://")
+        """Whether the APIs are an emulator's: Google's are reached by https only."""
+        return any(url.startswith("http://") for url in self.endpoints.values())
+
+    def endpoint(self, api: str) -> str | None:
+        """Return where an API is, as `https://HOST`; None for Google's own address.
+
+        An emulator speaks all the APIs; its token must not go to Google for the ones that weren't named.
+        """
+        if api not in self.endpoints and self.is_emulator:
+            return next(url for url in self.endpoints.values() if url.startswith("http://"))
+        return self.endpoints.get(api)
 
 
 def connection_settings(
     endpoint: str | None = None,
     *,
     environment: Mapping[str, str] | None = None,
+    configuration: Mapping[str, str] | None = None,
     access_token: str | None = None,
     credentials: str | None = None,
     impersonate: str | None = None,
+    allow_remote: bool = False,
 ) -> ConnectionSettings:
     """Put the settings together from what is given and, for the rest, from environment variables.
 
     Args:
-        endpoint: one URL for all APIs, that of the emulator. Without it IMAGING_ENDPOINT counts, then
-            GOOGLE_HEALTHCARE_CUSTOM_ENDPOINT and its likes, then Google's own.
+        endpoint: one URL for all APIs, that of the emulator. Without it IMAGING_ENDPOINT counts, then the endpoints of
+            the single APIs in the configuration and the environment, then Google's own.
         environment: instead of `os.environ`.
+        configuration: the `gcp:` configuration by key, for the endpoints of the single APIs (`ENDPOINT_KEYS`).
         access_token: OAuth token; else GOOGLE_OAUTH_ACCESS_TOKEN.
         credentials: path or content of a key file; else GOOGLE_CREDENTIALS. Application-default credentials find
             GOOGLE_APPLICATION_CREDENTIALS by themselves.
         impersonate: e-mail of a service account; else GOOGLE_IMPERSONATE_SERVICE_ACCOUNT.
+        allow_remote: whether the emulator may be on another machine; else IMAGING_ALLOW_REMOTE, set to `true`.
 
     Raises:
-        InputError: an endpoint is no URL.
+        InputError: an endpoint is not a URL, or not where it may be.
     """
     variables = os.environ if environment is None else environment
+    given = configuration or {}
+    remote = allow_remote or variables.get(REMOTE_VARIABLE, "").lower() == "true"
     one = endpoint or variables.get(_ENDPOINT_VARIABLE)
-    endpoints = {
-        api: _origin(url) for api, variable in _ENDPOINT_VARIABLES.items() if (url := one or variables.get(variable))
-    }
-    healthcare = endpoints.get("healthcare", "")
-    if healthcare.startswith("http://"):
-        # An emulator speaks all the APIs; its token must not go to Google for the ones that weren't named.
-        endpoints = {api: endpoints.get(api, healthcare) for api in _ENDPOINT_VARIABLES}
+    if one:
+        if problem := emulator_endpoint_problem(one, allow_remote=remote):
+            raise InputError(f"{quoted(one)} {problem}")
+        endpoints = dict.fromkeys(ENDPOINT_KEYS, origin_of(one))
+    else:
+        endpoints = {api: origin_of(url) for api in ENDPOINT_KEYS if (url := endpoint_of(api, given, variables))}
+        check_endpoints_of_apis(endpoints, allow_remote=remote)
     return ConnectionSettings(
         endpoints=endpoints,
         access_token=access_token or variables.get("GOOGLE_OAUTH_ACCESS_TOKEN") or None,
@@ -141,6 +157,14 @@ class Connection:
         """The Cloud Logging API, v2."""
         return cast("LoggingResource", self._service("logging"))
 
+    @property
+    def http(self) -> Any:
+        """This thread's transport for calls that no client of an API makes, with the credentials in it."""
+        services: dict[str, tuple[Any, Any]] = self._threads.__dict__.setdefault("services", {})
+        if "" not in services:
+            services[""] = (None, self._transport())
+        return services[""][1]
+
     def reset(self) -> None:
         """Drop this thread's transports, after a connection broke or before a call that must not be repeated."""
         for _, transport in self._threads.__dict__.pop("services", {}).values():
@@ -160,13 +184,10 @@ class Connection:
         return services[api][0]
 
     def _build(self, api: str) -> tuple[Any, Any]:
-        import google_auth_httplib2
         from googleapiclient import discovery
 
-        transport = google_auth_httplib2.AuthorizedHttp(self._authorize(), http=self._make_http(self.settings.timeout))
-        with self._lock:
-            self._transports.add(transport)
-        endpoint = self.settings.endpoints.get(api)
+        transport = self._transport()
+        endpoint = self.settings.endpoint(api)
         if endpoint is None:
             service = discovery.build(api, _VERSIONS[api], http=transport, static_discovery=True, cache_discovery=False)
         else:
@@ -174,6 +195,14 @@ class Connection:
             document = json.loads(_discovery_document(api)) | {"rootUrl": f"{endpoint}/", "mtlsRootUrl": f"{endpoint}/"}
             service = discovery.build_from_document(document, http=transport)  # type: ignore[attr-defined]
         return service, transport
+
+    def _transport(self) -> Any:
+        import google_auth_httplib2
+
+        transport = google_auth_httplib2.AuthorizedHttp(self._authorize(), http=self._make_http(self.settings.timeout))
+        with self._lock:
+            self._transports.add(transport)
+        return transport
 
     def _authorize(self) -> "google.auth.credentials.Credentials":
         with self._lock:
@@ -253,10 +282,3 @@ def _discovery_document(api: str) -> str:
 
     document = discovery_cache.get_static_doc(api, _VERSIONS[api])  # type: ignore[no-untyped-call]
     return cast("str", document)
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise InputError(f"{quoted(url)} is no endpoint; write http://127.0.0.1:8085")
-    return f"{parts.scheme}://{parts.netloc}"

@@ -155,13 +155,17 @@ def test_what_was_adopted_can_be_imported_by_id_and_is_then_the_stacks_own(
         "gcp:pubsub/topic:Topic hospital-imaging.dicom": ("Topic", "projects/hospital-imaging/topics/dicom"),
     }
     state = stack.resources()
-    names = {"emulator": state["pulumi:providers:gcp emulator"]["urn"]}
+    names = {
+        f"google-{project}": state[f"pulumi:providers:gcp google-{project}"]["urn"]
+        for project in ("hospital-imaging", "research-analytics")
+    }
     resources = []
     for key, (component, identity) in wanted.items():
         kind, name = key.split(" ")
+        provider = "google-research-analytics" if "bigquery" in kind else "google-hospital-imaging"
         parent = f"{component} {name}"
         names[parent] = state[f"imaging:index:{parent}"]["urn"]
-        resources.append({"type": kind, "name": name, "id": identity, "parent": parent, "provider": "emulator"})
+        resources.append({"type": kind, "name": name, "id": identity, "parent": parent, "provider": provider})
     file = tmp_path / "import.json"
     file.write_text(json.dumps({"nameTable": names, "resources": resources}), encoding="utf-8")
     stack.run("import", "--file", str(file), "--yes", "--generate-code=false", "--skip-preview")

@@ -55,6 +55,55 @@ class Provider:
         return {**labels, **given}
 
 
+HONOURED = frozenset(
+    {
+        "accessToken",
+        "addPulumiAttributionLabel",
+        "credentials",
+        "defaultLabels",
+        "impersonateServiceAccount",
+        "impersonateServiceAccountDelegates",
+        "project",
+        "pulumiAttributionLabelAdditionStrategy",
+    }
+)
+# No type or function of the stand-in has a region, and these switch off checks that it does not make.
+WITHOUT_EFFECT = frozenset({"region", "zone", "skipRegionValidation", "disableGlobalProjectWarning", "version"})
+# What the official plugin reads from the environment beside its configuration, and the stand-in does not honour.
+VARIABLES = {
+    "GOOGLE_BILLING_PROJECT": "billingProject",
+    "USER_PROJECT_OVERRIDE": "userProjectOverride",
+    "GOOGLE_UNIVERSE_DOMAIN": "universeDomain",
+    "CLOUDSDK_CORE_REQUEST_REASON": "requestReason",
+}
+
+
+NOT_HONOURED = (
+    "the stand-in for the gcp plugin does not honour {where}; remove it, or use the official plugin: install Pulumi "
+    "where it can be downloaded, https://www.pulumi.com/docs/install/"
+)
+
+
+def not_honoured(settings: Mapping[str, Any], environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The settings that the official plugin acts on and the stand-in does not: each with what to do instead.
+
+    Addresses of APIs that no type here calls make no difference, and false and empty values say what is done anyway.
+
+    Args:
+        settings: the configuration, as `decode_settings` gives it.
+        environ: the environment.
+    """
+    found = []
+    for name, value in settings.items():
+        known = name in HONOURED or name in WITHOUT_EFFECT or name.endswith("CustomEndpoint")
+        if not known and not name.startswith(("__", "plugin")) and value not in (None, "", False, [], {}):
+            found.append((name, f"gcp:{name}"))
+    for variable, name in VARIABLES.items():
+        if environ.get(variable, "").lower() not in {"", "false", "googleapis.com"} and name not in settings:
+            found.append((name, f"the environment variable {variable}"))
+    return [(name, NOT_HONOURED.format(where=where)) for name, where in found]
+
+
 def decode_settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as values: the engine passes what is not text as JSON in text."""
     settings: dict[str, Any] = {}

@@ -17,18 +17,15 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from engine.plugins.gcp.credentials import Tokens
 
 RETRIED = frozenset({429, 500, 502, 503})
 RETRY_SECONDS = 90.0
 CALL_SECONDS = 120.0
 PENDING_SECONDS = 1200.0
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 GOOGLES_CLIENT = {"prettyPrint": "false"}
@@ -113,7 +110,7 @@ class Client:
     settings: Mapping[str, Any]
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     _idle: dict[str, list[http.client.HTTPConnection]] = field(default_factory=dict, init=False, repr=False)
-    _tokens: _Tokens | None = field(default=None, init=False, repr=False)
+    _tokens: Tokens | None = field(default=None, init=False, repr=False)
     _guard: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def address(self, api: str) -> str:
@@ -247,60 +244,10 @@ class Client:
         return http.client.HTTPConnection(netloc, timeout=CALL_SECONDS)
 
     def _token(self) -> str:
-        given = self.settings.get("accessToken") or self.environ.get("GOOGLE_OAUTH_ACCESS_TOKEN")
-        if given:
-            try:
-                return path_or_contents(str(given)).strip()
-            except (OSError, ValueError) as error:
-                message = f"loading the access token: {error}"
-                raise ValueError(message) from error
         with self._guard:
             if self._tokens is None:
-                self._tokens = _Tokens(self.settings, self.environ)
+                self._tokens = Tokens(self.settings, self.environ)
             return self._tokens.get()
-
-
-class _Tokens:
-    """Tokens from a service account's key or the person's own login; google-auth is imported only when needed."""
-
-    def __init__(self, settings: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-        import google.auth
-        from google.auth.transport.requests import Request
-        from google.oauth2 import service_account
-
-        key = settings.get("credentials") or environ.get("GOOGLE_CREDENTIALS")
-        if key:
-            document = path_or_contents(str(key))
-            self._credentials: Any = service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
-                json.loads(document), scopes=[SCOPE]
-            )
-        else:
-            self._credentials, _ = google.auth.default(scopes=[SCOPE])
-        self._refresh: Callable[[], None] = lambda: self._credentials.refresh(Request())
-
-    def get(self) -> str:
-        if not self._credentials.valid:
-            self._refresh()
-        return str(self._credentials.token)
-
-
-def path_or_contents(text: str) -> str:
-    """What a text says that Google's provider takes "as a path or its contents": the content of the file that it names.
-
-    A text that is not the name of anything stands for itself.
-
-    Raises:
-        OSError: it names something that is not a file, or can't be read.
-        ValueError: the file is not text.
-    """
-    if not text:
-        return text
-    try:
-        path = Path(text).expanduser() if text.startswith("~") else Path(text)
-        path.stat()
-    except (OSError, ValueError, RuntimeError):
-        return text
-    return path.read_text(encoding="utf-8")
 
 
 def expand(template: str, values: Mapping[str, Any]) -> str:

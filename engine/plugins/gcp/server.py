@@ -13,9 +13,9 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 from engine.plugins import hosting
 from engine.plugins.gcp.catalog import FUNCTIONS, TYPES, AnyType
 from engine.plugins.gcp.comparing import Change, imported_inputs, refreshed_inputs
-from engine.plugins.gcp.provider import Provider, decode_settings
+from engine.plugins.gcp.provider import Provider, decode_settings, not_honoured
 from engine.plugins.gcp.resource import PartlyCreated, ResourceError
-from engine.plugins.gcp.rest import ApiError
+from engine.plugins.gcp.rest import APIS, ApiError
 from engine.plugins.gcp.values import UNKNOWN, from_struct, has_unknown, to_struct
 
 if TYPE_CHECKING:
@@ -65,20 +65,14 @@ class GcpProvider(provider_pb2_grpc.ResourceProviderServicer):
     def CheckConfig(
         self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CheckResponse:
-        """Takes every setting; those that concern other services make no difference."""
+        """Refuses settings that the official plugin acts on and this one does not, and addresses of the wrong form."""
         del context
-        failures = []
         provider = Provider(decode_settings(from_struct(request.news)))
-        for api in (
-            "healthcare",
-            "bigquery",
-            "storage",
-            "resourcemanager",
-            "serviceusage",
-            "cloudbilling",
-            "pubsub",
-            "kms",
-        ):
+        failures = [
+            provider_pb2.CheckFailure(property=name, reason=reason)
+            for name, reason in not_honoured(provider.settings, provider.environ)
+        ]
+        for api in APIS:
             if any(value == UNKNOWN for value in provider.settings.values()):
                 break
             try:

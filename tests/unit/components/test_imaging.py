@@ -185,22 +185,25 @@ def test_views_come_after_the_export(run: Run) -> None:
 
 def test_everything_goes_to_the_emulator_when_an_endpoint_is_set(run: Run) -> None:
     program = run(declare(imports=[ARCHIVE], bigquery=[TABLES], endpoint="http://127.0.0.1:8085"))
-    provider = program.one("pulumi:providers:gcp")
+    provider, other = program.all("pulumi:providers:gcp")
+    assert {provider.name, other.name} == {"google-hospital-imaging", "google-research-analytics"}
     assert provider.inputs["healthcareCustomEndpoint"] == "http://127.0.0.1:8085/v1beta1/"
     assert provider.inputs["bigQueryCustomEndpoint"] == "http://127.0.0.1:8085/bigquery/v2/"
     assert provider.inputs["storageCustomEndpoint"] == "http://127.0.0.1:8085/storage/v1/"
     assert provider.inputs["serviceUsageCustomEndpoint"] == "http://127.0.0.1:8085/v1beta1/"
     others = [each for each in program.declared if each.type.startswith("gcp:")]
-    assert {each.provider for each in others} == {"emulator"}
+    assert {each.provider for each in others} == {"google-hospital-imaging", "google-research-analytics"}
     assert program.one(STARTED).inputs["endpoint"] == "http://127.0.0.1:8085"
 
 
 def test_another_account_for_another_project(run: Run) -> None:
     account = "deployer@research-analytics.iam.gserviceaccount.com"
     program = run(declare(bigquery=[TABLES], projects=[{"name": "research-analytics", "impersonate": account}]))
-    assert program.one("pulumi:providers:gcp").inputs["impersonateServiceAccount"] == account
+    providers = {each.name: each.inputs for each in program.all("pulumi:providers:gcp")}
+    assert providers["google-research-analytics"]["impersonateServiceAccount"] == account
+    assert "impersonateServiceAccount" not in providers["google-hospital-imaging"]
     assert program.one("gcp:bigquery/dataset:Dataset").provider == "google-research-analytics"
-    assert program.one("gcp:healthcare/dataset:Dataset").provider == ""
+    assert program.one("gcp:healthcare/dataset:Dataset").provider == "google-hospital-imaging"
 
 
 def test_external_grants_declare_none_and_list_all(run: Run) -> None:

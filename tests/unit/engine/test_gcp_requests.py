@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from engine.plugins.gcp.rest import path_or_contents
+from engine.plugins.gcp.credentials import path_or_contents
 
 if TYPE_CHECKING:
     from pathlib import Path

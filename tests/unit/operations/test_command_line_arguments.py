@@ -138,7 +138,7 @@ def test_what_is_no_state_of_a_stack_is_refused_with_the_way_to_get_one(
 
 def test_an_endpoint_that_is_no_url_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", DATASET, "--endpoint", "localhost"], environment={}) == 2
-    assert '"localhost" is no endpoint' in capsys.readouterr().err
+    assert '"localhost" is not a valid endpoint' in capsys.readouterr().err
 
 
 def test_a_key_that_is_no_json_is_refused_without_showing_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -300,12 +300,33 @@ CASES = {
         "stores: [ { name: pacs, existing: true } ]",
         ["imaging:stores[0].existing  a store can't exist already in a dataset that this stack creates"],
     ),
+    "an_endpoint_with_https": (
+        "endpoint: https://127.0.0.1:8085",
+        [
+            (
+                'imaging:endpoint  "https://127.0.0.1:8085" is an https address, and the emulator speaks http; for a '
+                "regional or private address of a Google API, set that API's own endpoint, such as "
+                "gcp:healthcareCustomEndpoint or GOOGLE_HEALTHCARE_CUSTOM_ENDPOINT"
+            )
+        ],
+    ),
+    "an_endpoint_on_another_machine": (
+        "endpoint: http://emulator.example.org:8085",
+        [
+            (
+                'imaging:endpoint  "http://emulator.example.org:8085" is not on this machine, and what is sent there '
+                "is not encrypted; use the emulator's loopback address, or allow it with "
+                "imaging:allowRemoteEndpoint: true in a stack, --allow-remote on the command line, or "
+                "IMAGING_ALLOW_REMOTE=true"
+            )
+        ],
+    ),
     "an_endpoint_with_a_path": (
         "endpoint: http://127.0.0.1:8085/v1",
         [
             (
                 'imaging:endpoint  "http://127.0.0.1:8085/v1" is not a valid endpoint; write http://HOST:PORT, as '
-                "the emulator prints it"
+                "the emulator prints it: http://127.0.0.1:8085"
             )
         ],
     ),
