@@ -10,6 +10,7 @@ from components.access.google_rest import GoogleRest, RestError
 from components.access.grants import Grant, agents_of, grants_for
 from components.access.rules import Agent, On, Target
 from components.settings import Settings
+from components.settings.fields import comparable_member
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def missing_grants(settings: Settings, rest: Callable[[str | None], GoogleRest])
             answers.append(policies[place])
         # Without a condition a grant allows more, so it will do.
         wanted = {grant.role, _with_condition(grant.role, grant.condition.expression if grant.condition else None)}
-        if any(not isinstance(each, str) and any(member in each.get(key, set()) for key in wanted) for each in answers):
+        same = comparable_member(member)
+        if any(not isinstance(each, str) and any(same in each.get(key, set()) for key in wanted) for each in answers):
             continue
         unknown = answers[0] if isinstance(answers[0], str) else ""
         found.append(Missing(grant, member, command_for(grant, member), unknown))
@@ -196,7 +198,7 @@ def _policy(rest: GoogleRest, target: Target) -> Mapping[str, set[str]] | str:
     members: dict[str, set[str]] = {}
     for binding in policy.get("bindings", []):
         key = _with_condition(binding["role"], (binding.get("condition") or {}).get("expression"))
-        members.setdefault(key, set()).update(binding.get("members", []))
+        members.setdefault(key, set()).update(map(comparable_member, binding.get("members", [])))
     return members
 
 
@@ -215,9 +217,9 @@ def _dataset_members(entries: list[dict[str, Any]]) -> Mapping[str, set[str]]:
         email = entry.get("userByEmail")
         if email:
             kind = "serviceAccount" if email.endswith("gserviceaccount.com") else "user"
-            members.setdefault(role, set()).add(f"{kind}:{email}")
+            members.setdefault(role, set()).add(comparable_member(f"{kind}:{email}"))
         if entry.get("groupByEmail"):
-            members.setdefault(role, set()).add(f"group:{entry['groupByEmail']}")
+            members.setdefault(role, set()).add(comparable_member(f"group:{entry['groupByEmail']}"))
         if entry.get("iamMember"):
-            members.setdefault(role, set()).add(entry["iamMember"])
+            members.setdefault(role, set()).add(comparable_member(entry["iamMember"]))
     return members

@@ -111,7 +111,20 @@ def _member(value: str) -> str:
             f"{quoted(value)} is not a valid member; write user:…, group:… or serviceAccount:… with an e-mail address, "
             "domain:…, serviceAccount:PROJECT.svc.id.goog[NAMESPACE/ACCOUNT], principal://… or principalSet://…"
         )
-    return value
+    return comparable_member(value)
+
+
+def comparable_member(member: str) -> str:
+    """Return a member with its address in small letters, as Google compares it and gives it back.
+
+    The attributes of principals have a case of their own, and the kind keeps its spelling: `serviceAccount`.
+    """
+    if member.startswith("principal"):
+        return member
+    kind, colon, address = member.partition(":")
+    if kind == "deleted":
+        return f"{kind}{colon}{comparable_member(address)}"
+    return f"{kind}{colon}{address.lower()}"
 
 
 def _endpoint(value: str) -> str:

@@ -131,6 +131,9 @@ def _check(call: Call, name: StoreName, document: dict[str, Any], before: dict[s
 def _check_topics(document: dict[str, Any]) -> None:
     single = document.get("notificationConfig") or {}
     many = document.get("notificationConfigs") or []
+    if single.get("pubsubTopic") and many:
+        # https://cloud.google.com/healthcare-api/docs/reference/rest/v1beta1/projects.locations.datasets.dicomStores
+        raise invalid("only one of notification_config and notification_configs can be set")
     topics = [config.get("pubsubTopic", "") for config in [*([single] if single.get("pubsubTopic") else []), *many]]
     for topic in topics:
         parts = topic.split("/")

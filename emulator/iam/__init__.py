@@ -213,7 +213,9 @@ class Iam:
                 )
             if kind == "serviceAccount" and rest.endswith(_HEALTHCARE_AGENT):
                 self._projects.require_service_agent(rest)
-            members.append(member if kind in ("principal", "principalSet") else _lowered(member))
+            members.append(
+                member if kind in ("principal", "principalSet") or rest.startswith("principal") else _lowered(member)
+            )
         checked: dict[str, Any] = {"role": role, "members": sorted(set(members))}
         if binding.get("condition"):
             conditions.parse(binding["condition"].get("expression") or "")
@@ -227,7 +229,10 @@ def same_etag(one: str, other: str) -> bool:
 
 
 def _lowered(member: str) -> str:
+    """A member with its address in small letters, as Google keeps it. The kinds keep their spelling."""
     kind, colon, rest = member.partition(":")
+    if kind == "deleted":
+        return f"{kind}{colon}{_lowered(rest)}"
     return f"{kind}{colon}{rest.lower()}"
 
 
@@ -244,5 +249,8 @@ def _is(principal: str, member: str) -> bool:
     if member == "allUsers" or member == "allAuthenticatedUsers":
         return True
     if member.startswith("domain:"):
-        return principal.startswith("user:") and principal.endswith("@" + member.removeprefix("domain:"))
+        domain = member.removeprefix("domain:").lower()
+        return principal.startswith("user:") and principal.lower().endswith(f"@{domain}")
+    if member.startswith("principal"):
+        return member == principal
     return member.lower() == principal.lower()

@@ -114,5 +114,5 @@ def origin_of(url: str) -> str:
     except ValueError:
         raise InputError(f"{quoted(url)} {_NOT_VALID}") from None
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise InputError(f"{quoted(url)} is no endpoint; write http://127.0.0.1:8085")
+        raise InputError(f"{quoted(url)} is not a valid endpoint; write http://127.0.0.1:8085")
     return f"{parts.scheme}://{parts.netloc}"

@@ -79,6 +79,10 @@ class Stack:
         written = self._file.read_text(encoding="utf-8")
         self.config = importlib.import_module("yaml").safe_load(written)["config"]
 
+    def set_environment(self, more: dict[str, str]) -> None:
+        """Set variables for the commands to come."""
+        self._environment |= more
+
     def up(self, *options: str) -> str:
         """Deploy. Returns what the CLI said; raises if it failed."""
         return self._run("up", "--yes", "--skip-preview", *options)

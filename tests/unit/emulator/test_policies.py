@@ -149,3 +149,20 @@ def test_every_permission_that_calls_are_checked_for_is_known() -> None:
     assert len(used) > 100
     # bigquery.jobs.insert is the name of a method.
     assert used - PERMISSIONS - {"bigquery.jobs.insert"} == set()
+
+
+def test_a_member_keeps_the_spelling_of_its_kind_and_is_found_in_any_case(local: Emulator) -> None:
+    # https://github.com/hashicorp/terraform-provider-google/issues/5646: addresses come back in small letters.
+    gone = "deleted:serviceAccount:Old@P.iam.gserviceaccount.com?uid=123"
+    subject = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/Anna"
+    local.iam.set(PROJECT, binding("roles/viewer", gone, subject, "user:Alice@Example.org", "domain:Example.com"))
+    assert local.iam.get(PROJECT)["bindings"][0]["members"] == [
+        "deleted:serviceAccount:old@p.iam.gserviceaccount.com?uid=123",
+        "domain:example.com",
+        subject,
+        ALICE,
+    ]
+    for who in (ALICE, "user:ALICE@example.org", "user:Bob@EXAMPLE.com", subject):
+        assert local.iam.has_role(who, "roles/viewer", PROJECT), who
+    for who in (subject.replace("Anna", "anna"), "user:bob@example.com.org"):
+        assert not local.iam.has_role(who, "roles/viewer", PROJECT), who

@@ -9,6 +9,7 @@ import pytest
 from pulumi.runtime import config as pulumi_config
 
 from components.settings import Settings, SettingsError, load_settings, settings_from
+from components.settings.fields import comparable_member
 from components.settings.load import foreign_namespaces, stack_configuration
 
 yaml = importlib.import_module("yaml")  # it has no type stubs
@@ -568,3 +569,13 @@ class TestForeignNamespaces:
     )
     def test_other_namespaces_are_left_alone(self, key: str) -> None:
         assert foreign_namespaces([key]) == []
+
+
+def test_members_have_no_case_but_for_the_attributes_of_principals() -> None:
+    # One member in two spellings is one grant: whichever is written, its resource has the same name.
+    assert comparable_member("group:Radiology@Example.org") == "group:radiology@example.org"
+    assert comparable_member("deleted:serviceAccount:Old@P.iam.gserviceaccount.com?uid=1") == (
+        "deleted:serviceAccount:old@p.iam.gserviceaccount.com?uid=1"
+    )
+    subject = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/Anna"
+    assert comparable_member(subject) == subject

@@ -81,8 +81,12 @@ CASES = [
         {
             "labels": {"a": "b"},
             "notificationConfig": {"pubsubTopic": "projects/p/topics/t", "sendForBulkImport": True},
-            "notificationConfigs": [{"pubsubTopic": "projects/p/topics/t"}],
         },
+    ),
+    Case(
+        f"{S}.create",
+        "?dicomStoreId=another",
+        {"notificationConfigs": [{"pubsubTopic": "projects/p/topics/t"}]},
     ),
     Case(f"{S}.list", "?filter=labels.a:*"),
     Case(f"{S}.get"),

@@ -129,6 +129,13 @@ BAD_STORES: list[tuple[dict[str, Any], str]] = [
     ({"labels": {f"k{n}": "v" for n in range(65)}}, "at most 64 labels"),
     ({"notificationConfig": {"pubsubTopic": "topic"}}, "projects/PROJECT/topics/TOPIC"),
     ({"notificationConfigs": [{"pubsubTopic": "topic"}]}, "projects/PROJECT/topics/TOPIC"),
+    (
+        {
+            "notificationConfig": {"pubsubTopic": "projects/p/topics/t"},
+            "notificationConfigs": [{"pubsubTopic": "projects/p/topics/t"}],
+        },
+        "only one of",
+    ),
     ({"streamConfigs": [{"bigqueryDestination": {"tableUri": "bq://p.d"}}]}, "bq://PROJECT.DATASET.TABLE"),
     ({"streamConfigs": [{"bigqueryDestination": {"tableUri": f"bq://p.d.t{n}"}} for n in range(6)]}, "at most 5"),
     ({"stores": 1}, "Cannot find field"),
