@@ -260,6 +260,9 @@ class Imaging:
             mime_type=run.mime_type,
             filter=self._filter(run.filter),
             filter_bucket=self._filter_bucket(run.filter),
+            imports={
+                each.name: self._imports[each.name].store_since for each in settings.imports if each.store == run.store
+            },
             rerun=run.rerun,
             trigger=run.trigger,
             allowed_failures=run.allowed_failures,

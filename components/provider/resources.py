@@ -146,9 +146,10 @@ class StartedOperation(Resource, module="imaging", name="StartedOperation"):
 
     operation: pulumi.Output[str]
     facts: pulumi.Output[dict[str, Any]]
-    started_at: pulumi.Output[str]
-    filter_uri: pulumi.Output[str]
-    filter_digest: pulumi.Output[str]
+    startedAt: pulumi.Output[str]  # noqa: N815 - spelled as in the state, and as the input of the awaited operation
+    filterUri: pulumi.Output[str]  # noqa: N815
+    filterDigest: pulumi.Output[str]  # noqa: N815
+    storeSince: pulumi.Output[str]  # noqa: N815
 
     def __init__(self, name: str, props: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
         """Declare the start.
@@ -156,10 +157,10 @@ class StartedOperation(Resource, module="imaging", name="StartedOperation"):
         Args:
             name: of the resource.
             props: `label, store, method, body, filter, trigger, rerun, allowedFailures, timeout, permissionWait,
-                maxRunning, serviceAgent, endpoint, previous, inPreview, urn`.
+                maxRunning, serviceAgent, endpoint, imports, previous, inPreview, urn`.
             opts: as for every resource.
         """
-        outputs = dict.fromkeys(("operation", "facts", "started_at", "filter_uri", "filter_digest"))
+        outputs = dict.fromkeys(("operation", "facts", "startedAt", "filterUri", "filterDigest", "storeSince"))
         super().__init__(StartedProvider(), name, {**props, **outputs}, opts)
 
 

@@ -12,14 +12,17 @@ from components.provider import engine_log
 from components.provider import process as provider_process
 from components.provider.inputs import connection_of, journal_of, limits_of, request_of, text_of, title_of
 from operations.google.clock import InterruptedWaitError
+from operations.google.connection import Connection
 from operations.google.errors import OperationsError
 from operations.google.reading import cancel_running
 from operations.google.retrying import Patience
 from operations.model.invalid import InputError
+from operations.model.requests import Import, Request
 from operations.run.checks import check_start
 from operations.run.filter_objects import prepare_filter
 from operations.run.journal import Journal
 from operations.run.record import recorded
+from operations.run.remains import what_is_lost
 from operations.run.rerun import RUN_INPUTS, reason_to_run
 from operations.run.start import resume, start
 
@@ -77,6 +80,7 @@ def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = N
         with engine_log.ProgressLine(urn, "preparing the start") as show:
             prepared = prepare_filter(connection, str(props["label"]), chosen, clock) if chosen else None
             request = request_of(props, prepared.uri if prepared else None)
+            since = _store_since(connection, request, olds or {}, props)
             started = resume(connection, request, journal, allowed_failures=allowed, say=show, note=note, clock=clock)
             if started is None:
                 summary = prepared.summary if prepared else None
@@ -98,9 +102,10 @@ def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = N
         **props,
         "operation": started.operation,
         "facts": started.facts.to_json(),
-        "started_at": started.time,
-        "filter_uri": prepared.uri if prepared else "",
-        "filter_digest": prepared.digest if prepared else "",
+        "startedAt": started.time,
+        "filterUri": prepared.uri if prepared else "",
+        "filterDigest": prepared.digest if prepared else "",
+        "storeSince": since or started.time,
     }
 
 
@@ -130,11 +135,25 @@ def forget(props: Mapping[str, Any]) -> None:
     journal.settle()
 
 
+def _store_since(
+    connection: Connection, request: Request, olds: Mapping[str, Any], news: Mapping[str, Any]
+) -> str | None:
+    """Return since when an import has filled the store; None where it is made again, and is filled from now on.
+
+    An export can't see by itself that its store was made again: by the time it is asked, the import before it has
+    filled the new store, which has the very contents of the old one.
+    """
+    record = recorded(news)
+    if isinstance(request, Import) and (record.lost or what_is_lost(connection, request, record)):
+        return None
+    return text_of(olds, "storeSince")
+
+
 def _tell_journal(journal: Journal, olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
     """Tell the journal which operations the state has."""
     record = recorded(news)
     known = (olds.get("operation"), record.operation, record.ended)
-    journal.seen([str(each) for each in known if each], text_of(olds, "started_at") or "")
+    journal.seen([str(each) for each in known if each], text_of(olds, "startedAt") or "")
 
 
 def _cancel_operation(props: Mapping[str, Any], operation: str, wait: float) -> None:

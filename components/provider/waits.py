@@ -29,10 +29,13 @@ from operations.run.checks import facts_from_json
 from operations.run.follow import follow
 from operations.run.record import record_of
 from operations.run.remains import is_store_gone, read_table, what_is_lost
-from operations.run.report import conclude, failure_report, problem_of, rows_in_table, success_report
+from operations.run.report import conclude, failure_report, problem_of, result_json, rows_in_table, success_report
 from operations.run.wait import OperationGoneError, WaitTimeoutError
 
 _ERRORS_KEPT = 50
+# The rest is on the command line: `python -m operations describe`.
+_COUNTS = ("success", "failure", "pending")
+_PUT_OUT = ("operation", "state", *_COUNTS, "startTime", "endTime", "destination", "rows", "logsUrl", "errors")
 
 
 def await_operation(props: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,26 +137,9 @@ def look_again(props: dict[str, Any]) -> dict[str, Any]:
 
 
 def _outcome_to_json(request: Request, outcome: Outcome) -> dict[str, Any]:
-    result: dict[str, Any] = {
-        "operation": outcome.operation,
-        "state": outcome.state.value,
-        "success": outcome.success,
-        "failure": outcome.failure,
-        "pending": outcome.pending,
-        "startTime": outcome.start_time,
-        "endTime": outcome.end_time,
-        "destination": request.destination,
-        "logsUrl": outcome.logs_url,
-        "errors": [
-            {"source": item.source, "message": item.message, "code": item.code}
-            for item in outcome.item_errors[:_ERRORS_KEPT]
-        ],
-        "checks": [str(check) for check in outcome.checks],
-    }
-    rows = rows_in_table(request, outcome)
-    if rows is not None:
-        result["rows"] = rows
-    return result
+    """Return what the stack puts out of an outcome."""
+    result = {key: value for key, value in result_json(request, outcome).items() if key in _PUT_OUT}
+    return {**result, "errors": result["errors"][:_ERRORS_KEPT]}
 
 
 def _left_behind(connection: Connection, request: Request, outcome: Outcome) -> dict[str, Any]:

@@ -65,6 +65,7 @@ def declare_run(
     request: Request,
     opts: pulumi.ResourceOptions | None,
     chosen: pulumi.Input[Mapping[str, Any]] | None = None,
+    imports: Mapping[str, pulumi.Input[str]] | None = None,
 ) -> Run:
     """Declare start and wait as children of a component.
 
@@ -75,6 +76,7 @@ def declare_run(
         request: what to do, without a filter; its store stands in for the one of the settings.
         opts: the component's options; both children wait for what it depends on.
         chosen: the filter, as `operations.run.filter_objects.prepare_filter` takes it.
+        imports: since when each import has filled the store, by its name.
 
     Raises:
         RequestError: settings can't be right.
@@ -102,6 +104,7 @@ def declare_run(
         {
             **common,
             "filter": chosen,
+            "imports": imports,
             "rerun": str(args.rerun),
             "previous": previous_result(awaited_urn),
             # A provider isn't told otherwise whether it is asked for a preview. A value that isn't known is unlike any
@@ -117,8 +120,8 @@ def declare_run(
             **common,
             "operation": started.operation,
             "facts": started.facts,
-            "startedAt": started.started_at,
-            "filterUri": started.filter_uri,
+            "startedAt": started.startedAt,
+            "filterUri": started.filterUri,
             "urn": awaited_urn,
         },
         child(component, opts, provider=waits_provider()),

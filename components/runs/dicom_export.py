@@ -49,6 +49,8 @@ class DicomExportArgs(RunArgs):
         mime_type: format of the objects, as a value of the API or a short name; for `gs://`.
         filter: what to export; everything without it.
         filter_bucket: bucket for the filter file of `lines` or `query`.
+        imports: `store_since` of each import into the store, by any name: when the store is made again, and an import
+            fills it again, the export runs again, too.
     """
 
     destination: str
@@ -58,6 +60,7 @@ class DicomExportArgs(RunArgs):
     mime_type: str | None = None
     filter: ExportFilter | None = None
     filter_bucket: pulumi.Input[str] | None = None
+    imports: Mapping[str, pulumi.Input[str]] | None = None
 
 
 class DicomExport(pulumi.ComponentResource):
@@ -92,7 +95,7 @@ class DicomExport(pulumi.ComponentResource):
             include_source_store=given.include_source_store,
             mime_type=given.mime_type,
         )
-        run = declare_run(self, name, given, request, opts, chosen=_filter_input(name, given))
+        run = declare_run(self, name, given, request, opts, chosen=_filter_input(name, given), imports=given.imports)
         self.operation = run.started.operation
         self.outcome = run.awaited.outcome
         self.register_outputs({"operation": self.operation, "outcome": self.outcome})

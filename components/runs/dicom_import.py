@@ -33,6 +33,8 @@ class DicomImport(pulumi.ComponentResource):
 
     operation: pulumi.Output[str]
     outcome: pulumi.Output[dict[str, Any]]
+    store_since: pulumi.Output[str]
+    """Since when it has filled the store; another time when the store was made again."""
 
     def __init__(
         self,
@@ -56,4 +58,5 @@ class DicomImport(pulumi.ComponentResource):
         run = declare_run(self, name, given, request, opts)
         self.operation = run.started.operation
         self.outcome = run.awaited.outcome
+        self.store_since = run.started.storeSince
         self.register_outputs({"operation": self.operation, "outcome": self.outcome})

@@ -19,7 +19,7 @@ from operations.model.filters import FilterSummary
 from operations.model.mime_types import MimeType
 from operations.model.outcome import Outcome, State, seconds_of
 from operations.model.requests import Request
-from operations.run.report import rows_in_table
+from operations.run.report import result_json
 
 _STYLES = {
     State.RUNNING: "cyan",
@@ -111,44 +111,9 @@ def operation_json(
         request: what was asked for, when this command asked for it: adds destination and rows.
         filter_uri: the filter file that the request names.
     """
-    value: dict[str, Any] = {
-        "operation": outcome.operation,
-        "method": outcome.api_method,
-        "state": outcome.state.value,
-        "success": outcome.success,
-        "failure": outcome.failure,
-        "pending": outcome.pending,
-        "startTime": outcome.start_time,
-        "endTime": outcome.end_time,
-        "seconds": None if outcome.seconds is None else round(outcome.seconds, 3),
-        "logsUrl": outcome.logs_url,
-        "cancelRequested": outcome.cancel_requested,
-        "error": None,
-        "errors": [{"source": item.source, "message": item.message, "code": item.code} for item in outcome.item_errors],
-        "checks": [
-            {
-                "what": check.what,
-                "expected": check.expected,
-                "found": check.found,
-                "passed": check.passed,
-                "note": check.note,
-            }
-            for check in outcome.checks
-        ],
-        "notes": list(outcome.notes),
-    }
-    if outcome.error_code:
-        value["error"] = {
-            "code": outcome.error_code,
-            "name": outcome.error_name,
-            "message": outcome.error_message,
-        }
-    if request is not None:
-        value |= {"store": str(request.store), "destination": request.destination, "filter": filter_uri}
-        rows = rows_in_table(request, outcome)
-        if rows is not None:
-            value["rows"] = rows
-    return value
+    if request is None:
+        return outcome.to_json()
+    return {**result_json(request, outcome), "filter": filter_uri}
 
 
 def formats_table(mime_types: Sequence[MimeType]) -> Table:

@@ -116,8 +116,25 @@ class Outcome:
         return replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything as JSON values."""
-        return asdict(self) | {"state": self.state.value, "error_name": self.error_name, "rate": self.rate}
+        """Return everything as JSON values: the one form of it, of which outputs and `--json` show all or a part."""
+        error = {"code": self.error_code, "name": self.error_name, "message": self.error_message}
+        return {
+            "operation": self.operation,
+            "method": self.api_method,
+            "state": self.state.value,
+            "success": self.success,
+            "failure": self.failure,
+            "pending": self.pending,
+            "startTime": self.start_time,
+            "endTime": self.end_time,
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
+            "logsUrl": self.logs_url,
+            "cancelRequested": self.cancel_requested,
+            "error": error if self.error_code else None,
+            "errors": [asdict(item) for item in self.item_errors],
+            "checks": [asdict(check) for check in self.checks],
+            "notes": list(self.notes),
+        }
 
 
 def outcome_of(operation: Mapping[str, Any]) -> Outcome:

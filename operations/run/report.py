@@ -1,5 +1,7 @@
 """Putting a result together and saying it to a person: what came of a run, why it failed, what to do."""
 
+from typing import Any
+
 from operations.google.clock import SYSTEM_CLOCK, Clock
 from operations.google.connection import Connection
 from operations.google.errors import STACK_WORDS, Wording, advice
@@ -133,6 +135,13 @@ def success_report(request: Request | None, outcome: Outcome) -> str:
     lines += [f"  {check}" for check in outcome.checks]
     lines += [f"  {line}" for line in _item_lines(outcome)]
     return "\n".join(lines)
+
+
+def result_json(request: Request, outcome: Outcome) -> dict[str, Any]:
+    """Return what came of a request as JSON values: `Outcome.to_json` with `store`, `destination` and `rows`."""
+    value = {**outcome.to_json(), "store": str(request.store), "destination": request.destination}
+    rows = rows_in_table(request, outcome)
+    return value if rows is None else {**value, "rows": rows}
 
 
 def rows_in_table(request: Request | None, outcome: Outcome) -> int | None:

@@ -46,6 +46,20 @@ def changed_inputs(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | No
         old, new = _wanted(key, olds.get(key)), _wanted(key, news.get(key))
         if old != new:
             return f"{words}{_difference(old, new)}"
+    return _store_made_again(olds.get("imports"), news.get("imports"))
+
+
+def _store_made_again(olds: Any, news: Any) -> str | None:
+    """Say that the store of an export was made again; an import that was added or removed says nothing about it.
+
+    Args:
+        olds: since when each import has filled the store, by its name, at the last start.
+        news: the same as it is now; what isn't known yet, in a preview, is no text.
+    """
+    if isinstance(olds, Mapping) and isinstance(news, Mapping):
+        for name in sorted({*olds} & {*news}):
+            if isinstance(news[name], str) and news[name] != olds[name]:
+                return f"its DICOM store was made again, and filled by import {name}"
     return None
 
 
@@ -137,7 +151,7 @@ def _ask(connection: Connection, olds: Mapping[str, Any], clock: Clock) -> None:
 def _filter_changed(
     connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock
 ) -> str | None:
-    chosen, before = news.get("filter"), olds.get("filter_digest")
+    chosen, before = news.get("filter"), olds.get("filterDigest")
     if not isinstance(chosen, Mapping) or not before:
         return None
     now = filter_digest(connection, chosen, clock)

@@ -53,7 +53,7 @@ def awaited(started: dict[str, Any]) -> dict[str, Any]:
     return {
         **started,
         "urn": URN.replace("StartedOperation", "AwaitedOperation"),
-        "startedAt": started["started_at"],
+        "startedAt": started["startedAt"],
         "filterUri": "",
     }
 
@@ -116,7 +116,7 @@ def test_deleting_a_run_cancels_what_was_started_anew_in_its_place(hospital: Hos
     first = dict(StartedProvider().create(props).outs or {})
     hospital.fault("export", operation={"seconds": 3600})
     journal = journal_of(props, instead_of=first["operation"])
-    journal.begin(request_from_body(STORE, "export", BODY), first["started_at"], [], {})
+    journal.begin(request_from_body(STORE, "export", BODY), first["startedAt"], [], {})
     stores = hospital.connection.healthcare.projects().locations().datasets().dicomStores()
     body: Any = BODY
     journal.began(stores.export(name=STORE, body=body).execute()["name"])

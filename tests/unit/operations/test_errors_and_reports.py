@@ -298,5 +298,5 @@ def test_many_failed_files_are_cut_to_ten_lines() -> None:
 
 def test_an_outcome_is_plain_json() -> None:
     found = json.loads(json.dumps(outcome_of(DENIED).to_json()))
-    assert (found["state"], found["error_name"]) == ("failed", "PERMISSION_DENIED")
+    assert (found["state"], found["error"]["name"]) == ("failed", "PERMISSION_DENIED")
     assert format_duration(outcome_of(DENIED).seconds or 0) == "2 m 14 s"

@@ -303,3 +303,21 @@ def test_what_a_refresh_found_to_be_gone_runs_again_and_is_not_looked_at(
     news["previous"]["lost"] = "DICOM store pacs is gone"
     assert reason_to_run(connection, olds, news, clock) == "DICOM store pacs is gone"
     assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "reason"),
+    [
+        (None, {"archive": "1"}, None),
+        ({"archive": "1"}, None, None),
+        ({"archive": "1"}, {"archive": "1", "more": "2"}, None),
+        ({"archive": "1"}, {"archive": object()}, None),  # not known in a preview
+        ({"archive": "1"}, {"archive": "2"}, "its DICOM store was made again, and filled by import archive"),
+    ],
+)
+def test_an_export_runs_again_after_an_import_that_fills_a_store_that_was_made_again(
+    before: Any, now: Any, reason: str | None, service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=0)
+    news = props(imports=now, previous=record(name))
+    assert reason_to_run(connection, state(name, imports=before), news, clock) == reason
