@@ -5,25 +5,31 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/aggregate_function
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from ..types import BOOL, FLOAT64, INT64, STRING, Field, Type, array, duckdb_type, struct
+from ..types import BOOL, FLOAT64, INT64, NUMERIC, STRING, Field, Type, array, duckdb_type, struct
+from .equality import may_be_nan
 from .registry import Handler, no_signature
-from .values import Expr, coerced, numeric_quotient
+from .values import Expr, coerced, floating, numeric_quotient
 
 if TYPE_CHECKING:
     from .names import ExpressionBase
+
+
+_NAN = floating(math.nan).sql
 
 
 @dataclass(slots=True)
 class Aggregate:
     """An aggregate call before OVER is put behind it: ``call``, then what is done with its result, and the type.
 
-    ``divisor`` is a second call, by which the result of the first is divided as NUMERIC.
+    ``divisor`` is a second call, by which the result of the first is divided as NUMERIC. ``test`` is a call too: where
+    its result is true, the whole is ``otherwise`` (a NaN, an error).
     """
 
     call: str
@@ -31,6 +37,8 @@ class Aggregate:
     wrap: Callable[[str], str] = field(default=lambda sql: sql)
     filter: str = ""
     divisor: str = ""
+    test: str = ""
+    otherwise: str = ""
 
     def finished(self, over: str = "") -> Expr:
         """The whole expression; ``over`` stands behind each call."""
@@ -38,7 +46,10 @@ class Aggregate:
         made = self.call + behind
         if self.divisor:
             made = numeric_quotient(made, f"nullif({self.divisor}{behind}, 0)")
-        return Expr(self.wrap(made), self.type)
+        made = self.wrap(made)
+        if self.test:
+            made = f"CASE WHEN {self.test.replace('{0}', behind)} THEN {self.otherwise} ELSE {made} END"
+        return Expr(made, self.type)
 
 
 @dataclass(slots=True)
@@ -74,7 +85,10 @@ def _read(c: ExpressionBase, nodes: list[Any], node: Any) -> _Arguments:
                 made.having = item
             elif isinstance(item, exp.Distinct):
                 made.distinct = True
-                made.nodes += item.expressions
+                # In DISTINCT f(x) IGNORE NULLS the parser takes the last two words for a part of the argument.
+                inner = _read(c, item.expressions, node)
+                made.nodes += inner.nodes
+                made.nulls = made.nulls or inner.nulls
                 item = None
                 break
             item = item.this
@@ -91,6 +105,8 @@ def aggregate(c: ExpressionBase, name: str, nodes: list[Any], node: Any, *, null
         if given.order is not None:
             parts = [c.ordered(item, c.compile(item.this)) for item in given.order.expressions]
             given.order_sql = " ORDER BY " + ", ".join(parts)
+        if given.distinct and name in _NO_DISTINCT:
+            raise c.error(f"DISTINCT is not supported by aggregate function {name}", node)
         if given.having is not None and name != "ANY_VALUE":
             raise c.unsupported(f"HAVING MAX or MIN in {name}", node)
         return _MAKERS[name](c, name, given, node)
@@ -127,7 +143,7 @@ def _countif(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggr
     value = _one(c, name, given, node)
     if coerced(value, BOOL) is None:
         raise no_signature(c, name, [value], node)
-    return Aggregate(f"count(CASE WHEN {value.sql} THEN 1 END)", INT64)
+    return Aggregate(f"count({_distinct(given)}CASE WHEN {value.sql} THEN 1 END)", INT64)
 
 
 def _numeric(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
@@ -138,7 +154,20 @@ def _numeric(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggr
     if name == "SUM":
         result = INT64 if kind == "NULL" else value.type
         into = duckdb_type(result)
-        return Aggregate(f"sum({_distinct(given)}{value.sql})", result, lambda sql: f"CAST({sql} AS {into})")
+        call = f"sum({_distinct(given)}{value.sql})"
+        if result == FLOAT64:
+            # Infinite where no number is: the sum is too large.
+            overflow = c.fail("double overflow")
+            return Aggregate(
+                call,
+                result,
+                lambda sql: f"CAST({sql} AS DOUBLE)",
+                test=f"bool_and(isfinite({value.sql})){{0}} AND NOT isfinite({call}{{0}})",
+                otherwise=f"CAST({overflow} AS DOUBLE)",
+            )
+        if result == NUMERIC:
+            return Aggregate(call, result, lambda sql: _within_numeric(c, sql))
+        return Aggregate(call, result, lambda sql: f"CAST({sql} AS {into})")
     if kind == "BIGNUMERIC":
         raise c.unsupported("AVG of BIGNUMERIC, which DuckDB has not: cast to NUMERIC or FLOAT64", node)
     if kind == "NUMERIC":
@@ -147,13 +176,45 @@ def _numeric(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggr
     return Aggregate(f"avg({_distinct(given)}{value.sql})", FLOAT64, lambda sql: f"CAST({sql} AS DOUBLE)")
 
 
+def _within_numeric(c: ExpressionBase, sql: str) -> str:
+    """A sum as NUMERIC: DuckDB's decimals hold a little more than the 38 digits that they have by name."""
+    decimal = duckdb_type(NUMERIC)
+    return (
+        f"CASE WHEN abs({sql}) > CAST('{_MOST_NUMERIC}' AS {decimal}) "
+        f"THEN CAST({c.fail('numeric overflow')} AS {decimal}) ELSE CAST({sql} AS {decimal}) END"
+    )
+
+
+_MOST_NUMERIC = "99999999999999999999999999999.999999999"
+
+
 def _statistic(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
     value = _one(c, name, given, node)
     made = coerced(value, FLOAT64)
     if made is None:
         raise no_signature(c, name, [value], node)
     function = {"STDDEV": "stddev_samp", "VARIANCE": "var_samp"}.get(name, name.lower())
-    return Aggregate(f"{function}({_distinct(given)}{made.sql})", FLOAT64)
+    if value.type.kind in ("NUMERIC", "BIGNUMERIC"):
+        # As differences from the first value, or the digits that tell them apart are lost in a double.
+        return Aggregate(
+            f"list({_distinct(given)}{value.sql})",
+            FLOAT64,
+            lambda sql: (
+                f"list_aggregate(list_transform({sql}, lambda v: CAST(v - ({sql})[1] AS DOUBLE)), '{function}')"
+            ),
+            filter=f"{value.sql} IS NOT NULL",
+        )
+    if not may_be_nan(made):
+        return Aggregate(f"{function}({_distinct(given)}{made.sql})", FLOAT64)
+    finite = f"CASE WHEN isfinite({made.sql}) THEN {made.sql} WHEN {made.sql} IS NOT NULL THEN CAST(0 AS DOUBLE) END"
+    return Aggregate(
+        f"{function}({_distinct(given)}{finite})",
+        FLOAT64,
+        lambda sql: sql,
+        test=f"bool_or(NOT isfinite({made.sql})){{0}}"
+        + (f" AND count({made.sql}){{0}} > 1" if function.endswith("samp") else ""),
+        otherwise=_NAN,
+    )
 
 
 def _pair(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
@@ -167,7 +228,10 @@ def _extreme(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggr
     value = _one(c, name, given, node)
     if value.type.kind in ("ARRAY", "STRUCT", "JSON"):
         raise c.error(f"{name} is not defined for arguments of type {value.type.kind}", node)
-    return Aggregate(f"{name.lower()}({value.sql})", value.type)
+    made = Aggregate(f"{name.lower()}({value.sql})", value.type)
+    if name == "MIN" and may_be_nan(value):
+        made.test, made.otherwise = f"bool_or(isnan({value.sql})){{0}}", _NAN
+    return made
 
 
 def _any_value(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> Aggregate:
@@ -214,14 +278,19 @@ def _string_agg(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> A
     if not 1 <= len(given.nodes) <= 2:
         raise c.error(f"No matching signature for aggregate function {name}", node)
     value = c.compile(given.nodes[0])
-    separator = c.compiled(given.nodes[1], STRING, name).sql if len(given.nodes) == 2 else "','"
+    separator = "','"
+    if len(given.nodes) == 2:
+        between = c.compiled(given.nodes[1], STRING, name)
+        if not between.constant or between.literal is None:
+            raise c.error(f"The second argument of {name} must be a literal or query parameter that is not NULL", node)
+        separator = between.sql
     if coerced(value, STRING) is None:
         raise no_signature(c, name, [value], node)
     limit = "" if given.limit is None else f"[1:{given.limit}]"
     return Aggregate(
         f"list({_distinct(given)}{value.sql}{given.order_sql})",
         STRING,
-        lambda sql: f"array_to_string(({sql}){limit}, {separator})",
+        lambda sql: f"CASE WHEN len(({sql}){limit}) > 0 THEN array_to_string(({sql}){limit}, {separator}) END",
         f"{value.sql} IS NOT NULL",
     )
 
@@ -252,7 +321,21 @@ def _approx_quantiles(c: ExpressionBase, name: str, given: _Arguments, node: Any
     if not number.constant or number.type != INT64 or not 1 <= number.literal <= 10_000:
         raise c.error("The second argument of APPROX_QUANTILES is an integer literal or parameter from 1", node)
     points = ", ".join(repr(index / number.literal) for index in range(number.literal + 1))
-    wanted = "" if given.nulls == "RESPECT NULLS" else f"{value.sql} IS NOT NULL"
+    if given.nulls == "RESPECT NULLS":
+        # As quantile_disc does it, with NULL as the least value.
+        places = ", ".join(
+            f"greatest(1, CAST(ceil({index / number.literal!r} * len(l)) AS BIGINT))"
+            for index in range(number.literal + 1)
+        )
+        return Aggregate(
+            f"list({_distinct(given)}{value.sql})",
+            array(value.type),
+            lambda sql: (
+                f"list_transform([list_sort({sql}, 'ASC', 'NULLS FIRST')], "
+                f"lambda l: list_transform([{places}], lambda i: l[i]))[1]"
+            ),
+        )
+    wanted = f"{value.sql} IS NOT NULL"
     return Aggregate(f"quantile_disc({_distinct(given)}{value.sql}, [{points}])", array(value.type), filter=wanted)
 
 
@@ -267,14 +350,15 @@ def _approx_top(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> A
         raise c.error(f"The last argument of {name} is an integer literal or parameter", node)
     del weights
     element = struct((Field("value", value.type), Field("count", INT64)))
-    entries = f"map_entries(histogram({value.sql}))"
-    # NULLs are not in a histogram.
+    # NULLs are not in a histogram; records of them are.
+    entries = f"map_entries(histogram(struct_pack(v := {value.sql})))"
     return Aggregate(
         entries,
         array(element),
         lambda sql: (
-            f"list_transform(list_sort(list_transform({sql}, lambda e: struct_pack(n := -CAST(e.value AS BIGINT), "
-            f"v := e.key)))[1:{number.literal}], lambda e: struct_pack(value := e.v, count := -e.n))"
+            f'list_transform(list_sort(list_transform({sql}, lambda "e!": struct_pack('
+            f'n := -CAST("e!".value AS BIGINT), v := "e!".key.v)))[1:{number.literal}], '
+            f'lambda "e!": struct_pack(value := "e!".v, count := -"e!".n))'
         ),
     )
 
@@ -373,13 +457,25 @@ def _over(c: ExpressionBase, node: Any, depth: int = 0) -> str:
             keys.append(value.sql)
         parts.append("PARTITION BY " + ", ".join(keys))
     if order is not None:
-        parts.append("ORDER BY " + ", ".join(c.ordered(item, c.compile(item.this)) for item in order.expressions))
+        # A frame of a distance has one key.
+        one_key = spec is not None and _has_distance(spec)
+        keys = [c.ordered(item, c.compile(item.this), one_key=one_key) for item in order.expressions]
+        parts.append("ORDER BY " + ", ".join(keys))
     if spec is not None:
         parts.append(_frame(c, spec))
     return " ".join(parts)
 
 
+def _has_distance(spec: exp.WindowSpec) -> bool:
+    """Whether a frame is said by a distance from the value of the row: ``RANGE BETWEEN 1 PRECEDING AND …``."""
+    sides = (spec.args.get("start"), spec.args.get("end"))
+    return str(spec.args.get("kind") or "").upper() == "RANGE" and any(isinstance(one, exp.Expression) for one in sides)
+
+
 def _frame(c: ExpressionBase, spec: exp.WindowSpec) -> str:
+    if _is_empty(c, spec):
+        return f"ROWS BETWEEN {_BEYOND} FOLLOWING AND {_BEYOND} FOLLOWING"
+
     def side(value: Any, direction: Any) -> str:
         if isinstance(value, exp.Expression):
             return f"{c.compile(value).sql} {direction}"
@@ -391,6 +487,41 @@ def _frame(c: ExpressionBase, spec: exp.WindowSpec) -> str:
     return f"{spec.args.get('kind') or 'RANGE'} BETWEEN {start} AND {finish}"
 
 
+#: More rows than any partition has: a frame that far away is empty.
+_BEYOND = 2**62
+
+
+def _is_empty(c: ExpressionBase, spec: exp.WindowSpec) -> bool:
+    """Whether a frame ends before it starts, on every row: DuckDB counts -1 rows in some of those."""
+    places = []
+    for side in ("start", "end"):
+        value = spec.args.get(side)
+        if not isinstance(value, exp.Expression):
+            return False
+        distance = c.compile(value)
+        if not distance.constant or distance.literal is None:
+            return False
+        backwards = str(spec.args.get(f"{side}_side")).upper() == "PRECEDING"
+        places.append(-distance.literal if backwards else distance.literal)
+    return bool(places[0] > places[1])
+
+
+#: Aggregate functions that take no DISTINCT.
+_NO_DISTINCT = frozenset(
+    [
+        "ANY_VALUE",
+        "APPROX_COUNT_DISTINCT",
+        "APPROX_TOP_COUNT",
+        "APPROX_TOP_SUM",
+        "ARRAY_CONCAT_AGG",
+        "CORR",
+        "COVAR_POP",
+        "COVAR_SAMP",
+        "GROUPING",
+        "MAX_BY",
+        "MIN_BY",
+    ]
+)
 _WINDOW_ONLY = frozenset(
     [
         "ROW_NUMBER",
@@ -440,3 +571,12 @@ _MAKERS: dict[str, _Maker] = {
 }
 
 HANDLERS: dict[str, Handler] = dict.fromkeys(_MAKERS, _call)
+
+
+def is_aggregated(node: Any) -> bool:
+    """Whether an expression has an aggregate or analytic function, those of its subqueries aside."""
+    if isinstance(node, (exp.Query, exp.Unnest)):
+        return False
+    if isinstance(node, exp.Window) or (isinstance(node, exp.Anonymous) and str(node.name).upper() in _MAKERS):
+        return True
+    return any(is_aggregated(child) for child in node.iter_expressions())

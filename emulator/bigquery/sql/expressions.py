@@ -34,12 +34,7 @@ class ExpressionCompiler(Predicates):
             return self._json_element(value, index, node)
         if value.type.kind != "ARRAY":
             raise self.error(f"Element access using [] is not supported on values of type {value.type}", node)
-        if offset is None:
-            raise self.error(
-                "Array element access with array[position] is not supported. Use array[OFFSET(zero_based_offset)] or "
-                "array[ORDINAL(one_based_ordinal)]",
-                node,
-            )
+        offset = 0 if offset is None else offset
         at = self.needed(index, INT64, node)
         element = value.type.element or INT64
         position_sql = at.sql if offset == 1 else f"({at.sql} + 1)"
@@ -59,11 +54,18 @@ class ExpressionCompiler(Predicates):
         )
 
     def _json_element(self, value: Expr, index: Expr, node: Any) -> Expr:
+        if index.type.kind == "NULL" or (index.constant and index.literal is None):
+            return values.null(JSON)
         if index.type == STRING and index.constant:
             return self.field(value, index.literal, node)
-        if index.type == INT64 and index.constant:
-            return Expr(f"json_extract({value.sql}, '$[{int(index.literal)}]')", JSON)
-        raise self.unsupported("a JSON subscript that is not a literal", node)
+        if index.type == STRING:
+            quoted = f"""replace(replace({index.sql}, '\\', '\\\\'), '"', '\\"')"""
+            return Expr(f"""json_extract({value.sql}, '$."' || {quoted} || '"')""", JSON)
+        if index.type == INT64:
+            # Behind the ends there is nothing; DuckDB would count a negative index from the end.
+            taken = f"json_extract({value.sql}, '$[' || CAST({index.sql} AS VARCHAR) || ']')"
+            return Expr(f"CASE WHEN {index.sql} >= 0 THEN {taken} END", JSON)
+        raise self.error(f"JSON element access takes an INT64 or STRING, not {index.type}", node)
 
     def visit_cast(self, node: exp.Cast) -> Expr:
         return self._any_cast(node, safe=self.safe)

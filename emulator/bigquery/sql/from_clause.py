@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from ..types import BOOL, INT64, Field, array, quoted, text
 from . import values
+from .equality import equal
 from .pivot import grouped
 from .scopes import Column, Scope, Source
 from .values import Expr
@@ -61,8 +62,8 @@ class From:
         elif isinstance(node, exp.Subquery):
             sql = self._subquery(node)
         elif isinstance(node, exp.Unnest):
-            sql, source = self._unnest(node)
-            self.scope.sources.append(source)
+            sql, sources = self._unnest(node)
+            self.scope.sources += sources
         elif isinstance(node, exp.Paren):
             sql = f"({self._item(node.this)})"
         else:
@@ -92,8 +93,8 @@ class From:
             return f"{internal} AS {name}"
         implied = self._implied_unnest(node, parts)
         if implied is not None:
-            sql, source = implied
-            self.scope.sources.append(source)
+            sql, sources = implied
+            self.scope.sources += sources
             return sql
         relation = compiler.environment.relation(parts, node)
         name = compiler.fresh("r")
@@ -102,7 +103,7 @@ class From:
         self.scope.sources.append(Source(alias, columns, hidden=hidden))
         return f"{relation.sql} AS {name}"
 
-    def _implied_unnest(self, node: exp.Table, parts: list[str]) -> tuple[str, Source] | None:
+    def _implied_unnest(self, node: exp.Table, parts: list[str]) -> tuple[str, list[Source]] | None:
         """``FROM t, t.items AS item``, where sqlglot took the path for a table."""
         if len(parts) < 2 or not any((source.alias or "").lower() == parts[0].lower() for source in self.scope.sources):
             return None
@@ -142,7 +143,7 @@ class From:
         """A subquery in FROM sees what is around the whole SELECT, not its neighbours."""
         return self.scope.parent or Scope()
 
-    def _unnest(self, node: exp.Unnest) -> tuple[str, Source]:
+    def _unnest(self, node: exp.Unnest) -> tuple[str, list[Source]]:
         compiler = self.compiler
         if len(node.expressions) != 1:
             raise compiler.unsupported("UNNEST of several arrays", node)
@@ -150,12 +151,15 @@ class From:
         name = None
         if alias is not None:
             name = alias.columns[0].name if alias.columns else alias.name
+        elif "offset" not in node.args and isinstance(node.expressions[0], exp.Column):
+            # The path of `FROM t, t.items`, which the parser has made an UNNEST: its last part is its name.
+            name = node.expressions[0].name
         offset = node.args.get("offset")
         offset_name = offset.name if isinstance(offset, exp.Identifier) else ("offset" if offset else None)
         value = compiler.compile(node.expressions[0])
         return self._elements(value, node, name or None, offset_name)
 
-    def _elements(self, value: Expr, node: Any, alias: str | None, offset: str | None) -> tuple[str, Source]:
+    def _elements(self, value: Expr, node: Any, alias: str | None, offset: str | None) -> tuple[str, list[Source]]:
         compiler = self.compiler
         if value.type.kind == "NULL":
             value = values.null(array(INT64))
@@ -176,9 +180,10 @@ class From:
             columns = [Column(alias or "f0_", element, item.sql)] if alias else [Column("f0_", element, item.sql)]
         source = Source(alias, columns, item)
         if offset is None:
-            return f"unnest({value.sql}) AS {name}(v)", source
-        source.columns = [*columns, Column(offset, INT64, f"({name}.o - 1)")]
-        return f"unnest({value.sql}) WITH ORDINALITY AS {name}(v, o)", source
+            return f"unnest({value.sql}) AS {name}(v)", [source]
+        at = Expr(f"({name}.o - 1)", INT64)
+        sources = [source, Source(offset, [Column(offset, INT64, at.sql)], at)]
+        return f"unnest({value.sql}) WITH ORDINALITY AS {name}(v, o)", sources
 
     def _join(self, left: str, join: Any) -> str:
         compiler = self.compiler
@@ -232,7 +237,7 @@ class From:
             if left is None or right is None:
                 raise compiler.error(f"Column {name} in USING clause not found on both sides of the join", join)
             a, b = compiler.comparable(Expr(left.sql, left.type), Expr(right.sql, right.type), "=", join)
-            parts.append(f"({a.sql} = {b.sql})")
+            parts.append(equal(a, b))
             merged = {"RIGHT": b.sql, "FULL": f"coalesce({a.sql}, {b.sql})"}.get(side, a.sql)
             self.scope.merged[name.lower()] = Column(left.name, a.type, merged)
         return " AND ".join(parts)

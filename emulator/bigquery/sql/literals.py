@@ -59,7 +59,10 @@ class Literals(ExpressionBase):
 
     def visit_paren(self, node: exp.Paren) -> Expr:
         value = self.compile(node.this)
-        return replace(value, sql=f"({value.sql})", name=None)
+        inner = node.unnest()
+        return replace(
+            value, sql=f"({value.sql})", name=value.name if isinstance(inner, (exp.Column, exp.Dot)) else None
+        )
 
     def visit_alias(self, node: exp.Alias) -> Expr:
         return replace(self.compile(node.this), name=node.alias)

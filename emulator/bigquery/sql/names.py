@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from ..types import JSON, Type, member, text
 from . import values
+from .equality import may_be_nan
 from .errors import SqlError, UnsupportedError, position
 from .scopes import Column, Environment, Function, Scope, Source
 from .values import Expr, coerced, supertype
@@ -183,14 +184,20 @@ class ExpressionBase:
         first = parts[0].lower()
         if scope.aliases and first in scope.aliases and not self.in_aggregate:
             return scope.aliases[first], parts[1:]
+        # A range variable hides columns of its name: in `FROM t, UNNEST(x) AS x` the name means an element.
+        for source in scope.sources:
+            if source.alias is not None and source.alias.lower() == first:
+                if source.value is not None:
+                    return source.value, parts[1:]
+                if len(parts) == 1:
+                    return self.row_of(source), []
+                own = self._column_of(source, parts[1])
+                if own is None:
+                    raise self.error(f"Name {parts[1]} not found inside {parts[0]}", node)
+                return Expr(own.sql, own.type), parts[2:]
         if first in scope.merged:
             column = scope.merged[first]
             return Expr(column.sql, column.type), parts[1:]
-        for source in scope.sources:
-            if source.alias is not None and source.alias.lower() == first and len(parts) > 1 and source.value is None:
-                own = self._column_of(source, parts[1])
-                if own is not None:
-                    return Expr(own.sql, own.type), parts[2:]
         matches = [
             column
             for source in scope.sources
@@ -201,13 +208,6 @@ class ExpressionBase:
             raise self.error(f"Column name {parts[0]} is ambiguous", node)
         if matches:
             return Expr(matches[0].sql, matches[0].type), parts[1:]
-        for source in scope.sources:
-            if source.alias is not None and source.alias.lower() == first:
-                if source.value is not None:
-                    return source.value, parts[1:]
-                if len(parts) > 1:
-                    raise self.error(f"Name {parts[1]} not found inside {parts[0]}", node)
-                return self.row_of(source), []
         if scope.aliases and first in scope.aliases:
             return scope.aliases[first], parts[1:]
         return None
@@ -239,14 +239,25 @@ class ExpressionBase:
             raise self.error(f"Field name {name} does not exist in {kind}", node)
         return Expr(member(value.sql, found.name), found.type, name=found.name)
 
-    def ordered(self, item: Any, value: Expr) -> str:
-        """One ORDER BY item: NULLs come first, or last for DESC, unless said otherwise."""
+    def ordered(self, item: Any, value: Expr, *, one_key: bool = False) -> str:
+        """One ORDER BY item: NULLs come first, or last for DESC, unless said otherwise.
+
+        Args:
+            item: the item.
+            value: what it orders by, compiled.
+            one_key: as one key of DuckDB, which takes NaN for the greatest number.
+        """
         if value.type.kind in ("ARRAY", "STRUCT", "JSON"):
             raise self.error(f"ORDER BY does not support expressions of type {value.type.kind}", item)
         desc = bool(item.args.get("desc"))
         nulls_first = item.args.get("nulls_first")
         first = (not desc) if nulls_first is None else bool(nulls_first)
-        return f"{value.sql} {'DESC' if desc else 'ASC'} NULLS {'FIRST' if first else 'LAST'}"
+        nulls = f"NULLS {'FIRST' if first else 'LAST'}"
+        order = f"{value.sql} {'DESC' if desc else 'ASC'} {nulls}"
+        if may_be_nan(value) and not one_key:
+            # NaN is less than all numbers; for DuckDB it is the greatest.
+            order = f"isnan({value.sql}) {'ASC' if desc else 'DESC'} {nulls}, {order}"
+        return order
 
     def needed(self, value: Expr, kind: Type, node: Any) -> Expr:
         """The value as a type that it is known to convert to."""

@@ -7,12 +7,14 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/operators
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlglot import exp
 
 from ..types import BOOL, STRING, array, duckdb_type
 from . import values
+from .equality import compared, equal, may_be_nan, ordered
 from .operators import Operators
 from .values import Expr, coerced, supertype
 
@@ -31,11 +33,22 @@ class Predicates(Operators):
         operands: list[Any] = []
         left: Any = node
         while isinstance(left, type(node)):
-            operands.insert(0, left.expression)
+            operands[:0] = self._chain(left.expression, type(node))
             left = left.this
         operands.insert(0, left)
         parts = [self.compiled(operand, BOOL, f"Operand of {word}").sql for operand in operands]
-        return Expr("(" + f" {word} ".join(parts) + ")", BOOL)
+        return Expr(in_order(parts, word), BOOL)
+
+    @staticmethod
+    def _chain(node: Any, kind: type) -> list[Any]:
+        """The operands of a chain in brackets, ``(b AND (c AND d))``; the node itself if it is none."""
+        found: list[Any] = []
+        bare = node.unnest()
+        while isinstance(bare, kind) and isinstance(bare, exp.Binary) and not isinstance(bare.this.unnest(), kind):
+            found.append(bare.this)
+            node = bare.expression
+            bare = node.unnest()
+        return [*found, node]
 
     def visit_not(self, node: exp.Not) -> Expr:
         return Expr(f"(NOT {self.compiled(node.this, BOOL, 'Operand of NOT').sql})", BOOL)
@@ -67,7 +80,7 @@ class Predicates(Operators):
     def _compare(self, node: Any, operator: str) -> Expr:
         left, right = self.compile(node.this), self.compile(node.expression)
         a, b = self.comparable(left, right, operator, node)
-        return Expr(f"({a.sql} {operator} {b.sql})", BOOL)
+        return Expr(compared(a, operator, b), BOOL)
 
     def comparable(self, left: Expr, right: Expr, operator: str, node: Any) -> tuple[Expr, Expr]:
         """Two values as one type that can be compared with the operator."""
@@ -78,8 +91,8 @@ class Predicates(Operators):
                 if made is not None:
                     return (made, other) if value is left else (other, made)
         kind = supertype([left, right])
-        ordered = operator not in ("=", "!=", "IS NOT DISTINCT FROM", "IS DISTINCT FROM")
-        bad = kind is None or kind.kind in ("ARRAY", "JSON") or (kind.kind == "STRUCT" and ordered)
+        sorting = operator not in ("=", "!=", "IN", "IS NOT DISTINCT FROM", "IS DISTINCT FROM")
+        bad = kind is None or kind.kind in ("ARRAY", "JSON") or (kind.kind == "STRUCT" and sorting)
         if bad or kind is None:
             raise self.error(
                 f"No matching signature for operator {operator} for argument types: {left.type}, {right.type}", node
@@ -112,7 +125,7 @@ class Predicates(Operators):
         a, b = self.comparable(value, low, "BETWEEN", node)
         c, d = self.comparable(value, high, "BETWEEN", node)
         negate = "NOT " if node.args.get("negate") else ""
-        return Expr(f"({negate}({a.sql} >= {b.sql} AND {c.sql} <= {d.sql}))", BOOL)
+        return Expr(f"({negate}({ordered(a, '>=', b)} AND {ordered(c, '<=', d)}))", BOOL)
 
     def visit_like(self, node: exp.Like) -> Expr:
         if isinstance(node.expression, (exp.Any, exp.All, exp.Tuple)):
@@ -142,10 +155,19 @@ class Predicates(Operators):
             if len(made.fields) != 1:
                 raise self.error("Subquery of type IN must have only one output column", node)
             a, b = self.comparable(value, Expr("x", made.fields[0].type), "IN", node)
+            wide = self.needed(Expr("s.c0", made.fields[0].type), b.type, node)
+            if wide.type.kind == "STRUCT":
+                test = equal(a, wide)
+                found = (
+                    f"CASE WHEN coalesce(bool_or({test}), false) THEN true WHEN count(*) > count({test}) THEN NULL "
+                    "ELSE false END"
+                )
+                return Expr(f"({negate}(SELECT {found} FROM ({made.sql}) AS s))", BOOL)
+            if may_be_nan(a) and may_be_nan(wide):
+                body = f"SELECT {wide.sql} FROM ({made.sql}) AS s WHERE isnan({wide.sql}) IS NOT TRUE"
+                return Expr(f"({a.sql} {word} ({body}))", BOOL)
             if b.type != made.fields[0].type:
-                wide = Expr("s.c0", made.fields[0].type)
-                sql = self.needed(wide, b.type, node).sql
-                return Expr(f"({a.sql} {word} (SELECT {sql} FROM ({made.sql}) AS s))", BOOL)
+                return Expr(f"({a.sql} {word} (SELECT {wide.sql} FROM ({made.sql}) AS s))", BOOL)
             return Expr(f"({a.sql} {word} ({made.sql}))", BOOL)
         if not node.expressions:
             raise self.error("Syntax error: Expected a list, UNNEST or a query after IN", node)
@@ -156,8 +178,11 @@ class Predicates(Operators):
             raise self.error(
                 f"No matching signature for operator IN for argument types {value.type} and {{{shown}}}", node
             )
-        listed = ", ".join(self.needed(item, kind, node).sql for item in items)
-        return Expr(f"({self.needed(value, kind, node).sql} {word} ({listed}))", BOOL)
+        probe, fitted = self.needed(value, kind, node), [self.needed(item, kind, node) for item in items]
+        if kind.kind == "STRUCT" or (may_be_nan(probe) and any(may_be_nan(item) for item in fitted)):
+            return Expr(f"({negate}({' OR '.join(equal(probe, item) for item in fitted)}))", BOOL)
+        listed = ", ".join(item.sql for item in fitted)
+        return Expr(f"({probe.sql} {word} ({listed}))", BOOL)
 
     def in_array(self, value: Expr, items: Expr, negate: str, node: Any) -> Expr:
         """``value IN UNNEST(items)``; ``negate`` is ``NOT `` or nothing."""
@@ -180,6 +205,15 @@ class Predicates(Operators):
             raise self.error(
                 f"No matching signature for operator IN UNNEST for argument types {value.type} and {items.type}", node
             )
+        element = items.type.element or element
+        if element.kind == "STRUCT" or may_be_nan(probe):
+            name = self.fresh("x")
+            tests = f"list_transform({items.sql}, lambda {name}: {equal(probe, Expr(name, element))})"
+            body = (
+                f"CASE WHEN coalesce(len({items.sql}), 0) = 0 THEN false WHEN list_contains({tests}, true) THEN true "
+                f"WHEN list_count({tests}) < len({tests}) THEN NULL ELSE false END"
+            )
+            return Expr(f"({negate}{body})", BOOL)
         body = (
             f"CASE WHEN coalesce(len({items.sql}), 0) = 0 THEN false WHEN {probe.sql} IS NULL THEN NULL "
             f"WHEN list_contains({items.sql}, {probe.sql}) THEN true "
@@ -195,7 +229,7 @@ class Predicates(Operators):
                 conditions.append(self.compiled(branch.this, BOOL, "CASE condition").sql)
             else:
                 a, b = self.comparable(subject, self.compile(branch.this), "=", branch)
-                conditions.append(f"({a.sql} = {b.sql})")
+                conditions.append(equal(a, b))
             results.append(self.compile(branch.args["true"]))
         default = node.args.get("default")
         results.append(values.null() if default is None else self.compile(default))
@@ -228,3 +262,36 @@ class Predicates(Operators):
                 node,
             )
         return Expr(f"({made.sql})", made.fields[0].type)
+
+
+#: What can't fail, and is taken out before looking for what can: written-out values.
+_SURE = re.compile(r"'(?:[^']|'')*'|CAST\((?:'(?:[^']|'')*'|-?\d+|NULL|\[\]) AS [^()]*(?:\([^()]*\))?[^()]*\)")
+_MAY_FAIL = re.compile(r"error\(|CAST\(|strp?time\(|make_|sql_|[-+*/%] |\bSELECT\b")
+
+
+def may_fail(sql: str) -> bool:
+    """Whether the evaluation of an expression may end the query: a cast, arithmetic, an array access, a subquery."""
+    return _MAY_FAIL.search(_SURE.sub("", sql)) is not None
+
+
+def in_order(parts: list[str], word: str) -> str:
+    """Conditions joined by AND or OR, evaluated from left to right as far as one of them may fail.
+
+    DuckDB evaluates both sides, in the order that seems cheapest. Only a CASE keeps what is behind a condition from
+    being evaluated where the condition decides.
+    """
+    risky = [index for index, part in enumerate(parts) if may_fail(part)]
+    joined = f" {word} ".join(parts)
+    if not risky or risky[-1] == 0 or len(joined) > _LONGEST:
+        return f"({joined})"
+    sure, guarded, rest = parts[: risky[0]], parts[risky[0] : risky[-1] + 1], parts[risky[-1] + 1 :]
+    stop, decided = ("NOT ", "false") if word == "AND" else ("", "true")
+    tests = [*([f"({f' {word} '.join(sure)})"] if sure else []), *guarded[:-1]]
+    branches = " ".join(f"WHEN {stop}{test} THEN {decided}" for test in tests)
+    # What can't fail stays a condition of its own, which joins and scans can use.
+    body = f"(CASE {branches} ELSE ({f' {word} '.join(guarded)}) END)"
+    return "(" + f" {word} ".join([*sure, body, *rest]) + ")"
+
+
+#: Longest condition, in characters, whose parts are kept in order: each is written twice for it.
+_LONGEST = 50_000

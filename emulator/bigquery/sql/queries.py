@@ -125,7 +125,7 @@ class Compiler(QueryCompiler):
                 raise self.error(f"Queries in {name} have mismatched column count; query counts are {counts}", node)
         types = []
         for index in range(width):
-            items = [self._probe(query.fields[index].type) for query in compiled]
+            items = [self._probe(query, index) for query in compiled]
             common = supertype(items)
             if common is None or (distinct and common.kind in ("ARRAY", "JSON")):
                 shown = ", ".join(str(item.type) for item in items)
@@ -134,15 +134,16 @@ class Compiler(QueryCompiler):
         word = kind.__name__.upper() + ("" if distinct else " ALL")
         body = f" {word} ".join(f"({self._as_types(query, types, node)})" for query in compiled)
         fields = [replace(one, type=common) for one, common in zip(compiled[0].fields, types, strict=True)]
-        made = Query(body, fields)
+        made = Query(body, fields, all(query.value for query in compiled))
         tail = self._tail(node, made)
         if tail:
             made.sql = f"SELECT * FROM ({body}) AS {self.fresh('s')}{tail}"
         return made
 
     @staticmethod
-    def _probe(kind: Type) -> Expr:
-        return values.null() if kind.kind == "NULL" else Expr("x", kind)
+    def _probe(query: Query, index: int) -> Expr:
+        kind = query.fields[index].type
+        return values.null() if kind.kind == "NULL" else query.literals.get(index, Expr("x", kind))
 
     def _as_types(self, query: Query, types: list[Type], node: Any) -> str:
         if [one.type for one in query.fields] == types:
@@ -150,7 +151,7 @@ class Compiler(QueryCompiler):
         alias = self.fresh("s")
         parts = []
         for index, (have, want) in enumerate(zip(query.fields, types, strict=True)):
-            value = Expr(f"{alias}.c{index}", have.type)
+            value = replace(query.literals.get(index, Expr("", have.type)), sql=f"{alias}.c{index}")
             made = coerced(value, want)
             if made is None:
                 raise self.error(f"Column {index + 1} has type {have.type}, not {want}", node)

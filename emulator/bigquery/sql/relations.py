@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..types import Field, Type
+from .values import Expr
 
 
 @dataclass(slots=True)
@@ -17,6 +18,8 @@ class Query:
     sql: str
     fields: list[Field]
     value: bool = False
+    #: Columns that are written out in the query, by their index: they convert as literals do.
+    literals: dict[int, Expr] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

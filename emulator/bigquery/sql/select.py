@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from ..types import BOOL, Field
 from . import values
+from .aggregates import is_aggregated
 from .from_clause import From
 from .relations import Query
 from .scopes import Column, Scope, Source
@@ -25,6 +26,8 @@ class Select:
         self.node = node
         self.scope = Scope(parent=compiler.scope)
         self.items: list[tuple[Expr, str | None]] = []
+        #: For each item, whether GROUP BY ALL groups by it: it reads a column and aggregates nothing.
+        self.keys: list[bool] = []
 
     def compile(self) -> Query:
         """The compiled query.
@@ -58,7 +61,8 @@ class Select:
         if distinct:
             self._check_distinct(items)
         sql = f"SELECT {distinct}{select}{from_sql}{where}{group_sql}{having}{qualify}{order}{limits}"
-        return Query(sql, fields, value)
+        literals = {index: item for index, item in enumerate(items) if item.constant}
+        return Query(sql, fields, value, literals)
 
     def _check_distinct(self, items: list[Expr]) -> None:
         for item in items:
@@ -103,7 +107,12 @@ class Select:
                 self._struct_star(self.compiler.compile(item.this), item.expression, item)
             else:
                 value = self.compiler.compile(item)
-                self.items.append((value, value.name))
+                self._add(value, value.name, item)
+
+    def _add(self, value: Expr, name: str | None, node: Any) -> None:
+        """Add an item to the SELECT list; ``node`` is None for a column that ``*`` stands for."""
+        self.items.append((value, name))
+        self.keys.append(node is None or (node.find(exp.Column) is not None and not is_aggregated(node)))
 
     def _dot_star(self, item: exp.Column) -> None:
         parts = [part.name for part in item.parts[:-1]]
@@ -146,7 +155,7 @@ class Select:
             if name in dropped:
                 continue
             value = compiler.compile(replaced[name].this) if name in replaced else Expr(column.sql, column.type)
-            self.items.append((value, column.name))
+            self._add(value, column.name, replaced[name].this if name in replaced else None)
 
     @staticmethod
     def _star_name(node: Any) -> str:
@@ -158,20 +167,19 @@ class Select:
         clause = self.node.args.get("group")
         if clause is None:
             return False, ""
-        parts = [self._group_item(item) for item in clause.expressions]
         if clause.args.get("all"):
-            parts.append("ALL")
-        for key, word in (("rollup", "ROLLUP"), ("cube", "CUBE")):
-            for group in clause.args.get(key) or []:
-                inner = ", ".join(self._group_item(item) for item in group.expressions)
-                parts.append(f"{word} ({inner})")
-        for group in clause.args.get("grouping_sets") or []:
-            sets = []
-            for item in group.expressions:
-                members = item.expressions if isinstance(item, exp.Tuple) else [item]
-                sets.append("(" + ", ".join(self._group_item(member) for member in members) + ")")
-            parts.append(f"GROUPING SETS ({', '.join(sets)})")
-        return True, " GROUP BY " + ", ".join(parts)
+            keys = [item.sql for (item, _), key in zip(self.items, self.keys, strict=True) if key]
+            return True, " GROUP BY " + (", ".join(dict.fromkeys(keys)) or "()")
+        return True, " GROUP BY " + ", ".join(self._grouping(item) for item in clause.expressions)
+
+    def _grouping(self, item: Any) -> str:
+        """A key, or several with ROLLUP, CUBE or GROUPING SETS."""
+        if isinstance(item, (exp.Rollup, exp.Cube, exp.GroupingSets)):
+            word = {"Rollup": "ROLLUP", "Cube": "CUBE"}.get(type(item).__name__, "GROUPING SETS")
+            return f"{word} ({', '.join(self._grouping(one) for one in item.expressions)})"
+        if isinstance(item, exp.Tuple):
+            return f"({', '.join(self._grouping(one) for one in item.expressions)})"
+        return self._group_item(item)
 
     def _group_item(self, item: Any) -> str:
         value = self._by_number(item, "GROUP BY")

@@ -9,6 +9,7 @@ from sqlglot import exp
 from ..types import FLOAT64, INT64, NUMERIC, STRING, Type, duckdb_type
 from . import arrays, format_function, json_functions, strings, values
 from .arguments import arguments, typed
+from .equality import equal
 from .registry import Handler, no_signature
 from .values import Expr, supertype
 
@@ -27,7 +28,7 @@ def _coalesce(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr
 def _nullif(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     a, b = arguments(c, name, nodes, node, 2, 2)
     left, right = c.comparable(a, b, "=", node)
-    return Expr(f"nullif({left.sql}, {right.sql})", left.type)
+    return Expr(f"CASE WHEN {equal(left, right)} THEN NULL ELSE {left.sql} END", left.type)
 
 
 def _extreme(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
@@ -37,7 +38,11 @@ def _extreme(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
         raise no_signature(c, name, given, node)
     parts = [c.needed(value, kind, node).sql for value in given]
     nulls = " OR ".join(f"{part} IS NULL" for part in parts)
-    return Expr(f"CASE WHEN {nulls} THEN NULL ELSE {name.lower()}({', '.join(parts)}) END", kind)
+    nan = ""
+    if kind == FLOAT64 and name == "LEAST":
+        # For DuckDB NaN is the greatest number.
+        nan = f"WHEN {' OR '.join(f'isnan({part})' for part in parts)} THEN {values.floating(float('nan')).sql} "
+    return Expr(f"CASE WHEN {nulls} THEN NULL {nan}ELSE {name.lower()}({', '.join(parts)}) END", kind)
 
 
 def _error(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:

@@ -51,6 +51,7 @@ class Expr:
         constant: whether ``literal`` means anything.
         name: the column name that a SELECT list item with this expression gets.
         parts: elements of an array or struct that is written out.
+        finite: whether a FLOAT64 is known to be neither NaN nor infinite, because it was made from another number.
     """
 
     sql: str
@@ -59,6 +60,7 @@ class Expr:
     constant: bool = False
     name: str | None = None
     parts: tuple[Expr, ...] | None = None
+    finite: bool = False
 
 
 def null(kind: Type = NULL) -> Expr:
@@ -140,18 +142,19 @@ def numeric_quotient(a: str, b: str) -> str:
     x, y = f"CAST({a} AS {decimal})", f"CAST({b} AS {decimal})"
     # A decimal is shown with all nine digits behind the point; without the point, these are billionths.
     billionths = "CAST(replace(CAST({} AS VARCHAR), '.', '') AS HUGEINT)"
-    left = "(2 * (abs(p.x) % abs(p.y)) * 1000000000 + abs(p.y)) // (2 * abs(p.y))"
-    # A list of one record stands for names of what is used several times.
+    left = '(2 * (abs("p!".x) % abs("p!".y)) * 1000000000 + abs("p!".y)) // (2 * abs("p!".y))'
+    # A list of one record stands for names of what is used several times; no column can have a name with "!".
     exact = (
-        f"list_transform([{{w: abs(p.x) // abs(p.y), l: {left}, s: CASE WHEN (p.x < 0) <> (p.y < 0) THEN -1 ELSE 1 "
-        f"END}}], lambda r: CAST(r.s * (CAST(r.w + r.l // 1000000000 AS {decimal}) + "
-        f"CAST(r.l % 1000000000 AS DECIMAL(18,0)) * CAST('0.000000001' AS DECIMAL(10,9))) AS {decimal}))[1]"
+        f'list_transform([{{w: abs("p!".x) // abs("p!".y), l: {left}, s: CASE WHEN '
+        f'("p!".x < 0) <> ("p!".y < 0) THEN -1 ELSE 1 END}}], '
+        f'lambda "r!": CAST("r!".s * (CAST("r!".w + "r!".l // 1000000000 AS {decimal}) + '
+        f"CAST(\"r!\".l % 1000000000 AS DECIMAL(18,0)) * CAST('0.000000001' AS DECIMAL(10,9))) AS {decimal}))[1]"
     )
     integers = f"[{{x: {billionths.format(x)}, y: {billionths.format(y)}}}]"
     refused = failure("the emulator does not divide a NUMERIC by one of twenty digits before the point: ", y)
     return (
         f"CASE WHEN abs({y}) >= 50000000000000000000 THEN CAST({refused} AS {decimal}) "
-        f"ELSE list_transform({integers}, lambda p: {exact})[1] END"
+        f'ELSE list_transform({integers}, lambda "p!": {exact})[1] END'
     )
 
 
@@ -178,13 +181,16 @@ def coerced(value: Expr, target: Type) -> Expr | None:
     if kind == target:
         return value
     if kind.kind == "NULL":
-        return null(target)
+        # What is not written out is evaluated: it may be an ERROR.
+        whole = f"CAST(CAST({value.sql} AS VARCHAR) AS {duckdb_type(target)})"
+        return null(target) if value.constant else Expr(whole, target, name=value.name)
     if kind.kind == target.kind == "ARRAY":
         return _coerced_array(value, target)
     if kind.kind == target.kind == "STRUCT":
         return _coerced_struct(value, target)
     if target.kind in WIDER.get(kind.kind, ()):
-        return Expr(f"CAST({value.sql} AS {duckdb_type(target)})", target, name=value.name)
+        widened = f"CAST({value.sql} AS {duckdb_type(target)})"
+        return Expr(widened, target, name=value.name, finite=target.kind == "FLOAT64")
     if value.constant and value.literal is not None:
         if kind.kind == "STRING" and target.kind in _FROM_TEXT:
             return from_text(value.literal, target)
@@ -237,8 +243,12 @@ def supertype(values: list[Expr]) -> Type | None:
     kinds = [value.type for value in values if value.type.kind != "NULL"]
     if not kinds:
         return INT64 if values else None
-    # Types of values that are not literals decide first: a literal follows them.
-    firm = [value.type for value in values if not value.constant and value.type.kind != "NULL"]
+    # Types of values that are not literals decide first: a literal follows them. NULL of a type is no literal.
+    firm = [
+        value.type
+        for value in values
+        if not (value.constant and value.literal is not None) and value.type.kind != "NULL"
+    ]
     for candidates in (firm, kinds):
         for candidate in candidates:
             if candidate.kind == "ARRAY" and candidate.element is None:
@@ -349,7 +359,7 @@ def cast(value: Expr, target: Type, *, safe: bool = False) -> Expr:
     if kind == target:
         return replace(value, name=None)
     if kind.kind == "NULL":
-        return null(target)
+        return coerced(value, target) or null(target)
     if kind.kind == "ARRAY" and target.kind == "ARRAY":
         made = coerced(value, target)
         if made is not None:

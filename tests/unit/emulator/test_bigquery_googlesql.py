@@ -13,6 +13,7 @@ from emulator.bigquery.session import Session
 from emulator.core.errors import ApiError
 from emulator.core.runtime import Emulator
 from tests.unit.emulator.googlesql_cases import CASES, ERROR, GAPS
+from tests.unit.emulator.googlesql_query_cases import QUERIES
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,50 @@ def test_an_expression_has_its_documented_value(catalog: Catalog, expression: st
         assert value.text in caught.value.message
     else:
         assert evaluated(catalog, expression) == value
+
+
+def answered(catalog: Catalog, sql: str) -> tuple[list[str], list[list[Any]]]:
+    """The names of the columns and the rows of a query, encoded as by :func:`evaluated`."""
+    from emulator.bigquery.names import TableName
+    from emulator.bigquery.sql.parser import parse
+    from emulator.bigquery.statements.outcomes import store
+    from emulator.bigquery.statements.statements import Statements
+
+    found: list[list[Any]] = []
+
+    def sink(_: Session, query: Any, fields: list[Any]) -> TableName:
+        physical = catalog.engine.write(lambda cursor: store(catalog, cursor, query, fields))
+        encode = row_encoder(fields)
+        for row in catalog.engine.rows(f'SELECT * FROM "{physical}" ORDER BY rowid'):  # noqa: S608 - a name of our own
+            cells = encode(row)["f"]
+            found.append([plain(cell["v"], field.type) for cell, field in zip(cells, fields, strict=True)])
+        catalog.engine.drop(physical)
+        return TableName("research-analytics", "d", "t")
+
+    session = Session(catalog, "owner", "research-analytics", sql)
+    outcome = Statements(session, sink).plan(parse(sql)[0]).run()
+    return [field.name for field in outcome.fields or ()], found
+
+
+ALL_QUERIES = [(group, *case) for group, cases in QUERIES.items() for case in cases]
+
+
+@pytest.mark.parametrize(
+    ("query", "names", "rows"), [case[1:] for case in ALL_QUERIES], ids=[f"{c[0]}: {c[1]}" for c in ALL_QUERIES]
+)
+def test_a_query_has_its_documented_rows(catalog: Catalog, query: str, names: list[str] | None, rows: Any) -> None:
+    if isinstance(rows, ERROR):
+        with pytest.raises(ApiError) as caught:
+            answered(catalog, query)
+        assert caught.value.status == 400, caught.value.message
+        assert rows.text in caught.value.message
+        return
+    shown, found = answered(catalog, query)
+    assert names is None or shown == names
+    if "ORDER BY" in query:
+        assert found == rows
+    else:
+        assert sorted(found, key=repr) == sorted(rows, key=repr)
 
 
 @pytest.mark.parametrize(("expression", "value", "why"), GAPS, ids=[gap[0] for gap in GAPS])
