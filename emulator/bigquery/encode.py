@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any, Literal
 
-from .types import INT64, Field, Type
+from .types import INT64, Field, Type, member, quoted
 
 TimestampFormat = Literal["FLOAT64", "INT64", "ISO8601_STRING"]
 Encoder = Callable[[Any], Any]
@@ -95,8 +95,16 @@ _SCALARS: dict[str, Encoder] = {
 }
 
 
-def fetched(expression: str, kind: Type) -> str:
+def fetched(expression: str, kind: Type, depth: int = 0) -> str:
     """What is asked of DuckDB for a value, so that Python gets it whole: intervals in BigQuery's spelling."""
+    if kind.kind == "ARRAY" and kind.element is not None and _has_intervals(kind):
+        name = f"f{depth}"
+        return f"list_transform({expression}, lambda {name}: {fetched(name, kind.element, depth + 1)})"
+    if kind.kind == "STRUCT" and _has_intervals(kind):
+        parts = ", ".join(
+            f"{quoted(one.name)} := {fetched(member(expression, one.name), one.type, depth)}" for one in kind.fields
+        )
+        return f"CASE WHEN {expression} IS NOT NULL THEN struct_pack({parts}) END"
     if kind.kind != "INTERVAL":
         return expression
     years, months, days = (f"datepart('{part}', {expression})" for part in ("year", "month", "day"))
@@ -107,3 +115,9 @@ def fetched(expression: str, kind: Type) -> str:
     clock = f"regexp_replace({clock}, ':0(\\d)', ':\\1', 'g')"
     shown = f"concat({sign}, abs({years}), '-', abs({months}), ' ', {days}, ' ', {clock})"
     return f"CASE WHEN {expression} IS NOT NULL THEN {shown} END"
+
+
+def _has_intervals(kind: Type) -> bool:
+    if kind.kind == "ARRAY":
+        return kind.element is not None and _has_intervals(kind.element)
+    return kind.kind == "INTERVAL" or any(_has_intervals(one.type) for one in kind.fields)

@@ -12,6 +12,8 @@ import secrets
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from . import natives
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -202,6 +204,7 @@ class Engine:
                     },
                 )
                 self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+                natives.register(self._connection)
                 if self._file is not None:
                     file = str(self._file).replace("'", "''")
                     self._connection.execute(f"ATTACH '{file}' AS {_ON_DISK} (ROW_GROUP_SIZE {_ROW_GROUP})")

@@ -442,11 +442,19 @@ def _clock(hour: str | None, minute: str | None, second: str | None, fraction: s
     return dt.time(int(hour or 0), int(minute or 0), min(int(second or 0), 59), micros)
 
 
+def _at(day: dt.date, found: re.Match[str], first: int) -> dt.datetime:
+    """A day with the clock of four groups; a leap second is the first second of the next minute."""
+    clock = _clock(found[first], found[first + 1], found[first + 2], found[first + 3])
+    if int(found[first + 2] or 0) == 60:
+        return dt.datetime.combine(day, clock.replace(microsecond=0)) + dt.timedelta(seconds=1)
+    return dt.datetime.combine(day, clock)
+
+
 def _time(value: Any) -> str:
     found = _CLOCK.fullmatch(str(value))
     if found is None:
         raise ValueError(value)
-    return _clock(found[1], found[2], found[3], found[4]).isoformat()
+    return _at(dt.date(2000, 1, 1), found, 1).time().isoformat()
 
 
 def _datetime(value: Any) -> str:
@@ -454,7 +462,7 @@ def _datetime(value: Any) -> str:
     if found is None or found[8]:
         raise ValueError(value)
     day = dt.date(int(found[1]), int(found[2]), int(found[3]))
-    return dt.datetime.combine(day, _clock(found[4], found[5], found[6], found[7])).isoformat(" ")
+    return _at(day, found, 4).isoformat(" ")
 
 
 def timestamp(value: Any) -> dt.datetime:
@@ -469,7 +477,7 @@ def timestamp(value: Any) -> dt.datetime:
     if found is None:
         raise ValueError(value)
     day = dt.date(int(found[1]), int(found[2]), int(found[3]))
-    moment = dt.datetime.combine(day, _clock(found[4], found[5], found[6], found[7]))
+    moment = _at(day, found, 4)
     zone = found[8] or "Z"
     if zone in ("Z", "z", "UTC"):
         return moment

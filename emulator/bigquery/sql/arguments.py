@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sqlglot import exp
+
 from ..types import Type
 from . import values
 from .registry import no_signature
@@ -36,3 +38,24 @@ def typed(
             raise no_signature(c, name, given, node)
         made.append(fitted)
     return made
+
+
+def named_arguments(
+    c: ExpressionBase, name: str, nodes: list[Any], node: Any, kinds: dict[str, Type]
+) -> tuple[list[Any], dict[str, Expr]]:
+    """The arguments without a name, and those with one (``mode => 'lax'``), compiled.
+
+    Raises:
+        SqlError: there is an argument of another name or type.
+    """
+    plain: list[Any] = []
+    named: dict[str, Expr] = {}
+    for one in nodes:
+        if not isinstance(one, (exp.Kwarg, exp.PropertyEQ)):
+            plain.append(one)
+            continue
+        key = one.this.name.lower()
+        if key not in kinds:
+            raise c.error(f"Named argument {key} not found in signature for call to function {name}", node)
+        named[key] = c.compiled(one.expression, kinds[key], f"Argument {key} of {name}")
+    return plain, named

@@ -375,6 +375,9 @@ def _generate(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr
             raise c.error(f"No matching signature for function {name}: the third argument is INTERVAL n PART", node)
         step = _interval_sql(part_of(c, nodes[2].args["unit"]), _count(c, nodes[2]))
     made = f"generate_series(CAST({start} AS TIMESTAMP), CAST({end} AS TIMESTAMP), {step})"
+    if len(nodes) == 3:
+        problem = c.fail("Sequence step cannot be 0.")
+        made = f"CASE WHEN {step} = INTERVAL 0 DAYS THEN {problem} ELSE {made} END"
     if kind == DATE:
         made = f"list_transform({made}, lambda x: CAST(x AS DATE))"
     return Expr(made, array(kind))

@@ -18,11 +18,6 @@ def may_be_nan(value: Expr) -> bool:
     return not (value.constant and value.literal == value.literal)
 
 
-def is_plain(kind: Type) -> bool:
-    """Whether DuckDB's equality is GoogleSQL's for all values of a type."""
-    return kind.kind not in ("FLOAT64", "STRUCT")
-
-
 def equal(a: Expr, b: Expr) -> str:
     """``a = b``."""
     if a.type.kind == "STRUCT":

@@ -50,6 +50,7 @@ _RUNTIME: tuple[tuple[str, str], ...] = (
     (r"WHERE clause cannot contain window functions", "Analytic function is not allowed in WHERE clause"),
     (r"(?:date|timestamp|time) field value out of range: (.*)", "Invalid value: {}"),
     (r"Could not cast value .* to DECIMAL", "numeric overflow"),
+    (r"Python exception occurred while executing the UDF: \\w+: (.*)", "{}"),
     (
         r"Out of Memory",
         "Resources exceeded during query execution: the query needs more memory than the emulator may use",

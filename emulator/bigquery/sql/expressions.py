@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from ..types import INT64, JSON, STRING, Field, Type, array, struct
+from ..types import INT64, JSON, NUMERIC, STRING, Field, Type, array, duckdb_type, member, quoted, struct
 from . import values
 from .aggregates import window
 from .dates import extract
@@ -85,13 +85,51 @@ class ExpressionCompiler(Predicates):
         ):
             # ARRAY<T>[…]
             items = [self.needed(self.compile(item), target.element or INT64, item) for item in inner.expressions]
-            return values.array_of(items, target.element)
+            return self._limited(values.array_of(items, target.element), node.args["to"], safe=safe)
         value = self.compile(inner)
         if value.constant and value.type == STRING and isinstance(inner, exp.Literal) and target.kind != "BYTES":
             made = self._typed_literal(str(value.literal), target, safe=safe)
             if made is not None:
                 return made
-        return self._cast_checked(value, target, node, safe=safe)
+        return self._limited(self._cast_checked(value, target, node, safe=safe), node.args["to"], safe=safe)
+
+    def _limited(self, value: Expr, kind: Any, *, safe: bool) -> Expr:
+        """A value of a type with parameters, ``STRING(5)``, ``NUMERIC(5, 2)``: an error where it does not fit.
+
+        https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#parameterized_data_types
+        """
+        if not isinstance(kind, exp.DataType) or kind.find(exp.DataTypeParam) is None:
+            return value
+        type_, sql = value.type, value.sql
+        if type_.kind == "ARRAY":
+            name = self.fresh("x")
+            item = self._limited(Expr(name, type_.element or INT64), kind.expressions[0], safe=safe)
+            return Expr(f"list_transform({sql}, lambda {name}: {item.sql})", type_)
+        if type_.kind == "STRUCT":
+            parts = []
+            for one, part in zip(type_.fields, kind.expressions, strict=True):
+                inner = part.args["kind"] if isinstance(part, exp.ColumnDef) else part
+                made = self._limited(Expr(member(sql, one.name), one.type), inner, safe=safe)
+                parts.append(f"{quoted(one.name)} := {made.sql}")
+            return Expr(f"CASE WHEN {sql} IS NOT NULL THEN struct_pack({', '.join(parts)}) END", type_)
+        limits = [int(one.name) for one in kind.expressions if isinstance(one, exp.DataTypeParam)]
+        if type_.kind in ("STRING", "BYTES"):
+            length = f"length({sql})" if type_.kind == "STRING" else f"octet_length({sql})"
+            shown = f"{type_.kind}({limits[0]}) has maximum length {limits[0]} but got a value with length "
+            problem = values.failure(shown, f"CAST({length} AS VARCHAR)", safe=safe)
+            return Expr(f"CASE WHEN {length} > {limits[0]} THEN {problem} ELSE {sql} END", type_)
+        if type_.kind in ("NUMERIC", "BIGNUMERIC"):
+            precision, scale = limits[0], limits[1] if len(limits) > 1 else 0
+            into = duckdb_type(type_)
+            rounded = f"CAST(round({sql}, {scale}) AS {into})"
+            named = f"{type_.kind}({precision}, {scale})"
+            shown = f"{named} has precision {precision} and scale {scale} but got a value that is out of range: "
+            problem = values.failure(shown, f"CAST({sql} AS VARCHAR)", safe=safe)
+            bound = f"CAST('{10 ** (precision - scale)}' AS {into})"
+            if precision - scale > (28 if type_ == NUMERIC else 19):
+                return Expr(rounded, type_)
+            return Expr(f"CASE WHEN abs({rounded}) >= {bound} THEN CAST({problem} AS {into}) ELSE {rounded} END", type_)
+        return value
 
     def _typed_literal(self, shown: str, target: Type, *, safe: bool) -> Expr | None:
         if target.kind in ("DATE", "TIME", "DATETIME", "TIMESTAMP"):
@@ -117,6 +155,8 @@ class ExpressionCompiler(Predicates):
             if isinstance(node, exp.DataTypeParam):
                 return self.type_of(node.this)
             raise self.unsupported(f"the type {node}", node if isinstance(node, exp.Expression) else None)
+        if node.args.get("collate"):
+            raise self.unsupported("COLLATE", node)
         kind = node.this
         if kind == exp.DType.ARRAY:
             return array(self.type_of(node.expressions[0])) if node.expressions else array(INT64)
@@ -165,7 +205,7 @@ class ExpressionCompiler(Predicates):
             made = self.compile(node.this)
         finally:
             self.safe = before
-        return replace(made, sql=f"TRY({made.sql})")
+        return replace(made, sql=f"TRY({made.sql})", raw=None)
 
     def visit_extract(self, node: exp.Extract) -> Expr:
         return extract(self, node)

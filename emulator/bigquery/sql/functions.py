@@ -25,7 +25,6 @@ ABS              INT64                   INT64      abs({0})
 ABS              FLOAT64                 FLOAT64    abs({0})
 ABS              NUMERIC                 NUMERIC    CAST(abs({0}) AS DECIMAL(38,9))
 ACOS             FLOAT64                 FLOAT64    acos({0})
-ASCII            STRING                  INT64      CAST(CASE WHEN {0} = '' THEN 0 ELSE ascii({0}) END AS BIGINT)
 ASIN             FLOAT64                 FLOAT64    asin({0})
 ATAN             FLOAT64                 FLOAT64    atan({0})
 ATAN2            FLOAT64,FLOAT64         FLOAT64    atan2({0}, {1})
@@ -41,7 +40,7 @@ CEILING          FLOAT64                 FLOAT64    ceil({0})
 CEILING          NUMERIC                 NUMERIC    CAST(ceil({0}) AS DECIMAL(38,9))
 CHAR_LENGTH      STRING                  INT64      length({0})
 CHARACTER_LENGTH STRING                  INT64      length({0})
-CHR              INT64                   STRING     CASE WHEN {0} = 0 THEN '' ELSE chr(CAST({0} AS INTEGER)) END
+CHR              INT64                   STRING     chr(CAST({0} AS INTEGER))
 CONTAINS_SUBSTR  STRING,STRING           BOOL       contains(lower({0}), lower({1}))
 COS              FLOAT64                 FLOAT64    cos({0})
 COSH             FLOAT64                 FLOAT64    cosh({0})
@@ -57,14 +56,12 @@ FROM_HEX         STRING                  BYTES      unhex({0})
 GENERATE_UUID    -                       STRING     CAST(uuid() AS VARCHAR)
 IS_INF           FLOAT64                 BOOL       isinf({0})
 IS_NAN           FLOAT64                 BOOL       isnan({0})
-LEFT             STRING,INT64            STRING     left({0}, {1})
 LENGTH           STRING                  INT64      length({0})
 LENGTH           BYTES                   INT64      octet_length({0})
 LN               FLOAT64                 FLOAT64    ln({0})
 LOG              FLOAT64                 FLOAT64    ln({0})
 LOG              FLOAT64,FLOAT64         FLOAT64    (ln({0}) / ln({1}))
 LOG10            FLOAT64                 FLOAT64    log10({0})
-LOWER            STRING                  STRING     lower({0})
 MD5              STRING                  BYTES      unhex(md5({0}))
 MD5              BYTES                   BYTES      unhex(md5({0}))
 PI               -                       FLOAT64    pi()
@@ -74,7 +71,6 @@ RAND             -                       FLOAT64    random()
 REGEXP_CONTAINS  STRING,STRING           BOOL       regexp_matches({0}, {1})
 REPLACE          STRING,STRING,STRING    STRING     CASE WHEN {1} = '' THEN {0} ELSE replace({0}, {1}, {2}) END
 REVERSE          STRING                  STRING     reverse({0})
-RIGHT            STRING,INT64            STRING     right({0}, {1})
 SAFE_ADD         INT64,INT64             INT64      TRY({0} + {1})
 SAFE_ADD         FLOAT64,FLOAT64         FLOAT64    ({0} + {1})
 SAFE_SUBTRACT    INT64,INT64             INT64      TRY({0} - {1})
@@ -83,7 +79,7 @@ SAFE_MULTIPLY    INT64,INT64             INT64      TRY({0} * {1})
 SAFE_MULTIPLY    FLOAT64,FLOAT64         FLOAT64    ({0} * {1})
 SAFE_NEGATE      INT64                   INT64      TRY(-{0})
 SAFE_NEGATE      FLOAT64                 FLOAT64    (-{0})
-SAFE_CONVERT_BYTES_TO_STRING BYTES       STRING     TRY(decode({0}))
+SAFE_CONVERT_BYTES_TO_STRING BYTES       STRING     sql_decoded({0})
 SHA1             STRING                  BYTES      unhex(sha1({0}))
 SHA1             BYTES                   BYTES      unhex(sha1({0}))
 SHA256           STRING                  BYTES      unhex(sha256({0}))
@@ -103,14 +99,12 @@ TIMESTAMP_MILLIS INT64                   TIMESTAMP  make_timestamp({0} * 1000)
 TIMESTAMP_SECONDS INT64                  TIMESTAMP  make_timestamp({0} * 1000000)
 TO_BASE64        BYTES                   STRING     to_base64({0})
 TO_HEX           BYTES                   STRING     lower(hex({0}))
-TRANSLATE        STRING,STRING,STRING    STRING     translate({0}, {1}, {2})
 TRUNC            FLOAT64                 FLOAT64    trunc({0})
 UNICODE          STRING                  INT64      CAST(CASE WHEN {0} = '' THEN 0 ELSE unicode({0}) END AS BIGINT)
 UNIX_DATE        DATE                    INT64      ({0} - DATE '1970-01-01')
 UNIX_MICROS      TIMESTAMP               INT64      epoch_us({0})
 UNIX_MILLIS      TIMESTAMP               INT64      CAST(floor(epoch_us({0}) / 1000.0) AS BIGINT)
 UNIX_SECONDS     TIMESTAMP               INT64      CAST(floor(epoch_us({0}) / 1000000.0) AS BIGINT)
-UPPER            STRING                  STRING     upper({0})
 """
 
 #: Functions that are real but not served, with the reason.
@@ -120,6 +114,10 @@ REFUSED: dict[str, str] = {
     "HLL_COUNT": "HyperLogLog++ sketches",
     "FARM_FINGERPRINT": "the function FARM_FINGERPRINT",
 }
+
+
+#: Functions whose result may be beyond the range of FLOAT64.
+_MAY_OVERFLOW = ("COSH", "EXP", "POW", "POWER", "SINH")
 
 
 @cache
@@ -181,6 +179,8 @@ def simple(compiler: ExpressionBase, name: str, arguments: list[Expr], node: exp
                 fitted.append(made.sql)
             else:
                 sql = template.format(*fitted)
+                if name in _MAY_OVERFLOW and result == "FLOAT64":
+                    return compiler.checked(sql, *(coerced(one, SCALARS["FLOAT64"]) or one for one in arguments))
                 return Expr(f"TRY({sql})" if compiler.safe and fitted else sql, SCALARS[result])
     raise no_signature(compiler, name, arguments, node)
 

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from ..types import INT64, JSON, SCALARS, STRING, array, member, text
 from . import values
-from .arguments import arguments, typed
+from .arguments import arguments, named_arguments, typed
 from .registry import Handler, no_signature
 from .values import Expr
 
@@ -120,10 +120,14 @@ def _json_type(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Exp
 
 
 def _json_keys(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
-    if len(nodes) != 1:
-        raise c.unsupported("JSON_KEYS with a depth or mode", node)
-    (value,) = typed(c, name, nodes, node, [JSON])
-    return Expr(f"list_sort(json_keys({value.sql}))", array(STRING))
+    plain, options = named_arguments(c, name, nodes, node, {"mode": STRING})
+    given = typed(c, name, plain, node, [JSON, INT64], 1)
+    depth = given[1].sql if len(given) == 2 else "CAST(NULL AS BIGINT)"
+    mode = options["mode"].sql if "mode" in options else "'strict'"
+    made = f"sql_json_keys(CAST({given[0].sql} AS VARCHAR), {depth}, {mode})"
+    if len(given) == 2:
+        made = f"CASE WHEN {depth} IS NOT NULL THEN {made} END"
+    return Expr(f"CASE WHEN {given[0].sql} IS NOT NULL THEN {made} END", array(STRING))
 
 
 def json_text(value: Expr, depth: int = 0) -> str:
@@ -188,14 +192,29 @@ def _to_json(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
 def _json_object(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     if len(nodes) % 2:
         raise c.error(f"{name} takes keys and values in pairs", node)
-    parts = []
-    for index in range(0, len(nodes), 2):
-        key, value = c.compile(nodes[index]), c.compile(nodes[index + 1])
-        lead = "'" + ("," if index else "") + "'"
-        parts.append(
-            f"{lead} || CAST(to_json({c.needed(key, STRING, node).sql}) AS VARCHAR) || ':' || {json_text(value, 1)}"
-        )
-    return Expr("CAST('{' || " + " || ".join(parts) + " || '}' AS JSON)" if parts else "CAST('{}' AS JSON)", JSON)
+    if not nodes:
+        return Expr("CAST('{}' AS JSON)", JSON)
+    pairs = [(c.compile(nodes[index]), c.compile(nodes[index + 1])) for index in range(0, len(nodes), 2)]
+    if len(pairs) == 1 and pairs[0][0].type.kind == "ARRAY":
+        raise c.unsupported("JSON_OBJECT of arrays of keys and values", node)
+    keys = [c.needed(key, STRING, node).sql for key, _ in pairs]
+    members = [
+        f"CAST(to_json({key}) AS VARCHAR) || ':' || {json_text(value, 1)}"
+        for key, (_, value) in zip(keys, pairs, strict=True)
+    ]
+    # Of members with one name the first one stays.
+    index, other = c.fresh("i"), c.fresh("i")
+    names = f"[{', '.join(keys)}]"
+    is_first = f"list_position({names}, ({names})[{index} + 1]) = {index} + 1"
+    first = f"list_filter(range({len(keys)}), lambda {index}: {is_first})"
+    body = f"array_to_string(list_transform({first}, lambda {other}: ([{', '.join(members)}])[{other} + 1]), ',')"
+    if len(pairs) == 1 or (
+        all(key.constant for key, _ in pairs) and len({key.literal for key, _ in pairs}) == len(pairs)
+    ):
+        body = " || ',' || ".join(members)
+    nulls = " OR ".join(f"{key} IS NULL" for key in keys)
+    problem = c.fail("JSON_OBJECT: a key cannot be NULL")
+    return Expr(f"CASE WHEN {nulls} THEN CAST({problem} AS JSON) ELSE CAST('{{' || {body} || '}}' AS JSON) END", JSON)
 
 
 def _json_array_of(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:

@@ -113,6 +113,10 @@ class ExpressionBase:
         """``left / right``; ``zero`` is what division by zero gives, an error if None."""
         raise NotImplementedError
 
+    def checked(self, raw: str, *operands: Expr) -> Expr:
+        """A FLOAT64 that is an error where it is infinite or NaN and none of what it was made from is."""
+        raise NotImplementedError
+
     def in_array(self, value: Expr, items: Expr, negate: str, node: Any) -> Expr:
         """``value IN UNNEST(items)``; ``negate`` is ``NOT`` or nothing."""
         raise NotImplementedError

@@ -6,6 +6,7 @@ https://cloud.google.com/bigquery/docs/reference/standard-sql/operators
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from sqlglot import exp
@@ -13,6 +14,7 @@ from sqlglot import exp
 from ..types import BYTES, FLOAT64, INT64, STRING, Type, duckdb_type
 from . import values
 from .dates import date_arithmetic
+from .equality import may_be_nan
 from .literals import Literals
 from .values import Expr, supertype
 
@@ -48,10 +50,24 @@ class Operators(Literals):
         a, b = self.needed(left, kind, node).sql, self.needed(right, kind, node).sql
         if kind.kind in ("NUMERIC", "BIGNUMERIC"):
             return values.Expr(f"CAST(({a} {operator} {b}) AS {duckdb_type(kind)})", kind)
-        return self._guarded(f"({a} {operator} {b})", kind)
-
-    def _guarded(self, sql: str, kind: Type) -> Expr:
+        if kind == FLOAT64:
+            x, y = self.needed(left, kind, node), self.needed(right, kind, node)
+            return self.checked(f"({x.raw or x.sql} {operator} {y.raw or y.sql})", x, y)
+        sql = f"({a} {operator} {b})"
         return Expr(f"TRY({sql})" if self.safe else sql, kind)
+
+    def checked(self, raw: str, *operands: Expr) -> Expr:
+        """A FLOAT64 that is an error where it is infinite or NaN and none of what it was made from is.
+
+        A chain of operations is checked once, at its end: what is beyond the range stays there.
+        """
+        doubtful: list[str] = []
+        for one in operands:
+            doubtful += one.operands if one.raw else [one.sql] if may_be_nan(one) else []
+        doubtful = list(dict.fromkeys(doubtful))
+        bad = " AND ".join([f"NOT isfinite({raw})", *(f"isfinite({one})" for one in doubtful)])
+        sql = f"CASE WHEN {bad} THEN CAST({self.fail('double overflow')} AS DOUBLE) ELSE {raw} END"
+        return Expr(sql, FLOAT64, raw=raw, operands=tuple(doubtful))
 
     def _number(self, left: Expr, right: Expr, operator: str, node: Any) -> Type:
         kind = supertype([left, right])
@@ -77,7 +93,10 @@ class Operators(Literals):
         if kind != FLOAT64:
             failed = f"CAST({zero or guard} AS {duckdb_type(kind)})"
             return Expr(f"CASE WHEN {b} = 0 THEN {failed} ELSE {values.numeric_quotient(a, b)} END", kind)
-        return Expr(f"CASE WHEN {b} = 0 THEN {zero or guard} ELSE {a} / {b} END", kind)
+        x, y = self.needed(left, kind, node), self.needed(right, kind, node)
+        quotient = f"CASE WHEN {y.sql} = 0 THEN CAST({zero or guard} AS DOUBLE) ELSE {x.raw or x.sql} / {y.sql} END"
+        # The divisor is checked by itself: what is divided by infinity is 0.
+        return self.checked(f"({quotient})", x, replace(y, raw=None))
 
     def visit_dpipe(self, node: exp.DPipe) -> Expr:
         left, right = self.compile(node.this), self.compile(node.expression)

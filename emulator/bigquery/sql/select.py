@@ -1,7 +1,10 @@
 """One SELECT: its list, grouping, order, and what frames them."""
 
+# ruff: noqa: S608 - what is put together here was compiled: names are quoted, values escaped
+
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
@@ -9,6 +12,7 @@ from sqlglot import exp
 from ..types import BOOL, Field
 from . import values
 from .aggregates import is_aggregated
+from .equality import may_be_nan
 from .from_clause import From
 from .relations import Query
 from .scopes import Column, Scope, Source
@@ -16,6 +20,30 @@ from .values import Expr
 
 if TYPE_CHECKING:
     from .compiler import QueryCompiler
+
+
+#: The clauses of a SELECT that are read, as the parser calls them.
+_READ = frozenset(
+    [
+        "connect",
+        "distinct",
+        "expressions",
+        "from_",
+        "group",
+        "having",
+        "joins",
+        "kind",
+        "laterals",
+        "limit",
+        "offset",
+        "order",
+        "pivots",
+        "qualify",
+        "where",
+        "windows",
+        "with_",
+    ]
+)
 
 
 class Select:
@@ -28,6 +56,7 @@ class Select:
         self.items: list[tuple[Expr, str | None]] = []
         #: For each item, whether GROUP BY ALL groups by it: it reads a column and aggregates nothing.
         self.keys: list[bool] = []
+        self.ordered_outside = False
 
     def compile(self) -> Query:
         """The compiled query.
@@ -36,6 +65,8 @@ class Select:
             ApiError: something in it is wrong, missing, not permitted or not served.
         """
         node, compiler = self.node, self.compiler
+        if unread := [key for key, value in node.args.items() if value and key not in _READ]:
+            raise compiler.unsupported(f"{unread[0].strip('_').upper()} of a query", node)
         if node.args.get("pivots") or node.args.get("laterals") or node.args.get("connect"):
             raise compiler.unsupported("PIVOT, UNPIVOT, LATERAL VIEW or CONNECT BY", node)
         with compiler.within(self.scope):
@@ -60,7 +91,12 @@ class Select:
         distinct = "DISTINCT " if node.args.get("distinct") else ""
         if distinct:
             self._check_distinct(items)
-        sql = f"SELECT {distinct}{select}{from_sql}{where}{group_sql}{having}{qualify}{order}{limits}"
+        sql = f"SELECT {distinct}{select}{from_sql}{where}{group_sql}{having}{qualify}"
+        sql = (
+            f"SELECT * FROM ({sql}) AS {compiler.fresh('s')}{order}{limits}"
+            if self.ordered_outside
+            else sql + order + limits
+        )
         literals = {index: item for index, item in enumerate(items) if item.constant}
         return Query(sql, fields, value, literals)
 
@@ -210,14 +246,25 @@ class Select:
             key = item.this
             numbered = self._by_number(key, "ORDER BY")
             if numbered is not None:
-                value = Expr(f"c{int(str(key.this)) - 1}", numbered.type)
+                value = self._output(int(str(key.this)) - 1)
             else:
                 index = self._output_index(key)
-                value = self.compiler.compile(key) if index is None else Expr(f"c{index}", self.items[index][0].type)
+                value = self.compiler.compile(key) if index is None else self._output(index)
                 if index is None and self.node.args.get("distinct"):
                     value = self._distinct_key(value, key)
             parts.append(self.compiler.ordered(item, value))
         return " ORDER BY " + ", ".join(parts)
+
+    def _output(self, index: int) -> Expr:
+        """A column of the result, as a key to order by."""
+        item = self.items[index][0]
+        if may_be_nan(item) and "error(" in item.sql:
+            # DuckDB lets no expression of a column stand here that may fail: the column's own is written again, and
+            # where rows are DISTINCT they are ordered outside.
+            if not self.node.args.get("distinct"):
+                return item
+            self.ordered_outside = True
+        return replace(item, sql=f"c{index}", raw=None)
 
     def _output_index(self, key: Any) -> int | None:
         if not isinstance(key, exp.Column) or len(key.parts) != 1:
@@ -232,7 +279,7 @@ class Select:
     def _distinct_key(self, value: Expr, key: Any) -> Expr:
         for index, (item, _) in enumerate(self.items):
             if item.sql == value.sql:
-                return Expr(f"c{index}", value.type)
+                return self._output(index)
         raise self.compiler.error(
             "ORDER BY expression references a column that is not in the SELECT DISTINCT list", key
         )

@@ -98,7 +98,11 @@ def _divide(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
         raise no_signature(c, name, [a, b], node)
     if name == "IEEE_DIVIDE":
         return Expr(f"({left.sql} / {right.sql})", FLOAT64)
-    return c.divided(left, right, FLOAT64, node, zero="NULL")
+    before, c.safe = c.safe, True
+    try:
+        return c.divided(left, right, FLOAT64, node, zero="NULL")
+    finally:
+        c.safe = before
 
 
 def _session_user(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:

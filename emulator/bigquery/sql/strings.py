@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..types import INT64, STRING, array, text
+from ..types import BYTES, INT64, STRING, array, text
 from .arguments import arguments, typed
 from .registry import Handler
 from .values import Expr
@@ -56,7 +56,67 @@ def _pad(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = typed(c, name, nodes, node, [STRING, INT64, STRING], 2)
     fill = given[2].sql if len(given) == 3 else "' '"
     made = f"{name.lower()}({given[0].sql}, CAST({given[1].sql} AS INTEGER), {fill})"
-    return Expr(_bounded(c, name, given[1].sql, made), STRING)
+    empty = c.fail(f"Third argument of {name} cannot be empty")
+    made = f"CASE WHEN {fill} = '' THEN {empty} ELSE {_bounded(c, name, given[1].sql, made)} END"
+    return Expr(_not_negative(c, name, given[1].sql, made), STRING)
+
+
+def _not_negative(c: ExpressionBase, name: str, number: str, made: str) -> str:
+    """An error where the number is negative, as for all lengths and counts of string functions."""
+    return f"CASE WHEN {number} < 0 THEN {c.fail(f'Second argument in {name}() cannot be negative')} ELSE {made} END"
+
+
+def _end(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
+    given = arguments(c, name, nodes, node, 2, 2)
+    if given[0].type.kind == "BYTES":
+        value, count = given[0], c.needed(given[1], INT64, node)
+        size = f"least({count.sql}, octet_length({value.sql}))"
+        text_ = f"hex({value.sql})"
+        taken = f"left({text_}, 2 * {size})" if name == "LEFT" else f"right({text_}, 2 * {size})"
+        return Expr(_not_negative(c, name, count.sql, f"unhex({taken})"), BYTES)
+    value, count = typed(c, name, nodes, node, [STRING, INT64])
+    return Expr(_not_negative(c, name, count.sql, f"{name.lower()}({value.sql}, {count.sql})"), STRING)
+
+
+#: Letters whose other case has several letters or depends on the place: DuckDB maps letter by letter.
+_SPECIAL_CASES = {
+    "UPPER": r"[\x{DF}\x{149}\x{1F0}\x{390}\x{3B0}\x{587}\x{1E96}-\x{1E9A}\x{1F50}-\x{1F56}\x{1F80}-\x{1FFC}"
+    r"\x{FB00}-\x{FB06}\x{FB13}-\x{FB17}]",
+    "LOWER": r"[\x{130}\x{3A3}]",
+}
+
+
+def _case(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
+    """UPPER and LOWER by the full rules of Unicode; of BYTES, letters of ASCII alone."""
+    given = arguments(c, name, nodes, node, 1, 1)
+    if given[0].type.kind == "BYTES":
+        return Expr(f"sql_{name.lower()}_bytes({given[0].sql})", BYTES)
+    (value,) = typed(c, name, nodes, node, [STRING])
+    special = f"regexp_matches({value.sql}, {text(_SPECIAL_CASES[name])})"
+    word = name.lower()
+    return Expr(f"CASE WHEN {special} THEN sql_{word}({value.sql}) ELSE {word}({value.sql}) END", STRING)
+
+
+def _ascii(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
+    (value,) = typed(c, name, nodes, node, [STRING])
+    code = f"ascii({value.sql})"
+    problem = c.fail("Non-ASCII character found at the start of: ", value.sql)
+    return Expr(
+        f"CASE WHEN {value.sql} = '' THEN 0 WHEN {code} > 127 THEN CAST({problem} AS BIGINT) "
+        f"ELSE CAST({code} AS BIGINT) END",
+        INT64,
+    )
+
+
+def _translate(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
+    value, source, target = typed(c, name, nodes, node, [STRING, STRING, STRING])
+    letters = f"regexp_extract_all({source.sql}, '(?s).')"
+    problem = c.fail("Duplicate character in source characters of TRANSLATE: ", source.sql)
+    return Expr(
+        f"CASE WHEN len(list_distinct({letters})) < len({letters}) THEN {problem} "
+        f"ELSE translate({value.sql}, {source.sql}, {target.sql}) END",
+        STRING,
+    )
 
 
 def _bounded(c: ExpressionBase, name: str, size: str, made: str) -> str:
@@ -67,13 +127,16 @@ def _bounded(c: ExpressionBase, name: str, size: str, made: str) -> str:
 def _repeat(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     value, times = typed(c, name, nodes, node, [STRING, INT64])
     size = f"CAST(strlen({value.sql}) AS HUGEINT) * {times.sql}"
-    return Expr(_bounded(c, name, size, f"repeat({value.sql}, {times.sql})"), STRING)
+    made = _bounded(c, name, size, f"repeat({value.sql}, {times.sql})")
+    return Expr(_not_negative(c, name, times.sql, made), STRING)
 
 
 def _split(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = typed(c, name, nodes, node, [STRING, STRING], 1)
     separator = given[1].sql if len(given) == 2 else "','"
-    return Expr(f"string_split({given[0].sql}, {separator})", array(STRING))
+    # DuckDB takes a NULL separator for none.
+    made = f"CASE WHEN {separator} IS NOT NULL THEN string_split({given[0].sql}, {separator}) END"
+    return Expr(made, array(STRING))
 
 
 def _instr(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
@@ -134,7 +197,9 @@ def _initcap(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
         raise c.unsupported("INITCAP with delimiters", node)
     (value,) = typed(c, name, nodes, node, [STRING])
     words = f"regexp_extract_all({value.sql}, {text(f'[^{_WORD_ENDS}]+|[{_WORD_ENDS}]+')})"
-    return Expr(f"array_to_string(list_transform({words}, lambda w: upper(w[1]) || lower(w[2:])), '')", STRING)
+    special = f"regexp_matches(w, {text(_SPECIAL_CASES['UPPER'])})"
+    first = f"CASE WHEN {special} THEN sql_upper(w[1]) ELSE upper(w[1]) END"
+    return Expr(f"array_to_string(list_transform({words}, lambda w: {first} || lower(w[2:])), '')", STRING)
 
 
 def _code_points(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
@@ -159,6 +224,12 @@ HANDLERS: dict[str, Handler] = {
     "LTRIM": _trim,
     "RTRIM": _trim,
     "REPEAT": _repeat,
+    "LEFT": _end,
+    "UPPER": _case,
+    "LOWER": _case,
+    "RIGHT": _end,
+    "ASCII": _ascii,
+    "TRANSLATE": _translate,
     "LPAD": _pad,
     "RPAD": _pad,
     "SPLIT": _split,

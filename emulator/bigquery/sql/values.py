@@ -51,6 +51,8 @@ class Expr:
         constant: whether ``literal`` means anything.
         name: the column name that a SELECT list item with this expression gets.
         parts: elements of an array or struct that is written out.
+        raw: a FLOAT64 made by arithmetic, without the check for overflow that ``sql`` has.
+        operands: what of ``raw`` may be infinite or NaN itself.
         finite: whether a FLOAT64 is known to be neither NaN nor infinite, because it was made from another number.
     """
 
@@ -61,6 +63,8 @@ class Expr:
     name: str | None = None
     parts: tuple[Expr, ...] | None = None
     finite: bool = False
+    raw: str | None = None
+    operands: tuple[str, ...] = ()
 
 
 def null(kind: Type = NULL) -> Expr:

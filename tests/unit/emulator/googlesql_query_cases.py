@@ -199,4 +199,21 @@ QUERIES: dict[str, list[tuple[str, list[str] | None, list[list[Any]] | ERROR]]] 
         ("SELECT NUMERIC '0.1' AS x UNION ALL SELECT 0.2", ["x"], [["0.1"], ["0.2"]]),
         ("SELECT AS STRUCT 1 AS a, 2 AS b UNION DISTINCT SELECT AS STRUCT 1, 2", ["a", "b"], [["1", "2"]]),
     ],
+    # operators#arithmetic_operators, mathematical_functions: a result beyond the range is an error, infinity is not.
+    "overflow": [
+        ("SELECT 1e300 * 1e300", None, ERROR("overflow")),
+        ("SELECT 1e300 / 1e-300", None, ERROR("overflow")),
+        ("SELECT x * x - 1 FROM UNNEST([1e200]) AS x", None, ERROR("overflow")),
+        ("SELECT 1 / (x * x) FROM UNNEST([1e200]) AS x", None, ERROR("overflow")),
+        ("SELECT EXP(1000)", None, ERROR("overflow")),
+        (
+            "SELECT SAFE_DIVIDE(1e300, 1e-300), SAFE_DIVIDE(1, 0), IEEE_DIVIDE(1e300, 1e-300)",
+            None,
+            [[None, None, "Infinity"]],
+        ),
+        ("SELECT x * 2 + 1 FROM UNNEST([CAST('inf' AS FLOAT64)]) AS x", None, [["Infinity"]]),
+        ("SELECT DISTINCT x + 0.5 AS y FROM UNNEST([2, 1]) AS x ORDER BY y", ["y"], [["1.5"], ["2.5"]]),
+        ("SELECT x / 2 AS y FROM UNNEST([2, 1]) AS x ORDER BY y DESC", ["y"], [["1.0"], ["0.5"]]),
+    ],
+    # What the parser reads and the compiler does not is refused, with 501: see the test of refusals.
 }

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from emulator.bigquery.catalog import Catalog
-from emulator.bigquery.encode import row_encoder
+from emulator.bigquery.encode import fetched, row_encoder
 from emulator.bigquery.session import Session
 from emulator.core.errors import ApiError
 from emulator.core.runtime import Emulator
@@ -34,7 +34,7 @@ def evaluated(catalog: Catalog, expression: str) -> Any:
     query = Compiler(session).query(parse(sql)[0])
     physical = catalog.engine.write(lambda cursor: store(catalog, cursor, query, query.fields))
     try:
-        (row,) = catalog.engine.rows(f'SELECT * FROM "{physical}"')  # noqa: S608 - a name of our own
+        (row,) = catalog.engine.rows(f'SELECT {fetched("v", query.fields[0].type)} FROM "{physical}"')  # noqa: S608 - a name of our own
     finally:
         catalog.engine.drop(physical)
     cell = row_encoder(query.fields)(row)["f"][0]["v"]
