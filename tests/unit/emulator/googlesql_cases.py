@@ -130,7 +130,7 @@ CASES: dict[str, list[tuple[str, Any]]] = {
         ("INITCAP('ärger')", "Ärger"),
         ("GENERATE_DATE_ARRAY('2020-01-01', '2020-01-02', INTERVAL 0 DAY)", ERROR("step cannot be 0")),
     ],
-    # timestamp_functions: "leap seconds are the first second of the next minute"
+    # The page of TIMESTAMP literals: a leap second is the first second of the next minute.
     "leap seconds": [
         ("TIMESTAMP '2016-12-31 23:59:60 UTC'", "1483228800.0"),
         ("TIME '12:59:60'", "13:00:00"),
