@@ -85,7 +85,7 @@ DATASET = ResourceType(
         text("maxTimeTravelHours", keeps=True),
         text("storageBillingModel", keeps=True),
         mapping("resourceTags"),
-        flag("deleteContentsOnDestroy", wire=None, default=False),
+        flag("deleteContentsOnDestroy", wire=None),
         DELETION_POLICY,
         SELF_LINK,
         text("etag", output=True),

@@ -33,6 +33,7 @@ PLURALS = {
     "messageStoragePolicy": "messageStoragePolicies",
     "range": "ranges",
     "rangePartitioning": "rangePartitionings",
+    "retentionPolicy": "retentionPolicies",
     "routine": "routines",
     "schemaSettings": "schemaSettings",
     "softDeletePolicy": "softDeletePolicies",

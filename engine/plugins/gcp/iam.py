@@ -244,7 +244,7 @@ class MemberType:
             return None
         name = plain(self.holder.name, parts)
         condition = values.get("condition") or None
-        identity = f"{name}/{values['role']}/{member}" + (f"/{condition['title']}" if condition else "")
+        identity = "/".join([name, values["role"], member, *([_named(condition)] if condition else [])])
         outputs: Properties = {
             **{each.name: values.get(each.name) or "" for each in self.parent},
             "role": values["role"],
@@ -320,7 +320,7 @@ class MemberType:
     def _condition_titled(self, provider: Provider, parts: Mapping[str, str], role: str, title: str) -> Properties:
         for binding in self.holder.read(provider, parts).get("bindings") or []:
             condition = binding.get("condition") or {}
-            if binding.get("role") == role and condition.get("title") == title:
+            if binding.get("role") == role and title in (condition.get("title"), _named(condition)):
                 return dict(condition)
         raise ResourceError(
             f"{plain(self.holder.name, parts)} has no grant of {role} with a condition titled {title!r}"
@@ -372,6 +372,11 @@ def _binding(policy: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
 def _condition(values: Mapping[str, Any]) -> dict[str, str]:
     condition = values.get("condition") or {}
     return {name: condition[name] for name in ("title", "description", "expression") if condition.get(name)}
+
+
+def _named(condition: Mapping[str, Any]) -> str:
+    """What an id says of a condition, as the official plugin writes it."""
+    return "/".join(_comparable(condition))
 
 
 def _comparable(condition: Mapping[str, Any] | None) -> tuple[str, ...]:

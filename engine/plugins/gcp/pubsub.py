@@ -26,7 +26,6 @@ TOPIC = ResourceType(
         PROJECT,
         *LABELS,
         text("kmsKeyName"),
-        text("messageRetentionDuration"),
         block(
             "messageStoragePolicy",
             texts("allowedPersistenceRegions", required=True, unordered=True),
@@ -41,6 +40,7 @@ TOPIC = ResourceType(
             text("lastRevisionId"),
             keeps=True,
         ),
+        text("messageRetentionDuration"),
         mapping("tags", wire=None, replaces=True),
         DELETION_POLICY,
     ),

@@ -30,6 +30,7 @@ from engine.plugins.gcp.rest import GOOGLES_CLIENT, ApiError, expand
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from engine.plugins.gcp.comparing import Change
     from engine.plugins.gcp.provider import Provider
     from engine.plugins.gcp.values import Properties
 
@@ -101,6 +102,42 @@ def _bucket_body(body: dict[str, Any], values: Mapping[str, Any], creating: bool
     del values
     if creating:
         body.setdefault("lifecycle", {"rule": []})
+
+
+def _unlocked(policy: dict[str, Any]) -> dict[str, Any]:
+    """The policy as it is sent: a lock is a call of its own."""
+    return {name: each for name, each in policy.items() if name != "isLocked"}
+
+
+def _lock(kind: ResourceType, provider: Provider, values: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+    """Locks the retention policy if that is wanted and not so yet, as the answer to the call before has it."""
+    wanted = (values.get("retentionPolicy") or {}).get("isLocked") is True
+    if wanted and not (answer.get("retentionPolicy") or {}).get("isLocked"):
+        query = {"ifMetagenerationMatch": str(answer["metageneration"])}
+        kind.call(provider, "POST", f"{kind.url(provider, values)}/lockRetentionPolicy", None, query)
+
+
+def _change_bucket(
+    kind: ResourceType,
+    provider: Provider,
+    identity: str,
+    values: Properties,
+    olds: Mapping[str, Any],
+    changed: set[str],
+) -> State:
+    answer = kind.send_changes(provider, values, olds, changed)
+    if "retentionPolicy" in changed:
+        _lock(kind, provider, values, answer)
+    state = kind.read(provider, identity, values)
+    if state is None:
+        raise ResourceError(f"{identity} was changed, but reading it back found nothing")
+    return state
+
+
+def _unlocking(change: Change, inputs: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Whether a lock is to be taken away, which a bucket can't have done to it."""
+    was, will = (each.get("retentionPolicy") or {} for each in (inputs, news))
+    return change.top == "retentionPolicy" and bool(was.get("isLocked")) and will.get("isLocked") is False
 
 
 def _bucket_decoded(outputs: Properties, answer: Mapping[str, Any]) -> None:
@@ -180,6 +217,12 @@ BUCKET = ResourceType(
             keeps=True,
         ),
         block("autoclass", flag("enabled", required=True), text("terminalStorageClass", keeps=True)),
+        block(
+            "retentionPolicy",
+            text("retentionPeriod", required=True),
+            flag("isLocked"),
+            encode=_unlocked,
+        ),
         block("hierarchicalNamespace", flag("enabled", required=True, replaces=True), replaces=True),
         block(
             "customPlacementConfig", texts("dataLocations", required=True, replaces=True, unordered=True), replaces=True
@@ -203,8 +246,15 @@ BUCKET = ResourceType(
     update="patch",
     always=GOOGLES_CLIENT,
     awaited=True,
-    official_only={"ipFilter": None, "retentionPolicy": None},
-    on=Steps(body=_bucket_body, decoded=_bucket_decoded, delete=_delete_bucket),
+    official_only={"ipFilter": None},
+    on=Steps(
+        body=_bucket_body,
+        created=_lock,
+        decoded=_bucket_decoded,
+        update=_change_bucket,
+        delete=_delete_bucket,
+        must_replace=_unlocking,
+    ),
 )
 
 

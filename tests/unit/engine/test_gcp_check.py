@@ -130,7 +130,7 @@ def test_a_name_is_made_from_the_resources_own_and_kept_at_the_next_update(plugi
 @pytest.mark.parametrize(
     ("token", "given", "defaults"),
     [
-        ("gcp:bigquery/dataset:Dataset", {"datasetId": "d"}, {"deleteContentsOnDestroy": False, "location": "US"}),
+        ("gcp:bigquery/dataset:Dataset", {"datasetId": "d"}, {"location": "US"}),
         (TABLE, {"datasetId": "d", "tableId": "t"}, {"deletionProtection": True}),
         (BUCKET, {"name": "b", "location": "EU"}, {"forceDestroy": False, "storageClass": "STANDARD"}),
         ("gcp:kms/cryptoKey:CryptoKey", {"name": "k", "keyRing": "r"}, {"purpose": "ENCRYPT_DECRYPT"}),
@@ -220,7 +220,7 @@ def test_every_mapped_function_is_one_of_the_pulumi_gcp_package(token: str) -> N
         ),
         ("gcp:kms/getKMSKeyRing:getKMSKeyRing", {"name": "r", "location": "l"}, set()),
         ("gcp:pubsub/getTopic:getTopic", {"name": "t"}, {"ingestionDataSourceSettings", "messageTransforms"}),
-        ("gcp:storage/getBucket:getBucket", {"name": "b"}, {"ipFilters", "retentionPolicies"}),
+        ("gcp:storage/getBucket:getBucket", {"name": "b"}, {"ipFilters"}),
         ("gcp:storage/getProjectServiceAccount:getProjectServiceAccount", {}, set()),
     ],
 )

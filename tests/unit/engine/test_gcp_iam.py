@@ -148,7 +148,7 @@ def test_the_same_role_with_a_condition_is_another_binding(plugin: Any, project_
         "members": [AGENT],
         "condition": condition,
     }
-    assert identity == f"hospital/roles/bigquery.jobUser/{AGENT}/until"
+    assert identity == f"hospital/roles/bigquery.jobUser/{AGENT}/until//{condition['expression']}"
     assert outputs["condition"] == {**condition, "description": ""}
     plugin.delete(PROJECT_MEMBER, outputs)
     assert len(project_policy.bindings) == 1
