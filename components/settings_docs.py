@@ -294,8 +294,14 @@ PERMISSIONS = """\
 {generated}
 
 What the stack grants follows from its settings by this table, each grant once, additive members only: what others
-granted stays. The output `access` lists every grant with its reason. With `imaging:grants: external` the stack grants
-nothing and says what is missing.
+granted stays. The output `access` lists every grant with its reason. A destroy takes them along, but for the service
+agent's own role ([lifecycle.md](lifecycle.md)).
+
+With `imaging:grants: external` the stack grants nothing. A preview asks the
+[Policy Troubleshooter](https://cloud.google.com/policy-intelligence/docs/troubleshoot-access) whether the agent has the
+permissions, where that API is enabled, and else reads the policies of each resource and its project. What is surely
+missing ends the preview, with the commands that grant it. What a group, a wider or custom role, a condition, a folder
+or an organisation may give is not known: that is a warning.
 
 {roles}
 

@@ -38,7 +38,7 @@ def missing_permissions(settings: Settings, rest: Rest) -> tuple[list[Need], lis
     unknown: list[str] = []
     # One thread for each caller: its connection can't be used by two at once.
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for found, unasked in threads.map(_missing_of, by_caller, by_caller.values()):
+        for found, unasked in threads.map(_asked_and_closed, by_caller, by_caller.values()):
             missing += found
             unknown += unasked
     return missing, unknown
@@ -101,6 +101,14 @@ def of_level(missing: Sequence[Need], *levels: Level) -> list[Need]:
 def _count(needs: Sequence[Need]) -> str:
     number = sum(len(need.permissions) for need in needs)
     return f"{number} permission{'s' if number > 1 else ''}"
+
+
+def _asked_and_closed(rest: GoogleRest, needs: list[Need]) -> tuple[list[Need], list[str]]:
+    # A transport belongs to its thread, and is lost with it.
+    try:
+        return _missing_of(rest, needs)
+    finally:
+        rest.close()
 
 
 def _missing_of(rest: GoogleRest, needs: list[Need]) -> tuple[list[Need], list[str]]:

@@ -1,25 +1,25 @@
 """With `grants: external`: which of the grants that the stack needs exist, and commands for those that don't."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from components.access.google_rest import GoogleRest, RestError
 from components.access.grants import Grant, agents_of, grants_for
-from components.access.rules import Agent, On, Target
+from components.access.rules import INCLUDES, RULES, Agent, On, Target, Use
 from components.settings import Settings
 from components.settings.fields import comparable_member
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A grant that isn't there, or whose resource could not be asked.
+    """A grant that isn't there, or of which it is not known.
 
     Attributes:
         command: what to run to make it.
-        unknown: why it is not known whether the grant exists; empty if it surely doesn't.
+        unknown: why it is not known whether the member has the permissions; empty if it surely doesn't.
     """
 
     grant: Grant
@@ -28,46 +28,219 @@ class Missing:
     unknown: str = ""
 
 
+@dataclass(frozen=True)
+class Binding:
+    """A role of some members."""
+
+    role: str
+    members: frozenset[str]
+    condition: str | None
+
+
 def missing_grants(settings: Settings, rest: Callable[[str | None], GoogleRest]) -> list[Missing]:
     """Look for every grant that the stack needs.
 
-    A grant counts if the role was given on the resource itself or on its project, without a condition or with the very
-    one that the settings ask for.
+    The Policy Troubleshooter is asked what the member may do, where it is enabled and answers: it knows groups, wider
+    and custom roles, folders and organisations. Else the policies of the resource and its project are read: the same
+    role for the same member is a grant; whatever else may give the permissions leaves it unknown.
 
     Args:
         settings: the stack's settings.
-        rest: returns the calls as whoever deploys in a project.
+        rest: returns the calls as the deploying identity in a project.
 
     Raises:
         RestError: a project's number can't be read, so its service agent isn't known.
     """
-    numbers: dict[str, str] = {}
-    policies: dict[Target, Mapping[str, set[str]] | str] = {}
+    asking = _Asking(rest)
     found: list[Missing] = []
     for grant in grants_for(settings):
-        member = _member(grant, numbers, rest)
-        places = [grant.target]
-        if grant.target.project and grant.target.on is not On.PROJECT:
-            places.append(Target(On.PROJECT, grant.target.project, grant.target.project))
-        answers = []
-        for place in places:
-            if place not in policies:
-                policies[place] = _policy(rest(place.project), place)
-            answers.append(policies[place])
-        # Without a condition a grant allows more, so it will do.
-        wanted = {grant.role, _with_condition(grant.role, grant.condition.expression if grant.condition else None)}
-        same = comparable_member(member)
-        if any(not isinstance(each, str) and any(same in each.get(key, set()) for key in wanted) for each in answers):
-            continue
-        unknown = answers[0] if isinstance(answers[0], str) else ""
-        found.append(Missing(grant, member, command_for(grant, member), unknown))
+        member = asking.member_of(grant)
+        unknown = asking.troubleshooter(grant, member)
+        if unknown is None:
+            unknown = asking.policies(grant, member)
+        if unknown is not GRANTED:
+            found.append(Missing(grant, member, command_for(grant, member), unknown))
     return found
+
+
+# What an answer says of a grant: that it is there, that it surely is not, else why it is not known.
+GRANTED = "granted"
+NOT_GRANTED = ""
+
+
+class _Asking:
+    """The questions about grants of one stack, each resource's asked once."""
+
+    def __init__(self, rest: Callable[[str | None], GoogleRest]) -> None:
+        self._rest = rest
+        self._projects: dict[str, Mapping[str, Any]] = {}
+        self._policies: dict[Target, list[Binding] | str] = {}
+        self._troubleshooter_answers = True
+
+    def member_of(self, grant: Grant) -> str:
+        """Return the member as IAM writes it."""
+        if not isinstance(grant.member, Agent):
+            return grant.member
+        number = str(self._project(grant.member.project)["projectNumber"])
+        return f"serviceAccount:{grant.member.email(number)}"
+
+    def troubleshooter(self, grant: Grant, member: str) -> str | None:
+        """Ask Google to evaluate every policy; None if that can't be asked.
+
+        https://cloud.google.com/policy-intelligence/docs/troubleshoot-access
+        """
+        kind, _, email = member.partition(":")
+        permissions = [each for use in grant.uses for each in PERMISSIONS.get(use, ())]
+        if (
+            grant.condition
+            or not self._troubleshooter_answers
+            or kind not in ("serviceAccount", "user")
+            or not permissions
+        ):
+            return None
+        answers = set()
+        for permission in dict.fromkeys(permissions):
+            access = {
+                "principal": email,
+                "fullResourceName": _full_name(grant.target),
+                "permission": permission,
+            }
+            try:
+                answer = self._rest(grant.target.project).call(
+                    "policytroubleshooter", "POST", "v1/iam:troubleshoot", {"accessTuple": access}
+                )
+            except RestError:
+                self._troubleshooter_answers = False
+                return None
+            answers.add(answer.get("access"))
+        if answers == {"GRANTED"}:
+            return GRANTED
+        if "NOT_GRANTED" in answers:
+            return NOT_GRANTED
+        if "UNKNOWN_CONDITIONAL" in answers:
+            return "a grant has a condition"
+        return None
+
+    def policies(self, grant: Grant, member: str) -> str:
+        """Read the policies of the resource and its project."""
+        places = [grant.target]
+        project = grant.target.project
+        if project and grant.target.on is not On.PROJECT:
+            places.append(Target(On.PROJECT, project, project))
+        unknown = []
+        for place in places:
+            if place not in self._policies:
+                self._policies[place] = _policy(self._rest(place.project), place)
+            bindings = self._policies[place]
+            if isinstance(bindings, str):
+                unknown.append(bindings)
+                continue
+            verdict = _verdict(bindings, grant, member, place)
+            if verdict is GRANTED:
+                return GRANTED
+            if verdict:
+                unknown.append(verdict)
+        if unknown:
+            return unknown[0]
+        if project is None:
+            return "the project of the bucket is not known, and may grant it"
+        return self._above(project)
+
+    def _above(self, project: str) -> str:
+        try:
+            parent = self._project(project).get("parent")
+        except RestError as error:
+            return str(error)
+        return f"the {parent['type']} above project {project} may grant it" if parent else NOT_GRANTED
+
+    def _project(self, project: str) -> Mapping[str, Any]:
+        if project not in self._projects:
+            self._projects[project] = self._rest(project).call("cloudresourcemanager", "GET", f"v1/projects/{project}")
+        return self._projects[project]
+
+
+def _verdict(bindings: list[Binding], grant: Grant, member: str, place: Target) -> str:
+    role = grant.role
+    # Without a condition a grant allows more, so it will do.
+    enough = {None, grant.condition.expression if grant.condition else None}
+    unknown = NOT_GRANTED
+    for binding in bindings:
+        everybody = {"allUsers", "allAuthenticatedUsers"} & binding.members
+        itself = comparable_member(member) in binding.members
+        many = sorted(each for each in binding.members if each.startswith(_OF_MANY))
+        where = f"on {place.on} {place.label}"
+        if (itself or everybody) and (binding.role == role or role in INCLUDES.get(binding.role, ())):
+            if binding.condition in enough:
+                return GRANTED
+            unknown = f"it has {binding.role} {where} under a condition"
+        elif (itself or everybody) and role not in _APART.get(binding.role, frozenset()):
+            unknown = unknown or f"it has {binding.role} {where}, which may include {role}"
+        elif many:
+            unknown = unknown or f"{many[0]} has {binding.role} {where}, and it may belong to that"
+    return unknown
+
+
+_SERVICE_AGENT = RULES[Use.ACT_AS_AGENT].role
+# Roles that the agent has beside each other, and which roles of the table they surely don't include. Google's role for
+# the service agent may publish, and gives no access to buckets, tables and keys.
+_NARROW = [
+    _SERVICE_AGENT,
+    *(RULES[use].role for use in (Use.RUN_JOBS, Use.NOTIFY, Use.ENCRYPT_DATASET, Use.READ_IMPORTS)),
+]
+_APART: Mapping[str, frozenset[str]] = {
+    role: frozenset(
+        rule.role
+        for rule in RULES.values()
+        if rule.role != role and (role, rule.role) != (_SERVICE_AGENT, RULES[Use.NOTIFY].role)
+    )
+    for role in _NARROW
+}
+
+# Members that stand for many.
+_OF_MANY = ("group:", "domain:", "principalSet:")
+
+# What no use can do without, for the question whether a member may do it. A role may give less than the predefined one.
+_KEY_PERMISSIONS = ("cloudkms.cryptoKeyVersions.useToEncrypt", "cloudkms.cryptoKeyVersions.useToDecrypt")
+PERMISSIONS: Mapping[Use, tuple[str, ...]] = {
+    Use.WRITE_METADATA: ("bigquery.tables.create", "bigquery.tables.updateData"),
+    Use.STREAM_METADATA: ("bigquery.tables.updateData",),
+    Use.RUN_JOBS: ("bigquery.jobs.create",),
+    Use.WRITE_IMAGES: ("storage.objects.create", "storage.objects.delete"),
+    Use.READ_IMPORTS: ("storage.objects.get", "storage.objects.list"),
+    Use.READ_FILTER: ("storage.objects.get",),
+    Use.NOTIFY: ("pubsub.topics.publish",),
+    Use.ENCRYPT_DATASET: _KEY_PERMISSIONS,
+    Use.ENCRYPT_TABLES: _KEY_PERMISSIONS,
+    Use.ENCRYPT_OBJECTS: _KEY_PERMISSIONS,
+    Use.ENCRYPT_MESSAGES: _KEY_PERMISSIONS,
+    Use.READ_IMAGES: ("healthcare.dicomStores.dicomWebRead",),
+    Use.EDIT_IMAGES: ("healthcare.dicomStores.dicomWebWrite",),
+    Use.ADMINISTER_DATASET: ("healthcare.datasets.update",),
+    Use.READ_TABLES: ("bigquery.tables.getData",),
+    Use.EDIT_TABLES: ("bigquery.tables.updateData",),
+}
+
+
+def _full_name(target: Target) -> str:
+    """Return a resource's full name: https://cloud.google.com/iam/docs/full-resource-names."""
+    forms = {
+        On.PROJECT: "//cloudresourcemanager.googleapis.com/projects/{name}",
+        On.BIGQUERY_DATASET: "//bigquery.googleapis.com/projects/{project}/datasets/{name}",
+        On.BUCKET: "//storage.googleapis.com/projects/_/buckets/{name}",
+        On.TOPIC: "//pubsub.googleapis.com/{name}",
+        On.KEY: "//cloudkms.googleapis.com/{name}",
+        On.HEALTHCARE_DATASET: "//healthcare.googleapis.com/{name}",
+        On.DICOM_STORE: "//healthcare.googleapis.com/{name}",
+    }
+    return forms[target.on].format(name=target.name, project=target.project)
 
 
 def render(missing: list[Missing]) -> str:
     """Lay out what is missing for a terminal, each as a command that can be run as it stands."""
+    certain = any(not each.unknown for each in missing)
     count = f"{len(missing)} grants are" if len(missing) > 1 else "1 grant is"
-    lines = [f"{count} missing, and imaging:grants is external, so the stack makes none"]
+    state = "missing" if certain else "perhaps missing"
+    lines = [f"{count} {state}, and imaging:grants is external, so the stack makes none"]
     for agent in agents_of(each.grant for each in missing):
         lines.append(f"  # the {agent.service} service agent of {agent.project}, made if it does not exist yet")
         lines.append(f"  {command_for_agent(agent)}")
@@ -154,16 +327,6 @@ def command_for(grant: Grant, member: str) -> str:
     return shlex.join(["gcloud", *commands[target.on], *suffix])
 
 
-def _member(grant: Grant, numbers: dict[str, str], rest: Callable[[str | None], GoogleRest]) -> str:
-    if not isinstance(grant.member, Agent):
-        return grant.member
-    project = grant.member.project
-    if project not in numbers:
-        answer = rest(project).call("cloudresourcemanager", "GET", f"v1/projects/{project}")
-        numbers[project] = str(answer["projectNumber"])
-    return f"serviceAccount:{grant.member.email(numbers[project])}"
-
-
 # How the policy of each kind of resource is read: API, HTTP method and path.
 READ: Mapping[On, tuple[str, str, str]] = {
     On.PROJECT: ("cloudresourcemanager", "POST", "v1/projects/{name}:getIamPolicy"),
@@ -183,43 +346,47 @@ BIGQUERY_ROLES = {
 }
 
 
-def _policy(rest: GoogleRest, target: Target) -> Mapping[str, set[str]] | str:
-    """Return members by role, or why they could not be read."""
+def _policy(rest: GoogleRest, target: Target) -> list[Binding] | str:
+    """Return the bindings, or why they could not be read."""
     try:
         if target.on is On.BIGQUERY_DATASET:
             path = f"bigquery/v2/projects/{target.project}/datasets/{target.name}?accessPolicyVersion=3"
-            return _dataset_members(rest.call("bigquery", "GET", path).get("access", []))
+            return list(_dataset_bindings(rest.call("bigquery", "GET", path).get("access", [])))
         api, method, path = READ[target.on]
         body = {"options": {"requestedPolicyVersion": 3}} if method == "POST" else None
         name = quote(target.name, safe="") if target.on is On.BUCKET else target.name
         policy = rest.call(api, method, path.format(name=name), body)
     except RestError as error:
         return str(error)
-    members: dict[str, set[str]] = {}
-    for binding in policy.get("bindings", []):
-        key = _with_condition(binding["role"], (binding.get("condition") or {}).get("expression"))
-        members.setdefault(key, set()).update(map(comparable_member, binding.get("members", [])))
-    return members
+    return [
+        Binding(
+            each["role"],
+            frozenset(map(comparable_member, each.get("members", []))),
+            (each.get("condition") or {}).get("expression"),
+        )
+        for each in policy.get("bindings", [])
+    ]
 
 
-def _with_condition(role: str, expression: str | None) -> str:
-    """Return the key that a role with a condition has in what `_policy` returns."""
-    return f"{role} if {expression}" if expression else role
-
-
-def _dataset_members(entries: list[dict[str, Any]]) -> Mapping[str, set[str]]:
-    members: dict[str, set[str]] = {}
+def _dataset_bindings(entries: list[dict[str, Any]]) -> Iterator[Binding]:
     for entry in entries:
         role = BIGQUERY_ROLES.get(entry.get("role", ""), entry.get("role"))
-        if not role:
-            continue
-        role = _with_condition(role, (entry.get("condition") or {}).get("expression"))
-        email = entry.get("userByEmail")
-        if email:
-            kind = "serviceAccount" if email.endswith("gserviceaccount.com") else "user"
-            members.setdefault(role, set()).add(comparable_member(f"{kind}:{email}"))
-        if entry.get("groupByEmail"):
-            members.setdefault(role, set()).add(comparable_member(f"group:{entry['groupByEmail']}"))
-        if entry.get("iamMember"):
-            members.setdefault(role, set()).add(comparable_member(entry["iamMember"]))
-    return members
+        member = _dataset_member(entry)
+        if role and member:
+            yield Binding(
+                role, frozenset([comparable_member(member)]), (entry.get("condition") or {}).get("expression")
+            )
+
+
+def _dataset_member(entry: dict[str, Any]) -> str | None:
+    if email := entry.get("userByEmail"):
+        return f"{'serviceAccount' if email.endswith('gserviceaccount.com') else 'user'}:{email}"
+    if group := entry.get("groupByEmail"):
+        return f"group:{group}"
+    if domain := entry.get("domain"):
+        return f"domain:{domain}"
+    # `projectWriters` and their likes have a basic role on the project, whose policy shows that.
+    if entry.get("specialGroup") == "allAuthenticatedUsers":
+        return "allAuthenticatedUsers"
+    member: str | None = entry.get("iamMember")
+    return member

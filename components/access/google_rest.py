@@ -14,6 +14,7 @@ HOSTS = {
     "cloudkms": "https://cloudkms.googleapis.com",
     "cloudresourcemanager": "https://cloudresourcemanager.googleapis.com",
     "healthcare": "https://healthcare.googleapis.com",
+    "policytroubleshooter": "https://policytroubleshooter.googleapis.com",
     "pubsub": "https://pubsub.googleapis.com",
     "storage": "https://storage.googleapis.com",
 }

@@ -112,13 +112,14 @@ class ProjectAccess(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None,
     ) -> gcp.projects.IAMMember:
         rule = RULES[Use.ACT_AS_AGENT]
+        # Google's own grant, which every stack and store of the project needs: no destroy takes it away.
         # Either name lasts when the component is renamed: aliases reach children whose names begin with its name.
         return gcp.projects.IAMMember(
             f"agent-{rule.verb}-{project}" if isinstance(project, str) else f"{name}-agent-{rule.verb}",
             project=project,
             role=rule.role,
             member=pulumi.Output.concat("serviceAccount:", agent),
-            opts=child(self, opts, depends_on=list(self.ready), hooks=remembered()),
+            opts=child(self, opts, depends_on=list(self.ready), hooks=remembered(), retain_on_delete=True),
         )
 
     def _enable(

@@ -71,9 +71,16 @@ def awaited(message: str, inputs: Mapping[str, Any], made: Sequence[Made]) -> st
         return "the new dataset"
     if _API_DISABLED.search(message):
         return "a newly enabled API" if _uses_any(inputs, [each for each in made if each.kind == _SERVICE]) else None
-    if _KEY_WORDS.search(message) or names_service_agent(message):
+    if _is_about_a_grant(message):
         return "a new grant" if _uses_any(inputs, [each for each in made if each.kind != _SERVICE]) else None
     return None
+
+
+def _is_about_a_grant(message: str) -> bool:
+    return bool(_KEY_WORDS.search(message)) or names_service_agent(message)
+
+
+_TAKEN_AWAY = "a grant of this stack that somebody took away is made again with `pulumi up --refresh`"
 
 
 class _Program:
@@ -95,6 +102,8 @@ class _Program:
             return False
         what = awaited(message, await _known(args.new_inputs), self.made)
         if what is None:
+            if _is_about_a_grant(message):
+                _say(args.urn, _TAKEN_AWAY, engine_pb2.WARNING)
             return False
         now = time.monotonic()
         waited = now - self.refused_since.setdefault(args.urn, now)

@@ -107,7 +107,8 @@ STACK_WORDS = Wording(
     again="run `pulumi up`: a new operation is started",
     wait="run `pulumi up` to go on waiting for the same operation",
     allow="allowedFailures",
-    grants=" (the stack does, unless grants are external)",
+    grants=" (the stack does, unless grants are external; one that somebody took away it makes again with "
+    "`pulumi up --refresh`)",
     creates=" (the stack creates those under {setting})",
 )
 COMMAND_WORDS = Wording(

@@ -79,7 +79,8 @@ def test_a_denied_export_is_explained_with_agent_role_and_dataset() -> None:
     assert do.startswith(
         "  do      grant it roles/bigquery.dataEditor there and roles/bigquery.jobUser on project research"
     )
-    assert do.endswith("(the stack does, unless grants are external), then run `pulumi up`: a new operation is started")
+    assert "(the stack does, unless grants are external; one that somebody took away it makes again with" in do
+    assert do.endswith("`pulumi up --refresh`), then run `pulumi up`: a new operation is started")
     assert report.splitlines()[-1] == f"  name    {DATASET}/operations/1234567"
 
 
