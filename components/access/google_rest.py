@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from components.settings import Settings
+from operations.google.clock import SYSTEM_CLOCK, Clock
 from operations.google.connection import Connection, connection_settings
 from operations.google.errors import ApiError, OperationsError
 from operations.google.retrying import HttpRequest, Patience, call
@@ -34,8 +35,11 @@ class RestError(Exception):
 class GoogleRest:
     """Calls Google's APIs, or the emulator's, as the deploying identity: each API at its own endpoint."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, clock: Clock = SYSTEM_CLOCK) -> None:
         self._connection = connection
+        self._clock = clock
+        # Checks run in threads of their own; the transport of one that has ended is closed with the others.
+        self._transports: set[Any] = set()
 
     def call(self, api: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Make one call that only looks; it is made again while it is throttled or the service is unavailable.
@@ -54,8 +58,10 @@ class GoogleRest:
         def prepare() -> HttpRequest[dict[str, Any]]:
             from googleapiclient.http import HttpRequest as Request
 
+            transport = self._connection.http
+            self._transports.add(transport)
             prepared: HttpRequest[dict[str, Any]] = Request(
-                self._connection.http,
+                transport,
                 _decoded,
                 url,
                 method=method,
@@ -65,7 +71,7 @@ class GoogleRest:
             return prepared
 
         try:
-            return call(self._connection, prepare, patience=_PATIENCE)
+            return call(self._connection, prepare, clock=self._clock, patience=_PATIENCE)
         except ApiError as error:
             raise RestError(error.status, error.message) from error
         except (OperationsError, InputError) as error:
@@ -74,6 +80,7 @@ class GoogleRest:
     def close(self) -> None:
         """Close the connections, whichever thread opened them; the next call opens new ones."""
         self._connection.close()
+        self._transports.clear()
 
 
 def rest_for(settings: Settings, project: str | None, gcp_config: dict[str, Any]) -> GoogleRest:

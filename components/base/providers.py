@@ -71,6 +71,11 @@ class Providers:
             if project.impersonate and not settings.endpoint
         }
         self._by_project: dict[str, gcp.Provider] = {}
+        if not settings.endpoint and pulumi.runtime.get_config("gcp:accessToken"):
+            pulumi.log.warn(
+                "gcp:accessToken is kept in the stack's state, and every new token is a change of the providers; "
+                "set GOOGLE_OAUTH_ACCESS_TOKEN in the environment instead"
+            )
 
     def for_project(self, project: str | None) -> gcp.Provider:
         """Return the provider for resources of a project; without one, that of `gcp:project`."""

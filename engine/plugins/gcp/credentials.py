@@ -34,8 +34,7 @@ class Tokens:
         """A token that is valid now.
 
         Raises:
-            ValueError: what was given can't be read.
-            google.auth.exceptions.GoogleAuthError: there are no credentials, or Google refused them.
+            ValueError: what was given can't be read, there are no credentials, or Google refused them.
         """
         account = self.settings.get("impersonateServiceAccount") or self.environ.get(
             "GOOGLE_IMPERSONATE_SERVICE_ACCOUNT"
@@ -43,13 +42,19 @@ class Tokens:
         token = self._given_token()
         if token and not account:
             return token
-        if self._credentials is None:
-            source = self._source(token)
-            self._credentials = self._acting_as(str(account), source) if account else source
-        if not self._credentials.valid:
-            from google.auth.transport.requests import Request
+        from google.auth.exceptions import GoogleAuthError
+        from google.auth.transport.requests import Request
 
-            self._credentials.refresh(Request())
+        try:
+            if self._credentials is None:
+                source = self._source(token)
+                self._credentials = self._acting_as(str(account), source) if account else source
+            if not self._credentials.valid:
+                self._credentials.refresh(Request())
+        except (GoogleAuthError, OSError) as error:
+            who = f"acting as {account}" if account else "the credentials"
+            message = f"{who}: {error}"
+            raise ValueError(message) from error
         return str(self._credentials.token)
 
     def _given_token(self) -> str:
