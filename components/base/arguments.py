@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 import pulumi
 
+from components.base.internals import output_of
+
 T = TypeVar("T")
 
 
@@ -35,10 +37,7 @@ def without_dependencies(value: pulumi.Output[T]) -> pulumi.Output[T]:
     `pulumi up --plan` holds the update to what the preview had.
     """
 
-    async def none() -> set[pulumi.Resource]:
-        return set()
-
     async def read() -> T:
         return await value.future(with_unknowns=True)  # type: ignore[return-value] # None only for a None within
 
-    return pulumi.Output(none(), read(), value.is_known(), value.is_secret())
+    return output_of(read(), value.is_known(), value.is_secret())

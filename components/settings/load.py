@@ -7,9 +7,9 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pulumi
-from pulumi.runtime import config as pulumi_config
 from pydantic import BaseModel, ValidationError
 
+from components.base.internals import whole_configuration
 from components.base.secrets import keep_secret
 from components.settings.models import Settings
 from components.settings.origin import Origin
@@ -29,9 +29,9 @@ def load_settings() -> Settings:
         settings = settings_from(raw, problems)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
-    for warning in [*foreign_namespaces(_everything()), *settings_warnings(settings)]:
+    for warning in [*foreign_namespaces(whole_configuration()), *settings_warnings(settings)]:
         pulumi.log.warn(f"{warning.key}: {warning.text}")
-    keep_secret(value for key, value in raw.items() if pulumi_config.is_config_secret(f"{NAMESPACE}:{key}"))
+    keep_secret(value for key, value in raw.items() if pulumi.runtime.is_config_secret(f"{NAMESPACE}:{key}"))
     return settings.of(Origin(stack=f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"))
 
 
@@ -69,11 +69,8 @@ def _position(problem: Problem) -> int:
 
 
 def stack_configuration() -> tuple[dict[str, Any], list[Problem]]:
-    """Collect the keys of this project's namespace, and `gcp:project`.
-
-    `pulumi.Config` reads keys one by one; only the whole configuration shows keys that nobody asks for.
-    """
-    everything = _everything()
+    """Collect the keys of this project's namespace, and `gcp:project`."""
+    everything = whole_configuration()
     raw: dict[str, Any] = {field: everything.get(key) for field, key in FOREIGN_KEYS.items()}
     problems: list[Problem] = []
     prefix = f"{NAMESPACE}:"
@@ -84,12 +81,8 @@ def stack_configuration() -> tuple[dict[str, Any], list[Problem]]:
         elif key.startswith(prefix):
             value = _decoded(name, text)
             # An encrypted value arrives as text, whatever it is in the place where it was encrypted.
-            raw[name] = typed(value, _annotation(name)) if pulumi_config.is_config_secret(key) else value
+            raw[name] = typed(value, _annotation(name)) if pulumi.runtime.is_config_secret(key) else value
     return raw, problems
-
-
-def _everything() -> dict[str, Any]:
-    return {**pulumi_config.get_config_env(), **pulumi_config.CONFIG.get()}
 
 
 def foreign_namespaces(keys: Iterable[str]) -> list[Problem]:
