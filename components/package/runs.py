@@ -64,6 +64,9 @@ class DicomExportArgs:
     """What to export; everything without it."""
     filter_bucket: pulumi.Input[str] | None = None
     """Bucket for the filter file of lines or a query."""
+    imports: dict[str, pulumi.Input[str]] | None = None
+    """`storeSince` of each import into the store, by any name: when the store is made again, and an import fills it
+    again, the export runs again, too."""
     rerun: str | None = None
     """When it runs again: `when-inputs-change` (the default), `when-store-changes` or `always`."""
     trigger: pulumi.Input[str] | None = None
@@ -91,6 +94,8 @@ class DicomImport(dicom_import.DicomImport):
     """Full name of the operation."""
     outcome: pulumi.Output[dict[str, Any]]
     """What came of it: `state, success, failure, …`."""
+    store_since: pulumi.Output[str]
+    """Since when it has filled the store; another time when the store was made again."""
 
     def __init__(self, name: str, args: DicomImportArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         waits_provider(f"{name}-waits")
