@@ -87,7 +87,8 @@ class StartedProvider(ResourceProvider):
         """Start a new operation. An earlier one that still runs is cancelled first: two must not write at once."""
         from components.provider.starts import cancel, start_operation
 
-        cancel(olds, wait=True)
+        # What has ended is on the record that comes with the new inputs; the old ones are from the last start.
+        cancel({**olds, "previous": news.get("previous")}, wait=True)
         return UpdateResult(start_operation(news, olds))
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:

@@ -89,7 +89,7 @@ def reason_to_run(
     if news.get("rerun") == Rerun.WHEN_STORE_CHANGES:
         return _store_changed(connection, olds, news, clock)
     if news.get("rerun") == Rerun.ALWAYS:
-        _ask(connection, olds, clock)
+        _ask(connection, news, clock)
         return "rerun is always"
     return None
 
@@ -135,14 +135,16 @@ def _lost(connection: Connection, olds: Mapping[str, Any], news: Mapping[str, An
     return what_is_lost(connection, request, record, clock)
 
 
-def _ask(connection: Connection, olds: Mapping[str, Any], clock: Clock) -> None:
+def _ask(connection: Connection, news: Mapping[str, Any], clock: Clock) -> None:
     """Find out whether the service answers: where it doesn't, a run would only be announced.
+
+    The store is asked for, which is there as long as it takes, and not the last operation, which is forgotten.
 
     Raises:
         OperationsError: it doesn't.
     """
     try:
-        read_operation(connection, str(olds["operation"]), clock, _PATIENCE)
+        read_store_metrics(connection, parse_dicom_store_name(str(news["store"])), clock, _PATIENCE)
     except ApiError as error:
         if error.status not in (403, 404):
             raise

@@ -11,6 +11,7 @@ from components.provider.inputs import journal_folder, journal_of
 from components.provider.resources import AwaitedProvider, StartedProvider
 from emulator.server.server import LocalEmulator
 from operations.model.requests import request_from_body
+from operations.run.record import record_of
 from tests.protocol.operations.hospital import STORE, TABLE, Hospital
 
 URN = "urn:pulumi:test::imaging::imaging:index:DicomExport$pulumi-python:dynamic/imaging:StartedOperation::metadata"
@@ -98,6 +99,19 @@ def test_an_update_cancels_what_runs_and_a_delete_does_too(hospital: Hospital, p
     StartedProvider().delete("id", second)
     assert states(hospital) == ["cancelled", "cancelled"]
     assert journal_of(props).open_entry is None
+
+
+def test_an_update_does_not_ask_for_an_operation_whose_end_is_on_record(
+    hospital: Hospital, props: dict[str, Any], emulator: LocalEmulator
+) -> None:
+    first = dict(StartedProvider().create(props).outs or {})
+    ended = dict(AwaitedProvider().create(awaited(first)).outs or {})
+    before = emulator.control("GET", "requests")["requests"][-1]["sequence"]
+    again = {**props, "trigger": "again", "previous": record_of(ended).to_json()}
+    StartedProvider().update("id", first, again)
+    asked = [each["method"] for each in emulator.control("GET", f"requests?since={before}")["requests"]]
+    assert [each for each in asked if each.endswith("operations.get")] == []
+    assert len(states(hospital)) == 2
 
 
 def test_deleting_what_was_replaced_leaves_its_replacement_alone(hospital: Hospital, props: dict[str, Any]) -> None:

@@ -118,12 +118,14 @@ def test_a_service_that_does_not_answer_is_an_error_and_no_reason(
 
 
 @pytest.mark.parametrize("status", [403, 404])
-def test_always_needs_no_knowledge_of_the_last_operation(
+def test_always_asks_the_store_whether_the_service_answers_and_not_for_an_operation_that_may_be_forgotten(
     status: int, service: Service, connection: Connection, clock: SimulatedClock
 ) -> None:
-    name = service.add(seconds=0)
-    service.plan("operations.get", Fault(status))
+    name = service.add(seconds=0, gone_at=0.0)
+    service.plan("metrics", Fault(status))
     assert reason_to_run(connection, state(name), props(rerun="always", previous=record(name)), clock)
+    service.assert_consumed()
+    assert service.count("operations.get") == 0
 
 
 def test_a_missing_record_is_no_drift_where_the_state_cannot_be_read(
