@@ -28,7 +28,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "components.provider",
         "components.base",
         "components.settings",
-        "components.base.secrets",
+        "components.base.secrets components.base.internals",
     ),
     "operations": (
         "operations",
