@@ -55,6 +55,8 @@ def read_table(
 def what_is_lost(connection: Connection, request: Request, record: Record, clock: Clock = SYSTEM_CLOCK) -> str | None:
     """Say what of a run's result is gone; None when something of it is there, or the caller can't see it.
 
+    The words name nothing: a destination may be a secret, and a message stands on the run's own row.
+
     Args:
         connection: the APIs.
         request: what was asked for.
@@ -88,7 +90,7 @@ def is_store_gone(connection: Connection, store: DicomStoreName, clock: Clock = 
         read_store_metrics(connection, store, clock, _PATIENCE)
     except ApiError as error:
         if error.status == 404:
-            return f"DICOM store {store.store} is gone"
+            return "its DICOM store is gone"
         if error.status != 403:
             raise
     return None
@@ -99,26 +101,25 @@ def _store_lost(connection: Connection, store: DicomStoreName, clock: Clock) -> 
         metrics = read_store_metrics(connection, store, clock, _PATIENCE)
     except ApiError as error:
         if error.status == 404:
-            return f"DICOM store {store.store} is gone"
+            return "its DICOM store is gone"
         raise
     if metrics.instances:
         return None
-    return f"DICOM store {store.store} is empty: it was made again, or all its instances were deleted"
+    return "its DICOM store is empty: it was made again, or all its instances were deleted"
 
 
 def _table_lost(connection: Connection, table: BigQueryTable, record: Record, clock: Clock) -> str | None:
-    name = f"table {table.project}.{table.dataset}.{table.table}"
     try:
         found = read_table(connection, table, clock)
     except ApiError as error:
         if error.status == 404:
-            return f"{name} is gone"
+            return "its table is gone"
         raise
     if not found.rows:
-        return f"{name} has no rows any more"
+        return "its table has no rows any more"
     # A table that was made again from itself, to cluster it for instance, still has the rows.
     if record.created and found.created != record.created and found.rows != record.rows:
-        return f"{name} was made again by somebody else"
+        return "its table was made again by somebody else"
     return None
 
 
@@ -127,6 +128,6 @@ def _objects_lost(connection: Connection, prefix: CloudStoragePath, clock: Clock
         there = has_objects(connection, prefix.bucket, prefix.path, clock, _PATIENCE)
     except ApiError as error:
         if error.status == 404:
-            return f"bucket {prefix.bucket} is gone"
+            return "its bucket is gone"
         raise
-    return None if there else f"no object is left under {prefix.uri}"
+    return None if there else "no object is left under its prefix"

@@ -35,7 +35,7 @@ def test_a_store_that_was_deleted_is_drift_and_after_it_was_made_again_everythin
 
     rest(inbox, "DELETE", STORE)
     said = stack.refresh()
-    assert "the next `pulumi up` runs it again: DICOM store pacs is gone" in said
+    assert "the next `pulumi up` runs it again: its DICOM store is gone" in said
     stack.up()
     assert runs(inbox) == {"Import": 2, "Export": 4}
     assert stack.outputs()["exports"]["metadata"]["rows"] == 2
@@ -46,7 +46,7 @@ def test_a_store_that_was_deleted_is_drift_and_after_it_was_made_again_everythin
     rest(inbox, "DELETE", STORE)
     rest(inbox, "POST", f"{DATASET}/dicomStores?dicomStoreId=pacs", {})
     said = stack.up()
-    assert "runs again: DICOM store pacs is empty" in said
+    assert "runs again: its DICOM store is empty" in said
     assert "runs again: its DICOM store was made again, and filled by import archive" in said
     assert runs(inbox) == {"Import": 3, "Export": 6}
     stack.up("--expect-no-changes")
@@ -67,7 +67,7 @@ def test_a_table_and_its_views_that_were_deleted_are_drift_and_come_back(
     for name in ("instances", "instances_studies"):
         rest(inbox, "DELETE", f"{tables}/{name}")
     said = stack.refresh()
-    assert "runs it again: table research-analytics.dicom.instances is gone" in said
+    assert "runs it again: its table is gone" in said
     assert "1 deleted" in said
     stack.up()
     there = {each["tableReference"]["tableId"] for each in rest(inbox, "GET", tables)["tables"]}

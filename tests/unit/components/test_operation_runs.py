@@ -211,7 +211,7 @@ def test_a_refresh_decides_about_no_run_and_an_update_after_it_does() -> None:
 
 
 def test_what_is_lost_is_a_change_of_the_wait() -> None:
-    olds = {"operation": "1", "outcome": {"state": "lost", "lost": "table p.d.t is gone"}}
+    olds = {"operation": "1", "outcome": {"state": "lost", "lost": "its table is gone"}}
     assert AwaitedProvider().diff("id", olds, {"operation": "1", "allowedFailures": 0}).changes is True
 
 

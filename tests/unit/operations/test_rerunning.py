@@ -234,22 +234,22 @@ def test_a_result_that_is_there_costs_one_look_and_runs_nothing(
 @pytest.mark.parametrize(
     ("kind", "change", "reason"),
     [
-        ("table", {"rows": None}, "table research.dicom.instances is gone"),
-        ("table", {"rows": 0}, "table research.dicom.instances has no rows any more"),
+        ("table", {"rows": None}, "its table is gone"),
+        ("table", {"rows": 0}, "its table has no rows any more"),
         ("table", {"rows": 9}, None),
         ("table", {"table_created": "2000"}, None),
         (
             "table",
             {"table_created": "2000", "rows": 9},
-            "table research.dicom.instances was made again by somebody else",
+            "its table was made again by somebody else",
         ),
-        ("objects", {"objects": {}}, "no object is left under gs://hospital-out/images/"),
-        ("objects", {"objects": {"images/": 0}}, "no object is left under gs://hospital-out/images/"),
-        ("objects", {"objects": {"images-of-others/1.dcm": 1}}, "no object is left under gs://hospital-out/images/"),
+        ("objects", {"objects": {}}, "no object is left under its prefix"),
+        ("objects", {"objects": {"images/": 0}}, "no object is left under its prefix"),
+        ("objects", {"objects": {"images-of-others/1.dcm": 1}}, "no object is left under its prefix"),
         (
             "instances",
             {"instances": 0},
-            "DICOM store pacs is empty: it was made again, or all its instances were deleted",
+            "its DICOM store is empty: it was made again, or all its instances were deleted",
         ),
         ("instances", {"instances": 1}, None),
     ],
@@ -271,9 +271,9 @@ def test_a_result_that_is_gone_as_a_whole_runs_again(
 @pytest.mark.parametrize(
     ("kind", "call", "gone"),
     [
-        ("table", "tables.get", "table research.dicom.instances is gone"),
-        ("objects", "objects.list", "bucket hospital-out is gone"),
-        ("instances", "metrics", "DICOM store pacs is gone"),
+        ("table", "tables.get", "its table is gone"),
+        ("objects", "objects.list", "its bucket is gone"),
+        ("instances", "metrics", "its DICOM store is gone"),
     ],
 )
 def test_what_may_not_be_seen_is_not_guessed_at_and_what_does_not_answer_is_an_error(
@@ -302,8 +302,8 @@ def test_what_a_refresh_found_to_be_gone_runs_again_and_is_not_looked_at(
     service: Service, connection: Connection, clock: SimulatedClock
 ) -> None:
     olds, news = left_by("table", service)
-    news["previous"]["lost"] = "DICOM store pacs is gone"
-    assert reason_to_run(connection, olds, news, clock) == "DICOM store pacs is gone"
+    news["previous"]["lost"] = "its DICOM store is gone"
+    assert reason_to_run(connection, olds, news, clock) == "its DICOM store is gone"
     assert service.requests == []
 
 
