@@ -38,7 +38,7 @@ routes = Routes("bigquery")
 
 _QUERY_NOTE = (
     "GoogleSQL only; what is not translated is refused by name (persistent and JavaScript functions, procedures, "
-    "UNPIVOT, IF and loops of scripts, transactions, geography, machine learning)"
+    "IF and loops of scripts, transactions, geography, machine learning)"
 )
 _NOTE = f"queries: {_QUERY_NOTE}; files are CSV and JSON lines, Parquet when loaded; no snapshots or clones"
 _KINDS = ("query", "load", "extract", "copy")

@@ -75,7 +75,7 @@ class Session:
         self.temporary: dict[str, TableName] = {}
         self.functions: dict[str, Function] = {}
         self._views: list[TableName] = []
-        self._used = 0
+        self.used = 0
 
     # --- parameters and variables ---
 
@@ -85,10 +85,10 @@ class Session:
 
     def positional_parameter(self) -> Expr | None:
         """The value of the next ``?``."""
-        if self._used >= len(self.positional):
+        if self.used >= len(self.positional):
             return None
-        self._used += 1
-        return self.positional[self._used - 1]
+        self.used += 1
+        return self.positional[self.used - 1]
 
     def variable(self, name: str) -> Expr | None:
         """The value of a variable of a script."""

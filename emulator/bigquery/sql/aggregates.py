@@ -344,11 +344,10 @@ def _approx_top(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> A
     if len(given.nodes) != (3 if summed else 2):
         raise c.error(f"No matching signature for aggregate function {name}", node)
     value, *weights, number = (c.compile(one) for one in given.nodes)
-    if summed:
-        raise c.unsupported("APPROX_TOP_SUM", node)
     if not number.constant or number.type != INT64:
         raise c.error(f"The last argument of {name} is an integer literal or parameter", node)
-    del weights
+    if summed:
+        return _top_sum(c, name, value, weights[0], int(number.literal), node)
     element = struct((Field("value", value.type), Field("count", INT64)))
     # NULLs are not in a histogram; records of them are.
     entries = f"map_entries(histogram(struct_pack(v := {value.sql})))"
@@ -360,6 +359,26 @@ def _approx_top(c: ExpressionBase, name: str, given: _Arguments, node: Any) -> A
             f'n := -CAST("e!".value AS BIGINT), v := "e!".key.v)))[1:{number.literal}], '
             f'lambda "e!": struct_pack(value := "e!".v, count := -"e!".n))'
         ),
+    )
+
+
+def _top_sum(c: ExpressionBase, name: str, value: Expr, weight: Expr, number: int, node: Any) -> Aggregate:
+    kind = weight.type
+    if kind.kind not in ("INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC"):
+        raise no_signature(c, name, [value, weight], node)
+    into = duckdb_type(kind)
+    wrong = c.fail("APPROX_TOP_SUM: a weight cannot be negative or NaN")
+    bad = f"{weight.sql} < 0" + (f" OR isnan({weight.sql})" if kind == FLOAT64 else "")
+    weighed = f"CASE WHEN {bad} THEN CAST({wrong} AS {into}) ELSE {weight.sql} END"
+    keys = 'list_distinct(list_transform("l!", lambda "e!": struct_pack(v := "e!".v)))'
+    own = 'list_transform(list_filter("l!", lambda "e!": "e!".v IS NOT DISTINCT FROM "k!".v), lambda "e!": "e!".w)'
+    rows = f'list_transform({keys}, lambda "k!": struct_pack(n := -CAST(list_sum({own}) AS {into}), v := "k!".v))'
+    best = f"list_sort({rows}, 'ASC', 'NULLS LAST')[1:{number}]"
+    made = f'list_transform({best}, lambda "r!": struct_pack(value := "r!".v, sum := -"r!".n))'
+    return Aggregate(
+        f"list(struct_pack(v := {value.sql}, w := {weighed}))",
+        array(struct((Field("value", value.type), Field("sum", kind)))),
+        lambda sql: f'list_transform([{sql}], lambda "l!": {made})[1]',
     )
 
 
@@ -419,7 +438,7 @@ def window(c: ExpressionBase, node: exp.Window) -> Expr:
     name = str(inner.name).upper()
     if name not in _MAKERS:
         raise c.error(f"Function {inner.name} is not an analytic function", node)
-    if name in ("APPROX_TOP_COUNT", "GROUPING"):
+    if name in ("APPROX_TOP_COUNT", "APPROX_TOP_SUM", "GROUPING"):
         raise c.unsupported(f"{name} with OVER", node)
     before, c.in_aggregate = c.in_aggregate, c.in_aggregate
     try:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ..types import BOOL, INT64, STRING, Type, array, duckdb_type
 from . import values
 from .arguments import arguments
+from .equality import may_be_nan
 from .registry import Handler, no_signature
-from .values import Expr, supertype
+from .values import Expr, coerced, supertype
 
 if TYPE_CHECKING:
     from .names import ExpressionBase
@@ -93,6 +94,26 @@ def _array_distinct(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -
     )
 
 
+def _range_bucket(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
+    point, bounds = arguments(c, name, nodes, node, 2, 2)
+    sql, element = _array_argument(c, name, bounds, node)
+    kind = supertype([point, *(bounds.parts or (Expr("x", element),))])
+    array_ = coerced(bounds, array(kind)) if kind is not None else None
+    if kind is None or array_ is None or kind.kind in ("ARRAY", "STRUCT", "JSON"):
+        raise no_signature(c, name, [point, bounds], node)
+    value, sql = c.needed(point, kind, node), array_.sql
+    unsorted = c.fail("Elements in input array to RANGE_BUCKET must be in ascending order")
+    nulls = c.fail("Elements in input array to RANGE_BUCKET cannot be null")
+    missing = f"{value.sql} IS NULL" + (f" OR isnan({value.sql})" if may_be_nan(value) else "")
+    low = c.fresh("x")
+    return Expr(
+        f"CASE WHEN {missing} OR {sql} IS NULL THEN NULL WHEN list_count({sql}) < len({sql}) THEN {nulls} "
+        f"WHEN list_sort({sql}) <> {sql} THEN {unsorted} "
+        f"ELSE len(list_filter({sql}, lambda {low}: {low} <= {value.sql})) END",
+        INT64,
+    )
+
+
 def _generate_array(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
     given = arguments(c, name, nodes, node, 2, 3)
     kind = supertype(given)
@@ -132,4 +153,5 @@ HANDLERS: dict[str, Handler] = {
     "ARRAY_INCLUDES": _array_includes,
     "ARRAY_IS_DISTINCT": _array_distinct,
     "GENERATE_ARRAY": _generate_array,
+    "RANGE_BUCKET": _range_bucket,
 }

@@ -112,7 +112,10 @@ class ExpressionCompiler(Predicates):
                 made = self._limited(Expr(member(sql, one.name), one.type), inner, safe=safe)
                 parts.append(f"{quoted(one.name)} := {made.sql}")
             return Expr(f"CASE WHEN {sql} IS NOT NULL THEN struct_pack({', '.join(parts)}) END", type_)
-        limits = [int(one.name) for one in kind.expressions if isinstance(one, exp.DataTypeParam)]
+        shown_limits = [one.name for one in kind.expressions if isinstance(one, exp.DataTypeParam)]
+        if not shown_limits or not all(one.isascii() and one.isdigit() and len(one) < 10 for one in shown_limits):
+            raise self.error(f"Type parameters of {type_.kind} must be integer literals", kind)
+        limits = [int(one) for one in shown_limits]
         if type_.kind in ("STRING", "BYTES"):
             length = f"length({sql})" if type_.kind == "STRING" else f"octet_length({sql})"
             shown = f"{type_.kind}({limits[0]}) has maximum length {limits[0]} but got a value with length "

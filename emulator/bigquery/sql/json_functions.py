@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from ..types import INT64, JSON, SCALARS, STRING, array, member, text
+from ..types import BOOL, FLOAT64, INT64, JSON, SCALARS, STRING, array, member, text
 from . import values
 from .arguments import arguments, named_arguments, typed
 from .registry import Handler, no_signature
@@ -253,6 +253,98 @@ def _from_json(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Exp
     )
 
 
+def _lax(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
+    """``LAX_INT64`` and its sisters: NULL where nothing can be made of the value.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/json_functions#lax_converters
+    """
+    (value,) = typed(c, name, nodes, node, [JSON])
+    kind, shown = f"json_type({value.sql})", f"json_extract_string({value.sql}, '$')"
+    plain = f"{kind} IN ('BIGINT', 'UBIGINT', 'HUGEINT', 'DOUBLE')"
+    number = f"{kind} = 'VARCHAR' AND regexp_full_match({shown}, {text(_NUMBER)})"
+    match name:
+        case "LAX_BOOL":
+            body = (
+                f"CASE WHEN {kind} = 'BOOLEAN' THEN {shown} = 'true' WHEN {kind} = 'VARCHAR' THEN "
+                f"CASE lower({shown}) WHEN 'true' THEN true WHEN 'false' THEN false END "
+                f"WHEN {plain} THEN CAST({shown} AS DOUBLE) <> 0 END"
+            )
+            return Expr(body, BOOL)
+        case "LAX_INT64":
+            # As a decimal where it fits, for a double loses digits of large integers.
+            exact = f"coalesce(TRY_CAST({shown} AS BIGINT), TRY_CAST(round(TRY_CAST({shown} AS DOUBLE)) AS BIGINT))"
+            body = (
+                f"CASE WHEN {kind} = 'BOOLEAN' THEN CASE {shown} WHEN 'true' THEN 1 ELSE 0 END "
+                f"WHEN {plain} OR ({number}) THEN {exact} END"
+            )
+            return Expr(f"CAST({body} AS BIGINT)", INT64)
+        case "LAX_FLOAT64":
+            special = f"{kind} = 'VARCHAR' AND regexp_full_match({shown}, '(?i)[+-]?(nan|inf|infinity)')"
+            made = f"CASE WHEN {plain} OR ({number}) OR ({special}) THEN TRY_CAST({shown} AS DOUBLE) END"
+            return Expr(made, FLOAT64)
+    return Expr(f"CASE WHEN {kind} IN ('BOOLEAN', 'VARCHAR') OR {plain} THEN {shown} END", STRING)
+
+
+_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+
+
+def _changed(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
+    """``JSON_SET``, ``JSON_ARRAY_APPEND`` and ``JSON_ARRAY_INSERT``: pairs of a path and a value."""
+    option = {"JSON_SET": "create_if_missing", "JSON_ARRAY_APPEND": "append_each_element"}.get(
+        name, "insert_each_element"
+    )
+    plain, options = named_arguments(c, name, nodes, node, {option: BOOL})
+    if len(plain) < 3 or len(plain) % 2 == 0:
+        raise c.error(f"{name} takes a JSON value, and paths and values in pairs", node)
+    document = c.compiled(plain[0], JSON, name)
+    paths, made, spread = [], [], []
+    for index in range(1, len(plain), 2):
+        path, value = c.compile(plain[index]), c.compile(plain[index + 1])
+        paths.append(json_path(c, path, node))
+        made.append(json_text(value))
+        spread.append("true" if value.type.kind == "ARRAY" else "false")
+    flag = options[option].sql if option in options else "true"
+    call = (
+        f"sql_json_changed('{name}', CAST({document.sql} AS VARCHAR), [{', '.join(paths)}], [{', '.join(made)}], "
+        f"[{', '.join(spread)}], {flag})"
+    )
+    return Expr(
+        f"CASE WHEN {document.sql} IS NOT NULL AND {flag} IS NOT NULL THEN CAST({_try(c, call)} AS JSON) END", JSON
+    )
+
+
+def _try(c: ExpressionBase, sql: str) -> str:
+    return f"TRY({sql})" if c.safe else sql
+
+
+def _removed(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
+    if len(nodes) < 2:
+        raise c.error(f"{name} takes a JSON value and paths", node)
+    document = c.compiled(nodes[0], JSON, name)
+    paths = [json_path(c, c.compile(one), node) for one in nodes[1:]]
+    call = f"sql_json_removed(CAST({document.sql} AS VARCHAR), [{', '.join(paths)}])"
+    return Expr(f"CASE WHEN {document.sql} IS NOT NULL THEN CAST({_try(c, call)} AS JSON) END", JSON)
+
+
+def _stripped(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
+    plain, options = named_arguments(c, name, nodes, node, {"include_arrays": BOOL, "remove_empty": BOOL})
+    if not 1 <= len(plain) <= 2:
+        raise c.error(f"No matching signature for function {name} with {len(plain)} arguments", node)
+    document = c.compiled(plain[0], JSON, name)
+    path = json_path(c, c.compile(plain[1]), node) if len(plain) == 2 else "'$'"
+    arrays = options["include_arrays"].sql if "include_arrays" in options else "true"
+    empty = options["remove_empty"].sql if "remove_empty" in options else "false"
+    call = f"sql_json_stripped(CAST({document.sql} AS VARCHAR), {path}, {arrays}, {empty})"
+    nulls = " AND ".join(f"{one} IS NOT NULL" for one in (document.sql, arrays, empty))
+    return Expr(f"CASE WHEN {nulls} THEN CAST({_try(c, call)} AS JSON) END", JSON)
+
+
+def _flattened(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
+    (value,) = typed(c, name, nodes, node, [JSON])
+    made = f"CAST(sql_json_flattened(CAST({value.sql} AS VARCHAR)) AS JSON[])"
+    return Expr(f"CASE WHEN {value.sql} IS NOT NULL THEN {made} END", array(JSON))
+
+
 #: Functions by name.
 HANDLERS: dict[str, Handler] = {
     "JSON_VALUE": _json_value,
@@ -266,6 +358,13 @@ HANDLERS: dict[str, Handler] = {
     "PARSE_JSON": _parse_json,
     "JSON_TYPE": _json_type,
     "JSON_KEYS": _json_keys,
+    "JSON_SET": _changed,
+    "JSON_ARRAY_APPEND": _changed,
+    "JSON_ARRAY_INSERT": _changed,
+    "JSON_REMOVE": _removed,
+    "JSON_STRIP_NULLS": _stripped,
+    "JSON_FLATTEN": _flattened,
+    **dict.fromkeys(("LAX_BOOL", "LAX_FLOAT64", "LAX_INT64", "LAX_STRING"), _lax),
     "TO_JSON_STRING": _to_json,
     "TO_JSON": _to_json,
     "JSON_OBJECT": _json_object,

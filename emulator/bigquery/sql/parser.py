@@ -12,6 +12,7 @@ from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.parsers.bigquery import BigQueryParser
+from sqlglot.tokenizer_core import Token
 
 from .errors import TOO_DEEP, SqlError, place
 
@@ -71,6 +72,18 @@ def parse(sql: str) -> list[exp.Expression]:
     if not statements:
         raise SqlError("Syntax error: Unexpected end of script", (1, max(1, len(sql))))
     return statements  # type: ignore[return-value]
+
+
+def tokens(text: str) -> list[Token]:
+    """The tokens of a part of a statement.
+
+    Raises:
+        SqlError: a literal or comment in it has no end.
+    """
+    try:
+        return GoogleSql().tokenize(text)
+    except TokenError as error:
+        raise SqlError(f"Syntax error: {_token_problem(text, str(error))}") from None
 
 
 def _place_of(sql: str, error: dict[str, object]) -> tuple[int, int] | None:

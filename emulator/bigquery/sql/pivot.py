@@ -25,8 +25,10 @@ def grouped(compiler: QueryCompiler, item: Any) -> exp.Subquery:
     """
     pivots = item.args["pivots"]
     pivot = pivots[0]
-    if len(pivots) > 1 or pivot.args.get("unpivot") or len(pivot.args.get("fields") or []) != 1:
-        raise compiler.unsupported("UNPIVOT, and several PIVOTs of one table", item)
+    if len(pivots) > 1 or len(pivot.args.get("fields") or []) != 1:
+        raise compiler.unsupported("several PIVOTs of one table", item)
+    if pivot.args.get("unpivot"):
+        return _unpivoted(compiler, item, pivot)
     (choice,) = pivot.args["fields"]
     if not isinstance(choice, exp.In) or not choice.expressions:
         raise compiler.unsupported("this PIVOT", item)
@@ -35,8 +37,8 @@ def grouped(compiler: QueryCompiler, item: Any) -> exp.Subquery:
     aggregates = [(one.this, one.alias) if isinstance(one, exp.Alias) else (one, "") for one in pivot.expressions]
     if len(aggregates) > 1 and not all(alias for _, alias in aggregates):
         raise compiler.error("Multiple PIVOT aggregate functions require an alias each", item)
-    used = {column.name.lower() for call, _ in aggregates for column in call.find_all(exp.Column)}
-    used |= {column.name.lower() for column in choice.this.find_all(exp.Column)}
+    used = {name.lower() for call, _ in aggregates for name in _columns_of(call)}
+    used |= {name.lower() for name in _columns_of(choice.this)}
     rows = compiler.query(exp.select("*").from_(plain.copy()))
     keys = [exp.column(exp.to_identifier(one.name, quoted=True)) for one in rows.fields if one.name.lower() not in used]
     made = []
@@ -56,6 +58,59 @@ def grouped(compiler: QueryCompiler, item: Any) -> exp.Subquery:
         select = select.group_by(*[key.copy() for key in keys])
     alias = pivot.args.get("alias")
     return exp.Subquery(this=select, alias=None if alias is None else alias.copy())
+
+
+def _columns_of(node: Any) -> list[str]:
+    """The columns that an expression reads; those of a subquery's own tables are looked up in the subquery."""
+    if isinstance(node, exp.Column):
+        return [node.parts[0].name]
+    if isinstance(node, exp.Query) and node.find(exp.From) is not None:
+        return []
+    return [name for child in node.iter_expressions() for name in _columns_of(child)]
+
+
+def _unpivoted(compiler: QueryCompiler, item: Any, pivot: Any) -> exp.Subquery:
+    """UNPIVOT: a row for each of the columns, with its values and its name.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/query-syntax#unpivot_operator
+    """
+    (choice,) = pivot.args["fields"]
+    (shown,) = pivot.expressions
+    names = [one.name for one in (shown.expressions if isinstance(shown, exp.Tuple) else [shown])]
+    plain = item.copy()
+    plain.set("pivots", None)
+    used: set[str] = set()
+    rows = []
+    for value in choice.expressions:
+        group, label = (value.this, value.args["alias"]) if isinstance(value, exp.PivotAlias) else (value, None)
+        columns = group.expressions if isinstance(group, exp.Tuple) else [group.unnest()]
+        if len(columns) != len(names) or not all(isinstance(one, exp.Column) for one in columns):
+            raise compiler.error("The columns of UNPIVOT do not match its value columns", item)
+        used |= {one.name.lower() for one in columns}
+        word = exp.Literal.string("_".join(one.name for one in columns)) if label is None else label.copy()
+        pairs = [*zip(names, columns, strict=True), (choice.this.name, word)]
+        rows.append(
+            exp.Struct(expressions=[exp.PropertyEQ(this=_name(key), expression=one.copy()) for key, one in pairs])
+        )
+    kept = [one.name for one in compiler.query(exp.select("*").from_(plain.copy())).fields]
+    alias = exp.TableAlias(columns=[_name(_ELEMENT)])
+    unnest = exp.Unnest(expressions=[exp.Array(expressions=rows)], alias=alias, offset=False)
+    element = [exp.column(_name(name), table=_name(_ELEMENT)) for name in [*names, choice.this.name]]
+    select = exp.select(*[exp.column(_name(one)) for one in kept if one.lower() not in used], *element).from_(plain)
+    select.append("joins", exp.Join(this=unnest, kind="CROSS"))
+    if not pivot.args.get("include_nulls"):
+        tests = [exp.Not(this=exp.Is(this=one.copy(), expression=exp.Null())) for one in element[:-1]]
+        select = select.where(exp.or_(*tests))
+    outer = pivot.args.get("alias")
+    return exp.Subquery(this=select, alias=None if outer is None else outer.copy())
+
+
+#: The element of the array that stands for the columns; no column of BigQuery can have this name.
+_ELEMENT = "unpivoted!"
+
+
+def _name(name: str) -> exp.Identifier:
+    return exp.to_identifier(name, quoted=True)
 
 
 def _restricted(compiler: QueryCompiler, call: Any, test: Any) -> Any:

@@ -129,8 +129,21 @@ class Predicates(Operators):
 
     def visit_like(self, node: exp.Like) -> Expr:
         if isinstance(node.expression, (exp.Any, exp.All, exp.Tuple)):
-            raise self.unsupported("quantified LIKE", node)
-        left, right = self.compile(node.this), self.compile(node.expression)
+            return self._like_some(node)
+        return self._like_one(node, self.compile(node.this), self.compile(node.expression))
+
+    def _like_some(self, node: exp.Like) -> Expr:
+        """``x LIKE ANY (…)``, ``LIKE SOME``, ``LIKE ALL``, with the logic of three values."""
+        quantifier: Any = node.expression
+        listed = quantifier.this if isinstance(quantifier, (exp.Any, exp.All)) else None
+        if listed is None or node.args.get("negate") or isinstance(listed, exp.Query):
+            raise self.unsupported("this quantified LIKE", node)
+        patterns = listed.expressions if isinstance(listed, exp.Tuple) else [listed.unnest()]
+        value = self.compile(node.this)
+        parts = [self._like_one(node, value, self.compile(pattern)).sql for pattern in patterns]
+        return Expr(f"({(' OR ' if isinstance(quantifier, exp.Any) else ' AND ').join(parts)})", BOOL)
+
+    def _like_one(self, node: exp.Like, left: Expr, right: Expr) -> Expr:
         kinds = {left.type.kind, right.type.kind} - {"NULL"}
         if kinds and kinds != {"STRING"}:
             if kinds == {"BYTES"}:

@@ -140,10 +140,35 @@ def _split(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
 
 
 def _instr(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
-    if len(nodes) != 2:
-        raise c.unsupported("INSTR with a position", node)
-    value, part = typed(c, name, nodes, node, [STRING, STRING])
-    return Expr(f"strpos({value.sql}, {part.sql})", INT64)
+    value, part, *where = typed(c, name, nodes, node, [STRING, STRING, INT64, INT64], 2)
+    if not where:
+        return Expr(f"strpos({value.sql}, {part.sql})", INT64)
+    at, occurrence = (*[one.sql for one in where], "CAST(1 AS BIGINT)")[:2]
+    return Expr(_tried(c, f"sql_instr({value.sql}, {part.sql}, {at}, {occurrence})"), INT64)
+
+
+def _tried(c: ExpressionBase, sql: str) -> str:
+    return f"TRY({sql})" if c.safe else sql
+
+
+def _normalized(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
+    form = "NFC"
+    if len(nodes) == 2:
+        form = str(nodes[1].name).upper()
+        nodes = nodes[:1]
+    if form not in ("NFC", "NFKC", "NFD", "NFKD"):
+        raise c.error(f"{form} is not a normalization mode", node)
+    (value,) = typed(c, name, nodes, node, [STRING])
+    fold = "true" if name.endswith("CASEFOLD") else "false"
+    return Expr(f"sql_normalized({value.sql}, '{form}', {fold})", STRING)
+
+
+def _fingerprint(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
+    (value,) = arguments(c, name, nodes, node, 1, 1)
+    if value.type.kind == "BYTES":
+        return Expr(f"sql_fingerprint({value.sql})", INT64)
+    (value,) = typed(c, name, nodes, node, [STRING])
+    return Expr(f"sql_fingerprint(encode({value.sql}))", INT64)
 
 
 def _groups(c: ExpressionBase, pattern: Expr, name: str, node: Any) -> int:
@@ -160,8 +185,10 @@ def _groups(c: ExpressionBase, pattern: Expr, name: str, node: Any) -> int:
 
 
 def _regexp_extract(c: ExpressionBase, name: str, nodes: list[Any], node: Any) -> Expr:
-    if len(nodes) > 2:
-        raise c.unsupported(f"{name} with a position or occurrence", node)
+    if len(nodes) > 2 and name != "REGEXP_EXTRACT_ALL":
+        value, pattern, *where = typed(c, name, nodes, node, [STRING, STRING, INT64, INT64], 2)
+        at, occurrence = (*[one.sql for one in where], "CAST(1 AS BIGINT)")[:2]
+        return Expr(_tried(c, f"sql_regexp_extract({value.sql}, {pattern.sql}, {at}, {occurrence})"), STRING)
     value, pattern = typed(c, name, nodes, node, [STRING, STRING])
     group = _groups(c, pattern, name, node)
     if name == "REGEXP_EXTRACT_ALL":
@@ -234,6 +261,9 @@ HANDLERS: dict[str, Handler] = {
     "RPAD": _pad,
     "SPLIT": _split,
     "INSTR": _instr,
+    "NORMALIZE": _normalized,
+    "NORMALIZE_AND_CASEFOLD": _normalized,
+    "FARM_FINGERPRINT": _fingerprint,
     "INITCAP": _initcap,
     "REGEXP_EXTRACT": _regexp_extract,
     "REGEXP_SUBSTR": _regexp_extract,

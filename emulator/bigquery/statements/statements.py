@@ -49,6 +49,8 @@ class Statements(Dml, Create, Alter):
             exp.Grant: self._grant,
             exp.Revoke: self._grant,
         }
+        if isinstance(node, exp.Command) and str(node.this).upper() == "EXECUTE":
+            return self._execute(node)
         maker = makers.get(type(node))
         if maker is None:
             name = node.this if isinstance(node, exp.Command) and isinstance(node.this, str) else type(node).__name__

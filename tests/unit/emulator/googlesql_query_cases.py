@@ -215,5 +215,66 @@ QUERIES: dict[str, list[tuple[str, list[str] | None, list[list[Any]] | ERROR]]] 
         ("SELECT DISTINCT x + 0.5 AS y FROM UNNEST([2, 1]) AS x ORDER BY y", ["y"], [["1.5"], ["2.5"]]),
         ("SELECT x / 2 AS y FROM UNNEST([2, 1]) AS x ORDER BY y DESC", ["y"], [["1.0"], ["0.5"]]),
     ],
-    # What the parser reads and the compiler does not is refused, with 501: see the test of refusals.
+    # query-syntax#unpivot_operator, with the table of its examples in small
+    "UNPIVOT": [
+        (
+            "SELECT * FROM (SELECT 'Kale' AS product, 51 AS Q1, 23 AS Q2) UNPIVOT(sales FOR quarter IN (Q1, Q2)) ORDER BY quarter",
+            ["product", "sales", "quarter"],
+            [["Kale", "51", "Q1"], ["Kale", "23", "Q2"]],
+        ),
+        (
+            "SELECT * FROM (SELECT 'Kale' AS product, 51 AS Q1, 23 AS Q2, 45 AS Q3, 3 AS Q4) "
+            "UNPIVOT((first, second) FOR half IN ((Q1, Q2) AS 'H1', (Q3, Q4))) ORDER BY half",
+            ["product", "first", "second", "half"],
+            [["Kale", "51", "23", "H1"], ["Kale", "45", "3", "Q3_Q4"]],
+        ),
+        ("SELECT v FROM (SELECT 1 AS a, CAST(NULL AS INT64) AS b) UNPIVOT(v FOR n IN (a, b))", ["v"], [["1"]]),
+        (
+            "SELECT u.v, u.n FROM (SELECT 1 AS a, CAST(NULL AS INT64) AS b) UNPIVOT INCLUDE NULLS (v FOR n IN (a AS 1, b AS 2)) AS u "
+            "ORDER BY n",
+            ["v", "n"],
+            [["1", "1"], [None, "2"]],
+        ),
+    ],
+    # query-syntax#pivot_operator: a subquery looks its own columns up.
+    "PIVOT": [
+        (
+            "SELECT * FROM (SELECT 1 AS x, 2 AS y) PIVOT(SUM((SELECT MAX(y) FROM UNNEST([7]) AS y)) FOR x IN (0, 1))",
+            ["y", "_0", "_1"],
+            [["2", None, "7"]],
+        ),
+    ],
+    # approximate_aggregate_functions#approx_top_sum
+    "APPROX_TOP_SUM": [
+        (
+            "SELECT APPROX_TOP_SUM(x, weight, 2) FROM UNNEST([STRUCT('apple' AS x, 3 AS weight), ('pear', 2), ('apple', 0), "
+            "('banana', 5), ('pear', 4)])",
+            None,
+            [[[{"value": "pear", "sum": "6"}, {"value": "banana", "sum": "5"}]]],
+        ),
+        (
+            "SELECT APPROX_TOP_SUM(x, weight, 3) FROM UNNEST([STRUCT('apple' AS x, 0 AS weight), ('pear', 0), ('pear', NULL)])",
+            None,
+            [[[{"value": "apple", "sum": "0"}, {"value": "pear", "sum": "0"}]]],
+        ),
+        ("SELECT APPROX_TOP_SUM(1, -1, 2)", None, ERROR("negative")),
+    ],
+    # procedural-language#execute_immediate
+    "EXECUTE IMMEDIATE": [
+        ("EXECUTE IMMEDIATE 'SELECT 1 AS a'", ["a"], [["1"]]),
+        ("EXECUTE IMMEDIATE CONCAT('SELECT ', '@x + @y AS s') USING 1 AS x, 2 AS y", ["s"], [["3"]]),
+        ("EXECUTE IMMEDIATE 'SELECT ? - ?' USING 5, (SELECT MAX(z) FROM UNNEST([2, 3]) AS z)", None, [["2"]]),
+        ("EXECUTE IMMEDIATE 'SELECT nope'", None, ERROR("Unrecognized name: nope")),
+        ("EXECUTE IMMEDIATE NULL", None, ERROR("STRING")),
+        ("EXECUTE IMMEDIATE 'SELECT 1; SELECT 2'", None, ERROR("one statement")),
+        ("EXECUTE IMMEDIATE 'SELECT 1' INTO missing", None, ERROR("Undeclared variable")),
+    ],
 }
+
+
+#: What is read, is valid, and is refused by name: with 501, never answered as if it were not there.
+REFUSED: list[tuple[str, str]] = [
+    ("SELECT CAST('a' AS STRING COLLATE 'und:ci') = 'A'", "COLLATE"),
+    ("FROM UNNEST([1]) |> TABLESAMPLE RESERVOIR (2 ROWS)", "SAMPLE"),
+    ("SELECT 'a' NOT LIKE ANY ('a')", "quantified LIKE"),
+]

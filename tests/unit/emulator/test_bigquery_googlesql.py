@@ -13,7 +13,7 @@ from emulator.bigquery.session import Session
 from emulator.core.errors import ApiError
 from emulator.core.runtime import Emulator
 from tests.unit.emulator.googlesql_cases import CASES, ERROR, GAPS
-from tests.unit.emulator.googlesql_query_cases import QUERIES
+from tests.unit.emulator.googlesql_query_cases import QUERIES, REFUSED
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +105,14 @@ def test_a_query_has_its_documented_rows(catalog: Catalog, query: str, names: li
         assert found == rows
     else:
         assert sorted(found, key=repr) == sorted(rows, key=repr)
+
+
+@pytest.mark.parametrize(("query", "what"), REFUSED, ids=[case[0] for case in REFUSED])
+def test_what_is_not_translated_is_refused_by_name(catalog: Catalog, query: str, what: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        answered(catalog, query)
+    assert caught.value.status == 501
+    assert what in caught.value.message
 
 
 @pytest.mark.parametrize(("expression", "value", "why"), GAPS, ids=[gap[0] for gap in GAPS])
