@@ -139,7 +139,7 @@ def delete(call: Call) -> Response:
     conditions.check(call.query, bucket)
     kept = store(call.emulator)
     with kept.lock:
-        if kept.names(name):
+        if kept.names(name) or len(kept.versions(name)):
             raise ApiError(409, "The bucket you tried to delete is not empty.", reason="conflict")
         with call.emulator.state.transaction():
             del kept.buckets[name]

@@ -20,10 +20,10 @@ from .errors import invalid_argument, no_access, no_object, required
 from .listing import Query, list_names
 from .protection import check_deletable, expiration, released
 from .resources import OBJECT_SETTABLE, STORAGE_CLASSES, known_fields, object_resource
-from .store import store
+from .store import store, version_key
 
 if TYPE_CHECKING:
-    from ..core.state import BlobInfo, Document
+    from ..core.state import BlobInfo, Collection, Document
     from ..http.call import Call
 
 routes = Routes("storage")
@@ -46,7 +46,7 @@ async def get(call: Call) -> dict[str, Any] | Response:
     return object_resource(bucket_name, name, stored, call.base_url, expiration(bucket, stored))
 
 
-@routes.method("objects.list", note="softDeleted and filter are refused; there are no noncurrent versions")
+@routes.method("objects.list", note="softDeleted and filter are refused; a page of versions ends with a name")
 def list_objects(call: Call) -> dict[str, Any]:
     """One page of objects, and of prefixes if a delimiter is given."""
     bucket_name = call.path["bucket"]
@@ -67,11 +67,14 @@ def list_objects(call: Call) -> dict[str, Any]:
         token=query.get("pageToken"),
     )
     with kept.lock:
-        found = list_names(kept.names(bucket_name), asked)
         objects = kept.objects(bucket_name)
+        earlier = _noncurrent(kept.versions(bucket_name)) if query.get("versions") == "true" else {}
+        names = sorted({*kept.names(bucket_name), *earlier}) if earlier else kept.names(bucket_name)
+        found = list_names(names, asked)
         items = [
-            object_resource(bucket_name, name, objects[name], call.base_url, expiration(bucket, objects[name]))
+            object_resource(bucket_name, name, stored, call.base_url, expiration(bucket, stored))
             for name in found.names
+            for stored in (*earlier.get(name, ()), *((objects[name],) if name in objects else ()))
         ]
     answer: dict[str, Any] = {"kind": "storage#objects"}
     if items:
@@ -81,6 +84,14 @@ def list_objects(call: Call) -> dict[str, Any]:
     if found.token:
         answer["nextPageToken"] = found.token
     return answer
+
+
+def _noncurrent(versions: Collection) -> dict[str, list[Document]]:
+    """Noncurrent versions by the name of their object, the oldest first."""
+    found: dict[str, list[Document]] = {}
+    for key in sorted(versions):
+        found.setdefault(key.partition("\n")[0], []).append(versions[key])
+    return found
 
 
 @routes.method("objects.patch")
@@ -95,9 +106,9 @@ def update(call: Call) -> dict[str, Any]:
     return _change(call, merge=False)
 
 
-@routes.method("objects.delete", note="a bucket with versioning or soft delete keeps no earlier generations")
+@routes.method("objects.delete", note="soft delete keeps nothing: deleted objects can be neither listed nor restored")
 def delete(call: Call) -> Response:
-    """Delete an object."""
+    """Delete an object; with a generation, that version for good."""
     bucket_name, name = call.path["bucket"], call.path["object"]
     kept = store(call.emulator)
     with kept.lock:
@@ -105,7 +116,10 @@ def delete(call: Call) -> Response:
         stored = find(call, bucket_name, name, bucket)
         conditions.check(call.query, stored)
         check_deletable(bucket, bucket_name, name, stored)
-        kept.delete(bucket_name, name)
+        if "timeDeleted" in stored:
+            kept.delete_version(bucket_name, name, stored["generation"])
+        else:
+            kept.delete(bucket_name, name, for_good=bool(call.query.get("generation")))
     return Response(status_code=204)
 
 
@@ -216,9 +230,12 @@ def find(call: Call, bucket_name: str, name: str, bucket: Document, generation: 
     Raises:
         ApiError: 404 if there is none, or not in that generation; 403 instead if the caller may not list.
     """
-    stored = store(call.emulator).objects(bucket_name).get(name)
+    kept = store(call.emulator)
+    stored = kept.objects(bucket_name).get(name)
     wanted = conditions.number(call.query, generation)
-    if stored is None or (wanted is not None and wanted != stored["generation"]):
+    if wanted is not None and (stored is None or wanted != stored["generation"]):
+        stored = kept.versions(bucket_name).get(version_key(name, wanted)) if wanted > 0 else None
+    if stored is None:
         if not holds(call, "storage.objects.list", bucket_name, bucket):
             raise no_access(call.principal, "storage.objects.list", "bucket")
         raise no_object(bucket_name, name)
@@ -312,6 +329,8 @@ def _change(call: Call, *, merge: bool) -> dict[str, Any]:
             fields.setdefault("storageClass", stored["fields"]["storageClass"])
         if fields.get("storageClass", "STANDARD") != stored["fields"].get("storageClass", "STANDARD"):
             raise invalid_argument("The storage class of an object is changed by rewriting it, not by an update.")
+        if "timeDeleted" in stored:
+            raise ApiError(501, "The emulator does not serve changes of noncurrent versions.")
         changed = kept.replace_fields(bucket_name, name, {**stored, **released(stored, fields)}, fields)
     return object_resource(bucket_name, name, changed, call.base_url, expiration(bucket, changed))
 

@@ -173,6 +173,8 @@ def object_resource(
     if "kmsKeyName" in stored:
         resource["kmsKeyName"] = stored["kmsKeyName"]
     resource.update(stored["fields"])
+    if "timeDeleted" in stored:
+        resource["timeDeleted"] = stored["timeDeleted"]
     if expiration is not None:
         resource["retentionExpirationTime"] = expiration
     return resource

@@ -21,6 +21,11 @@ def timestamp(moment: datetime | None = None) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
+def version_key(name: str, generation: int) -> str:
+    """The key of a version of an object: by name, then by generation. No name of an object has a line end."""
+    return f"{name}\n{generation:020d}"
+
+
 class Store:
     """Buckets and objects of one emulator.
 
@@ -55,6 +60,11 @@ class Store:
     def objects(self, bucket: str) -> Collection:
         """The objects of a bucket by name."""
         return self._emulator.state.collection(f"storage.objects/{bucket}")
+
+    def versions(self, bucket: str) -> Collection:
+        """The noncurrent versions of a bucket's objects, with ``timeDeleted``, by :func:`version_key`."""
+        # No bucket has a ~ in its name. The prefix is that of objects, so that a restart finds the blobs in use.
+        return self._emulator.state.collection(f"storage.objects/~versions/{bucket}")
 
     def names(self, bucket: str) -> list[str]:
         """The names of all objects of a bucket, in order (by code point, which is the order of their UTF-8 bytes).
@@ -108,7 +118,7 @@ class Store:
             if old is None:
                 insort(names, name)
             else:
-                self.release(old["blob"])
+                self._retire(bucket, name, old)
             return stored
 
     def _with_defaults(self, bucket: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -130,18 +140,40 @@ class Store:
         self.objects(bucket)[name] = changed
         return changed
 
-    def delete(self, bucket: str, name: str) -> None:
-        """Remove an object.
+    def delete(self, bucket: str, name: str, *, for_good: bool = False) -> None:
+        """Remove an object. Where the bucket keeps versions, it becomes a noncurrent one, unless it goes for good.
 
         Raises:
             KeyError: there is none.
         """
         with self.lock, self._emulator.state.transaction():
             objects, names = self.objects(bucket), self.names(bucket)
-            blob = objects[name]["blob"]
+            stored = objects[name]
             del objects[name]
             del names[bisect_left(names, name)]
+            if for_good:
+                self.release(stored["blob"])
+            else:
+                self._retire(bucket, name, stored)
+
+    def delete_version(self, bucket: str, name: str, generation: int) -> None:
+        """Remove a noncurrent version.
+
+        Raises:
+            KeyError: there is none.
+        """
+        with self.lock, self._emulator.state.transaction():
+            versions, key = self.versions(bucket), version_key(name, generation)
+            blob = versions[key]["blob"]
+            del versions[key]
             self.release(blob)
+
+    def _retire(self, bucket: str, name: str, stored: Document) -> None:
+        """Keep what was replaced or deleted where the bucket keeps versions; else let its bytes go."""
+        if (self.bucket(bucket)["fields"].get("versioning") or {}).get("enabled") in (True, "true"):
+            self.versions(bucket)[version_key(name, stored["generation"])] = {**stored, "timeDeleted": timestamp()}
+        else:
+            self.release(stored["blob"])
 
     def retain(self, blob_id: str) -> None:
         """Count one more who refers to a blob."""

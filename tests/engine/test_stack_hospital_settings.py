@@ -1,4 +1,4 @@
-"""The settings that hospitals are asked for, by the real CLI: set once, in effect, changed in place, unchanged after."""
+"""The settings that hospitals are asked for, by the CLI: set once, in effect, changed in place, unchanged after."""
 
 from pathlib import Path
 from typing import Any

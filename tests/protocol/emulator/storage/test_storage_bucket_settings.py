@@ -6,12 +6,17 @@ test names.
 
 from __future__ import annotations
 
+import json
 import time
+import urllib.request
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from emulator.server.server import LocalEmulator
 
 PROJECT = "hospital-imaging"
 NAME = "hospital-archive"
@@ -199,3 +204,82 @@ def test_what_can_not_be_or_is_not_served_is_refused(rest: Rest, settings: dict[
 def test_retention_of_single_objects_is_refused(rest: Rest) -> None:
     answer = rest("POST", f"/storage/v1/b?project={PROJECT}&enableObjectRetention=true", {"name": NAME})
     assert answer.status == 501
+
+
+class TestVersions:
+    """https://cloud.google.com/storage/docs/object-versioning."""
+
+    def write(self, rest: Rest, content: bytes, name: str = "x") -> str:
+        answer = rest("POST", f"/upload/storage/v1/b/{NAME}/o?uploadType=media&name={name}", content)
+        return str(answer.json["generation"])
+
+    def versions(self, rest: Rest, query: str = "") -> list[tuple[str, str, bool]]:
+        items = rest("GET", f"{PATH}/o?versions=true{query}").json.get("items", [])
+        return [(each["name"], each["generation"], "timeDeleted" in each) for each in items]
+
+    def test_what_is_replaced_or_deleted_stays_as_a_version(self, rest: Rest) -> None:
+        make(rest, versioning={"enabled": True})
+        first, second = self.write(rest, b"one"), self.write(rest, b"two")
+        other = self.write(rest, b"other", "y")
+        assert self.versions(rest) == [("x", first, True), ("x", second, False), ("y", other, False)]
+        assert rest("DELETE", f"{PATH}/o/x").status == 204
+        assert rest("GET", f"{PATH}/o/x").status == 404
+        assert rest("GET", f"{PATH}/o").json["items"][0]["name"] == "y"
+        assert self.versions(rest, "&prefix=x") == [("x", first, True), ("x", second, True)]
+        assert rest("GET", f"{PATH}/o/x?alt=media&generation={first}").body == b"one"
+        restored = rest("POST", f"{PATH}/o/x/rewriteTo/b/{NAME}/o/x?sourceGeneration={second}", {}).json["resource"]
+        assert rest("GET", f"{PATH}/o/x?alt=media").body == b"two"
+        assert restored["generation"] > second
+
+    def test_a_version_that_is_named_goes_for_good(self, rest: Rest) -> None:
+        make(rest, versioning={"enabled": True})
+        first, second = self.write(rest, b"one"), self.write(rest, b"two")
+        assert rest("DELETE", PATH).status == 409
+        assert rest("DELETE", f"{PATH}/o/x?generation={first}").status == 204
+        assert rest("GET", f"{PATH}/o/x?generation={first}").status == 404
+        assert rest("DELETE", f"{PATH}/o/x?generation={second}").status == 204
+        assert self.versions(rest) == []
+        assert rest("DELETE", PATH).status == 204
+
+    def test_a_bucket_with_nothing_but_versions_is_not_empty(self, rest: Rest) -> None:
+        make(rest, versioning={"enabled": True})
+        self.write(rest, b"one")
+        rest("DELETE", f"{PATH}/o/x")
+        refused = rest("DELETE", PATH)
+        assert (refused.status, refused.message) == (409, "The bucket you tried to delete is not empty.")
+
+    def test_versions_stay_when_no_more_are_kept(self, rest: Rest) -> None:
+        make(rest, versioning={"enabled": True})
+        first, second = self.write(rest, b"one"), self.write(rest, b"two")
+        rest("PATCH", PATH, {"versioning": {"enabled": False}})
+        third = self.write(rest, b"three")
+        assert self.versions(rest) == [("x", first, True), ("x", third, False)]
+        assert rest("GET", f"{PATH}/o/x?generation={second}").status == 404
+
+    def test_a_hold_keeps_a_version_from_going(self, rest: Rest) -> None:
+        make(rest, versioning={"enabled": True})
+        first = self.write(rest, b"one")
+        rest("PATCH", f"{PATH}/o/x", {"temporaryHold": True})
+        assert rest("DELETE", f"{PATH}/o/x").reason == "objectUnderActiveHold"
+        assert rest("DELETE", f"{PATH}/o/x?generation={first}").reason == "objectUnderActiveHold"
+
+
+def call(emulator: LocalEmulator, method: str, path: str, body: dict[str, Any] | bytes | None = None) -> bytes:
+    data = json.dumps(body).encode() if isinstance(body, dict) else body
+    headers = {"Content-Type": "application/json"} if isinstance(body, dict) else {}
+    request = urllib.request.Request(emulator.url + path, data, headers, method=method)
+    with urllib.request.urlopen(request) as answer:
+        found: bytes = answer.read()
+    return found
+
+
+def test_versions_and_their_bytes_outlive_the_process(tmp_path: Path) -> None:
+    with LocalEmulator(data=tmp_path) as first:
+        settings = {"name": NAME, "location": "EU", "versioning": {"enabled": True}}
+        call(first, "POST", f"/storage/v1/b?project={PROJECT}", settings)
+        for content in (b"one", b"two"):
+            call(first, "POST", f"/upload/storage/v1/b/{NAME}/o?uploadType=media&name=x", content)
+    with LocalEmulator(data=tmp_path) as second:
+        items = json.loads(call(second, "GET", f"{PATH}/o?versions=true"))["items"]
+        found = [call(second, "GET", f"{PATH}/o/x?alt=media&generation={each['generation']}") for each in items]
+    assert found == [b"one", b"two"]
