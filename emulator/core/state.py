@@ -38,24 +38,32 @@ class Collection(MutableMapping[str, Document]):
     """JSON documents of one kind by key. A document is never changed in place: store a new one instead."""
 
     def __init__(
-        self, name: str, documents: dict[str, Document], write: Callable[[str, str, Document | None], None]
+        self,
+        name: str,
+        documents: dict[str, Document],
+        write: Callable[[str, str, Document | None], None],
+        lock: threading.RLock,
     ) -> None:
         self.name = name
         self._documents = documents
         self._write = write
+        self._lock = lock
 
     def __getitem__(self, key: str) -> Document:
         return self._documents[key]
 
     def __setitem__(self, key: str, document: Document) -> None:
-        self._write(self.name, key, document)
-        self._documents[key] = document
+        # Both or neither, and in one order: of two that set a key at once, the same one is last in both places.
+        with self._lock:
+            self._write(self.name, key, document)
+            self._documents[key] = document
 
     def __delitem__(self, key: str) -> None:
-        if key not in self._documents:
-            raise KeyError(key)
-        self._write(self.name, key, None)
-        del self._documents[key]
+        with self._lock:
+            if key not in self._documents:
+                raise KeyError(key)
+            self._write(self.name, key, None)
+            del self._documents[key]
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._documents))
@@ -348,7 +356,7 @@ class State:
         """The documents of one kind; always the same object for one name."""
         with self.lock:
             if name not in self._collections:
-                self._collections[name] = Collection(name, self._load(name), self._write)
+                self._collections[name] = Collection(name, self._load(name), self._write, self.lock)
             return self._collections[name]
 
     @contextlib.contextmanager

@@ -33,9 +33,7 @@ def stores(emulator: Emulator) -> Collection:
 
 def denied(permission: str, resource: object) -> ApiError:
     """403, which also stands for a dataset that does not exist."""
-    return ApiError(
-        403, f"Permission {permission} denied on resource {resource} (or it may be malformed or not exist)."
-    )
+    return ApiError(403, f"Permission {permission} denied on resource {resource} (or it may be malformed or not exist)")
 
 
 def find_dataset(

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 #: So many files are worth starting processes for, whose start takes as long as reading some hundreds.
 _MANY = 1000
 _IDLE_SECONDS = 30.0
+#: How long the end of a reading waits for what its processes still do.
+_JOIN_SECONDS = 10.0
 _CHUNK_FILES = 48
 _CHUNK_BYTES = 4 * 1024 * 1024
 #: A task on pixels that takes longer is given up, with the process that does it.
@@ -249,8 +252,10 @@ class ReaderPool:
                 yield found
         finally:
             stop.set()
+            # A process that does not come back must not hold up the operation's end; its thread ends with it.
+            deadline = time.monotonic() + _JOIN_SECONDS
             for thread in threads:
-                thread.join()
+                thread.join(max(0.0, deadline - time.monotonic()))
 
 
 class PixelPool:

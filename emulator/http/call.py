@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import ApiError, invalid
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from starlette.datastructures import Headers, QueryParams
     from starlette.types import Receive
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 #: Largest JSON request body, in bytes; media uploads stream and have no such limit.
 BODY_LIMIT = 32 * 1024 * 1024
+#: What a compressed body may expand to, wherever it goes: its own size says nothing.
+EXPANDED_LIMIT = 2 * 1024**3
+_PIECE = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -97,9 +101,10 @@ class Call:
         """The body, chunk by chunk; decompressed if it was sent with ``Content-Encoding: gzip``.
 
         Raises:
-            ApiError: 400 if the compressed data is damaged or the client went away in the middle.
+            ApiError: 400 if the compressed data is damaged or cut, or the client went away in the middle; 413 if it
+                expands to more than :data:`EXPANDED_LIMIT` bytes.
         """
-        inflate = zlib.decompressobj(wbits=31) if self.headers.get("content-encoding") == "gzip" else None
+        inflate = _Inflated() if self.headers.get("content-encoding") == "gzip" else None
         more = True
         while more:
             message = await self.receive()
@@ -107,15 +112,14 @@ class Call:
                 raise invalid("The request body ended before its announced length")
             chunk = message.get("body", b"")
             more = message.get("more_body", False)
-            if inflate is not None and chunk:
-                try:
-                    chunk = inflate.decompress(chunk, BODY_LIMIT)
-                except zlib.error as error:
-                    raise invalid(f"The gzip-encoded body is damaged: {error}") from None
-                if inflate.unconsumed_tail:
-                    raise ApiError(413, "Request payload size exceeds the limit")
-            if chunk:
-                yield chunk
+            if inflate is None:
+                if chunk:
+                    yield chunk
+                continue
+            for piece in inflate.take(chunk):
+                yield piece
+        if inflate is not None:
+            inflate.end()
 
     async def read(self, limit: int = BODY_LIMIT) -> bytes:
         """The whole body.
@@ -133,8 +137,74 @@ class Call:
         return b"".join(chunks)
 
 
-def parse_json(data: bytes) -> dict[str, Any]:
+class _Inflated:
+    """The contents of a gzip-encoded body, which may consist of several members."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(wbits=31)
+        self._size = 0
+        self._begun = False
+
+    def take(self, data: bytes) -> Iterator[bytes]:
+        """What the next bytes of the body expand to, in pieces.
+
+        Raises:
+            ApiError: 400 if they are damaged, 413 if all is too much.
+        """
+        while data or self._begun:
+            if self._stream.eof:
+                if not data:
+                    return
+                self._stream = zlib.decompressobj(wbits=31)
+            self._begun = True
+            try:
+                piece = self._stream.decompress(data, _PIECE)
+            except zlib.error as error:
+                raise invalid(f"The gzip-encoded body is damaged: {error}") from None
+            data = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
+            self._size += len(piece)
+            if self._size > EXPANDED_LIMIT:
+                raise ApiError(413, f"Request payload size exceeds the limit: {EXPANDED_LIMIT} bytes, expanded.")
+            if piece:
+                yield piece
+            if not data and len(piece) < _PIECE:
+                return
+
+    def end(self) -> None:
+        """Nothing follows.
+
+        Raises:
+            ApiError: 400 if something is missing.
+        """
+        if not self._stream.eof:
+            raise invalid("The gzip-encoded body is damaged: it ends before its end marker")
+
+
+#: A string in single quotes, or one in double quotes, in which single ones are ordinary characters.
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"|\'((?:[^\'\\]|\\.)*+)\'', re.DOTALL)
+
+#: What is to be quoted otherwise in there; an escaped character goes with its backslash.
+_QUOTE = re.compile(r'\\.|"', re.DOTALL)
+_QUOTES = {"\\'": "'", '"': '\\"'}
+
+
+def _in_double_quotes(text: str) -> str:
+    """JSON whose strings may be in single quotes, with all of them in double quotes."""
+
+    def requoted(found: re.Match[str]) -> str:
+        inner = found[1]
+        return found[0] if inner is None else '"' + _QUOTE.sub(lambda one: _QUOTES.get(one[0], one[0]), inner) + '"'
+
+    return _STRING.sub(requoted, text)
+
+
+def parse_json(data: bytes, *, single_quotes: bool = False) -> dict[str, Any]:
     """A JSON object from a request body; an empty one from an empty body.
+
+    Args:
+        data: the body.
+        single_quotes: whether strings may be in single quotes, as the front end of Google's newer APIs takes them: the
+            pages of Cloud Healthcare had such bodies in their samples for curl and PowerShell for years.
 
     Raises:
         ApiError: 400 if it is not JSON, or not an object.
@@ -142,7 +212,10 @@ def parse_json(data: bytes) -> dict[str, Any]:
     if not data.strip():
         return {}
     try:
-        value = json.loads(data.decode("utf-8-sig"), parse_constant=_no_number)
+        text = data.decode("utf-8-sig")
+        if single_quotes and b"'" in data:
+            text = _in_double_quotes(text)
+        value = json.loads(text, parse_constant=_no_number)
         if b"\\ud" in data or b"\\uD" in data:
             # Half of a surrogate pair is no text, and could not be answered again.
             json.dumps(value, ensure_ascii=False).encode()

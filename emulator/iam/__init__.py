@@ -53,6 +53,14 @@ _PUBLIC = ("allUsers", "allAuthenticatedUsers")
 _HEALTHCARE_AGENT = "@gcp-sa-healthcare.iam.gserviceaccount.com"
 
 
+def concurrent_change(sent: str, current: str) -> str:
+    """What is said when a policy changed since it was read (pulumi/pulumi-google-native issue 862)."""
+    return (
+        "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff. "
+        f"The request's ETag '{sent}' did not match the current policy's ETag '{current}'."
+    )
+
+
 class Iam:
     """All allow policies."""
 
@@ -114,7 +122,7 @@ class Iam:
         if not self.allowed(principal, permission, *resources):
             raise ApiError(
                 403,
-                f"Permission {permission} denied on resource {resources[0]} (or it may be malformed or not exist).",
+                f"Permission {permission} denied on resource {resources[0]} (or it may be malformed or not exist)",
             )
 
     def get(self, resource: str) -> dict[str, Any]:
@@ -150,8 +158,7 @@ class Iam:
             if etag and not same_etag(etag, self.get(resource)["etag"]):
                 raise ApiError(
                     409,
-                    "There were concurrent policy changes. Please retry the whole read-modify-write with "
-                    "exponential backoff.",
+                    concurrent_change(etag, self.get(resource)["etag"]),
                     name="ABORTED",
                 )
             bindings = [self._checked(binding) for binding in policy.get("bindings") or ()]

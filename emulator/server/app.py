@@ -24,6 +24,7 @@ from ..http import discovery
 from ..http.call import Call, parse_json
 from ..http.exchange import Exchange, json_response
 from ..http.fields import select, selection_of
+from ..http.origins import refuse_other_sites
 from ..http.routing import Route, Router
 from ..iam import OWNER
 from ..storage.service import bucket_project
@@ -77,6 +78,11 @@ class Application:
 
     async def respond(self, exchange: Exchange) -> Response | None:
         """The answer to a request; None if the connection is to be closed without one."""
+        try:
+            refuse_other_sites(exchange.http_method, exchange.headers, self.emulator.url)
+        except ApiError as error:
+            await exchange.drain()
+            return error_response(error, legacy=_LEGACY_PATH.match(exchange.path) is not None)
         if exchange.path.startswith("/batch"):
             return await run_batch(self.respond, exchange)
         if (override := exchange.headers.get("x-http-method-override")) and exchange.http_method == "POST":
@@ -178,7 +184,7 @@ class Application:
         )
         if not served.streams and exchange.http_method not in ("GET", "DELETE", "HEAD"):
             call.raw = await call.read()
-            call.body = parse_json(call.raw)
+            call.body = parse_json(call.raw, single_quotes=method.api not in discovery.LENIENT_APIS)
             if method.api not in discovery.LENIENT_APIS:
                 discovery.check_body(method, call.body)
                 call.body = discovery.as_declared(method, call.body)

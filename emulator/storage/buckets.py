@@ -19,7 +19,7 @@ from . import conditions
 from .access import bucket_for, holds, policy_key, project_for
 from .bucket_settings import check_members, completed, refuse_unserved
 from .encryption import check_default_key
-from .errors import invalid_argument, precondition_failed, required
+from .errors import invalid_argument, policy_changed, required
 from .resources import BUCKET_FIXED, BUCKET_SETTABLE, bucket_resource, known_fields, location_type
 from .store import store, timestamp
 
@@ -189,7 +189,7 @@ def set_iam_policy(call: Call) -> dict[str, Any]:
         policy = call.emulator.iam.set(policy_key(name), body)
     except ApiError as error:
         if error.status == 409:
-            raise precondition_failed() from None
+            raise policy_changed() from None
         raise
     kept.buckets[name] = {**bucket, "metageneration": bucket["metageneration"] + 1, "updated": timestamp()}
     return _policy(call, policy)

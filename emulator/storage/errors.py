@@ -20,8 +20,13 @@ def no_object(bucket: str, name: str) -> ApiError:
 
 
 def precondition_failed() -> ApiError:
-    """412: an ``if…Match`` parameter, or the etag of a policy, is not that of the resource."""
+    """412: an ``if…Match`` parameter is not that of the resource."""
     return ApiError(412, "At least one of the pre-conditions you specified did not hold.", reason="conditionNotMet")
+
+
+def policy_changed() -> ApiError:
+    """412: a policy is no longer the one that was read (hashicorp/terraform-provider-google issue 7853)."""
+    return ApiError(412, "Precondition Failed", reason="conditionNotMet")
 
 
 def required(parameter: str) -> ApiError:

@@ -339,7 +339,7 @@ PROBES: dict[str, tuple[Probe, set[str]]] = {
         as_principal(
             WRITER, "POST", f"v1/{PACS}:import", {"gcsSource": {"uri": "gs://hospital-dicom-inbox/CT_small.dcm"}}
         ),
-        {OPENS, READS_INBOX, f"{WRITER}-edits-hospital-imaging.europe-west4.radiology.pacs"},
+        {ACTS, OPENS, READS_INBOX, f"{WRITER}-edits-hospital-imaging.europe-west4.radiology.pacs"},
     ),
     "list operations as an admin": (
         as_principal(ADMIN, "GET", f"v1/{DATASET}/operations"),

@@ -38,7 +38,7 @@ def test_the_emulator_answers_as_documented_and_never_by_accident(rehearsed: Gro
 @pytest.mark.live
 def test_google_answers_as_the_emulator_does(live: Ground, rehearsed: Ground, question: Question) -> None:
     expected, observed = _ask(rehearsed, question), _ask(live, question)
-    print(f"emulator: {expected.text}\ngoogle:   {observed.text}")
+    print(f"emulator: {expected.text}\ngoogle:   {observed.text}\nevidence: {question.evidence or 'none'}")
     assert _comparable(observed.facts) == _comparable(expected.facts)
 
 

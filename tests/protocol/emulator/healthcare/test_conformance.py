@@ -171,6 +171,7 @@ def test_requests_and_answers_are_those_of_the_discovery_document(ready: Client,
         return
     store = f"/v1/{ready.store}/dicomWeb/studies"
     assert ready.raw("POST", store, FILE, {"Content-Type": "application/dicom"})[0] == 200
+    ready.bucket("inbox", {"a.dcm": FILE}, "roles/storage.objectViewer")
     operation = ready.ok("GET", f"{ready.dataset}/operations")["operations"][0]["name"]
     values = {**VALUES, "operationsId": operation.rpartition("/")[2]}
     address = "/" + method.flat_path.format_map(values) + case.query

@@ -38,7 +38,7 @@ def test_a_missing_dataset_answers_403_and_a_missing_store_404(ready: Client) ->
     status, name, message = ready.refused("GET", missing)
     assert (status, name) == (403, "PERMISSION_DENIED")
     assert message == (
-        f"Permission healthcare.datasets.get denied on resource {missing} (or it may be malformed or not exist)."
+        f"Permission healthcare.datasets.get denied on resource {missing} (or it may be malformed or not exist)"
     )
     assert ready.refused("GET", f"{missing}/dicomStores/pacs")[0] == 403
     assert ready.refused("POST", f"{missing}/dicomStores?dicomStoreId=x", {})[0] == 403
