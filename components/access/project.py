@@ -11,7 +11,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from components.access.rules import AGENT_EMAILS, RULES, Use
-from components.base.arguments import arguments, child
+from components.base.arguments import arguments, child, without_dependencies
 from components.base.waiting import awaiting, remembered
 
 API_DOMAIN = "googleapis.com"
@@ -99,9 +99,11 @@ class ProjectAccess(pulumi.ComponentResource):
         """
         asking = pulumi.InvokeOutputOptions(parent=self, depends_on=after)
         if service == "storage":
-            return gcp.storage.get_project_service_account_output(project=project, opts=asking).email_address
+            found = gcp.storage.get_project_service_account_output(project=project, opts=asking)
+            return without_dependencies(found.email_address)
         if service == "bigquery":
-            return gcp.bigquery.get_default_service_account_output(project=project, opts=asking).email
+            account = gcp.bigquery.get_default_service_account_output(project=project, opts=asking)
+            return without_dependencies(account.email)
         return self._identity(name, project, service, after, opts).email
 
     def _agent_role(

@@ -157,11 +157,20 @@ class Stack:
         return done.stdout
 
 
-def rest(emulator: LocalEmulator, method: str, path: str, body: dict[str, Any] | bytes | None = None) -> dict[str, Any]:
+def rest(
+    emulator: LocalEmulator,
+    method: str,
+    path: str,
+    body: dict[str, Any] | bytes | None = None,
+    content_type: str = "application/json",
+) -> dict[str, Any]:
     """Call the emulator as its owner: what people do beside the stack."""
     data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     request = urllib.request.Request(
-        f"{emulator.url}/{path}", data=data, method=method, headers={"Content-Type": "application/json"}
+        f"{emulator.url}/{path}",
+        data=data,
+        method=method,
+        headers={"Content-Type": content_type, "Accept": "application/json, application/dicom+json"},
     )
     with urllib.request.urlopen(request) as answer:
         found: dict[str, Any] = json.loads(answer.read() or b"{}")
