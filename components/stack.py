@@ -13,7 +13,7 @@ from components.access.checks import Access
 from components.access.grants import own_filter_bucket
 from components.access.rules import On
 from components.base.providers import Providers
-from components.base.secrets import conceal, conceal_parts
+from components.base.secrets import kept_secret
 from components.base.waiting import wait_at_most
 from components.resources.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
 from components.resources.bucket import Bucket, BucketArgs, CorsRule, LifecycleRule
@@ -23,6 +23,7 @@ from components.resources.reference_views import ReferenceViews, ReferenceViewsA
 from components.resources.topic import Topic, TopicArgs
 from components.runs.dicom_export import DicomExport, DicomExportArgs, ExportFilter
 from components.runs.dicom_import import DicomImport, DicomImportArgs
+from components.runs.outcomes import shown_outcome
 from components.settings import (
     AutoclassSettings,
     BigQueryDatasetSettings,
@@ -79,9 +80,9 @@ class Imaging:
             "serviceAgent": self._access.service_agent,
             "dataset": self._dataset.dataset_id,
             "stores": {name: store.store_id for name, store in self._stores.items()},
-            "imports": {name: conceal_parts(run.outcome) for name, run in self._imports.items()},
-            "exports": {name: conceal_parts(run.outcome) for name, run in self._exports.items()},
-            "access": conceal(self._access.entries),
+            "imports": {name: shown_outcome(run.outcome) for name, run in self._imports.items()},
+            "exports": {name: shown_outcome(run.outcome) for name, run in self._exports.items()},
+            "access": self._access.entries,
         }
 
     def _home(self, thing: BigQueryDatasetSettings | BucketSettings | TopicSettings) -> str:
@@ -98,11 +99,12 @@ class Imaging:
             after: other resources that come before it.
             formerly: names it had before, so that a rename replaces nothing.
         """
-        return pulumi.ResourceOptions(
+        options = pulumi.ResourceOptions(
             provider=self._providers.for_project(project),
             depends_on=[*self._access.ready(project), *self._access.granted_to(user), *after],
             aliases=[pulumi.Alias(name=name) for name in formerly],
         )
+        return kept_secret(options) if self._access.encrypted.user(user) else options
 
     # What holds data
 
@@ -242,6 +244,7 @@ class Imaging:
             service_agent=self._access.service_agent,
             endpoint=settings.endpoint,
             impersonate=self._providers.impersonated(settings.project),
+            secret=self._access.encrypted.run(f"imports/{run.name}"),
         )
         if run.timeout is not None:
             args.timeout = run.timeout
@@ -270,6 +273,7 @@ class Imaging:
             service_agent=self._access.service_agent,
             endpoint=settings.endpoint,
             impersonate=self._providers.impersonated(settings.project),
+            secret=self._access.encrypted.run(f"exports/{run.name}"),
         )
         if run.timeout is not None:
             args.timeout = run.timeout
@@ -318,17 +322,16 @@ class Imaging:
         table = parse_bigquery_uri(uri)
         writers = [export for export in self._settings.exports if export.to == uri]
         asking = [export for export in writers if export.views]
-        ReferenceViews(
-            f"{table.project}.{table.dataset}.{table.table}",
-            ReferenceViewsArgs(table=uri),
-            self._options(
-                table.project,
-                f"views/{uri}",
-                after=[self._exports[export.name] for export in writers],
-                # Until views were named after tables they had the names of exports.
-                formerly=[name for export in asking for name in (export.name, *export.formerly)],
-            ),
+        options = self._options(
+            table.project,
+            f"views/{uri}",
+            after=[self._exports[export.name] for export in writers],
+            # Until views were named after tables they had the names of exports.
+            formerly=[name for export in asking for name in (export.name, *export.formerly)],
         )
+        if any(self._access.encrypted.run(f"exports/{export.name}") for export in writers):
+            options = kept_secret(options)
+        ReferenceViews(f"{table.project}.{table.dataset}.{table.table}", ReferenceViewsArgs(table=uri), options)
 
 
 def log_buckets_first(buckets: list[BucketSettings]) -> list[BucketSettings]:

@@ -5,12 +5,13 @@ from typing import Any
 
 import pulumi
 
+from components.access.encrypted import Encrypted
 from components.access.grants import Grant, agents_of, filter_bucket_of, grants_for, own_filter_bucket
 from components.access.project import ProjectAccess, ProjectAccessArgs, agent_email
 from components.access.resources import declare_grant
 from components.access.rules import Agent, On, Use
 from components.base.providers import Providers
-from components.base.secrets import conceal
+from components.base.secrets import conceal, kept_secret
 from components.settings import Settings
 from components.settings.fields import kms_key_parts, topic_parts
 from operations.model.uris import parse_bigquery_uri
@@ -22,6 +23,8 @@ class Access:
     def __init__(self, settings: Settings, providers: Providers) -> None:
         self._settings = settings
         self._providers = providers
+        self.encrypted = Encrypted(settings)
+        """What has to be kept secret."""
         self._grants = grants_for(settings)
         self._granted: list[tuple[Grant, pulumi.Resource]] = []
         self._emails: dict[Agent, pulumi.Output[str]] = {}
@@ -38,15 +41,17 @@ class Access:
     def entries(self) -> list[dict[str, Any]]:
         """Every grant that the stack needs: member, role, resource, project and reason."""
         return [
-            {
-                "member": self._member(grant),
-                "role": grant.role,
-                "resource": f"{grant.target.on} {grant.target.label}",
-                "project": grant.target.project,
-                "reason": "; ".join(grant.reasons),
-            }
-            for grant in self._grants
+            conceal(self._entry(grant)) if self.encrypted.grant(grant) else self._entry(grant) for grant in self._grants
         ]
+
+    def _entry(self, grant: Grant) -> dict[str, Any]:
+        return {
+            "member": self._member(grant),
+            "role": grant.role,
+            "resource": f"{grant.target.on} {grant.target.label}",
+            "project": grant.target.project,
+            "reason": "; ".join(grant.reasons),
+        }
 
     def ready(self, project: str | None) -> list[pulumi.Resource]:
         """Return what must be there before anything is declared in a project."""
@@ -72,6 +77,8 @@ class Access:
             options = pulumi.ResourceOptions(
                 provider=self._providers.for_project(grant.target.project), depends_on=first
             )
+            if self.encrypted.grant(grant):
+                options = kept_secret(options)
             self._granted.append((grant, declare_grant(grant, self._member(grant), options)))
 
     def granted_to(self, user: str) -> list[pulumi.Resource]:
@@ -112,7 +119,7 @@ class Access:
     def _member(self, grant: Grant) -> pulumi.Output[str]:
         if isinstance(grant.member, Agent):
             return pulumi.Output.concat("serviceAccount:", self._email(grant.member))
-        return pulumi.Output.from_input(conceal(grant.member))
+        return pulumi.Output.from_input(grant.member)
 
 
 def apis_by_project(settings: Settings) -> dict[str, list[str]]:

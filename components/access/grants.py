@@ -25,7 +25,7 @@ class Grant:
         member: a service agent, or a member as IAM writes it.
         uses: what the role is needed for; more than one when several uses share the grant.
         needed_by: who waits for it, as `dataset`, `stores/pacs`, `imports/archive`, `exports/metadata`,
-            `bigquery/PROJECT.DATASET`, `buckets/NAME`, `topics/FULL-NAME`.
+            `bigquery/PROJECT.DATASET`, `buckets/NAME`, `topics/FULL-NAME`; for people the key that lists them.
         reasons: one sentence for each use and user.
         condition: when it holds; None for always.
     """
@@ -245,7 +245,7 @@ def _people_wants(settings: Settings) -> Iterator[_Want]:
             if isinstance(listed, ConditionalMemberSettings):
                 member, when = listed.member, listed.condition
                 condition = Condition(when.title, when.expression, when.description)
-            yield _Want(str(member), use, target, "people", f"listed under {key}", condition)
+            yield _Want(str(member), use, target, key, f"listed under {key}", condition)
     for bucket in settings.buckets:
         if bucket.access_logs:
             target = bucket_target(settings, bucket.access_logs.bucket)

@@ -98,7 +98,8 @@ class Providers:
             }
             configured |= {"access_token": emulator_token(), **custom_endpoints(self._settings.endpoint)}
         elif account := self._accounts.get(project):
-            configured["impersonate_service_account"] = account
+            secret = self._settings.origin.is_encrypted("projects")
+            configured["impersonate_service_account"] = pulumi.Output.secret(account) if secret else account
         return {**configured, "project": project}
 
 

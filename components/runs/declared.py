@@ -19,6 +19,9 @@ DEFAULT_TIMEOUT = 6 * 3600.0
 DEFAULT_PERMISSION_WAIT = 600.0
 DEFAULT_MAX_RUNNING = 5
 
+# Outputs of a start that come from what was asked for; those that repeat an input are secret where it is.
+_SECRET_OUTPUTS = ["facts", "filter_uri", "filter_digest"]
+
 
 @dataclass(kw_only=True)
 class RunArgs:
@@ -36,6 +39,8 @@ class RunArgs:
         service_agent: e-mail of the Healthcare service agent, for messages.
         endpoint: the emulator's address; Google Cloud without it.
         impersonate: service account to act as.
+        secret: keep secret what it is asked for and what the service says of it: in the state, in outputs, and in what
+            is shown. It is so anyway where an input is a secret.
     """
 
     store: pulumi.Input[str]
@@ -48,6 +53,7 @@ class RunArgs:
     service_agent: pulumi.Input[str] | None = None
     endpoint: str | None = None
     impersonate: str | None = None
+    secret: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,11 @@ def declare_run(
         RequestError: settings can't be right.
     """
     _check(args)
+    secret = True if args.secret else _any_secret(args.store, args.trigger, args.service_agent, chosen)
+
+    def kept(value: Any) -> Any:
+        return pulumi.Output.secret(value) if args.secret and value is not None else value
+
     parent_urn = _without_dependency(component.urn)
     started_urn = pulumi.create_urn(name, STARTED_TYPE, parent_urn)
     awaited_urn = pulumi.create_urn(name, AWAITED_TYPE, parent_urn)
@@ -89,21 +100,23 @@ def declare_run(
         "label": name,
         "store": args.store,
         "method": request.method,
-        "body": request.body(),
-        "trigger": args.trigger,
+        "body": kept(request.body()),
+        "trigger": kept(args.trigger),
         "allowedFailures": args.allowed_failures,
         "timeout": args.timeout,
         "permissionWait": args.permission_wait,
         "maxRunning": args.max_running,
         "serviceAgent": args.service_agent,
         "endpoint": args.endpoint,
-        "impersonate": args.impersonate,
+        "impersonate": kept(args.impersonate),
+        # Whether texts are withheld from what is shown: providers get secrets in clear, and can't tell by themselves.
+        "secret": secret,
     }
     started = StartedOperation(
         name,
         {
             **common,
-            "filter": chosen,
+            "filter": kept(chosen),
             "imports": imports,
             "rerun": str(args.rerun),
             "previous": previous_result(awaited_urn),
@@ -112,7 +125,7 @@ def declare_run(
             "inPreview": pulumi.UNKNOWN if pulumi.runtime.is_dry_run() else False,
             "urn": started_urn,
         },
-        child(component, opts),
+        child(component, opts, additional_secret_outputs=_SECRET_OUTPUTS if args.secret else None),
     )
     awaited = AwaitedOperation(
         name,
@@ -124,9 +137,23 @@ def declare_run(
             "filterUri": started.filterUri,
             "urn": awaited_urn,
         },
-        child(component, opts, provider=waits_provider()),
+        child(
+            component,
+            opts,
+            provider=waits_provider(),
+            additional_secret_outputs=["outcome"] if args.secret else None,
+        ),
     )
     return Run(started, awaited)
+
+
+def _any_secret(*values: pulumi.Input[Any] | None) -> pulumi.Output[bool | None]:
+    """Return whether any of these is a secret; None if not, so that nothing is added to a run without secrets."""
+
+    async def read() -> bool | None:
+        return True if await pulumi.Output.all(*values).is_secret() else None
+
+    return pulumi.Output.from_input(read())
 
 
 def _check(args: RunArgs) -> None:

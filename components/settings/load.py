@@ -10,10 +10,19 @@ import pulumi
 from pydantic import BaseModel, ValidationError
 
 from components.base.internals import whole_configuration
-from components.base.secrets import keep_secret
+from components.settings.encrypted import encrypted_paths, settings_in_file
 from components.settings.models import Settings
 from components.settings.origin import Origin
-from components.settings.problems import FOREIGN_KEYS, NAMESPACE, Problem, SettingsError, from_pydantic, quoted
+from components.settings.problems import (
+    FOREIGN_KEYS,
+    NAMESPACE,
+    Problem,
+    SettingsError,
+    from_pydantic,
+    quoted,
+    render,
+    without_values,
+)
 from components.settings.rules import rule_problems
 from components.settings.warnings import settings_warnings
 
@@ -24,15 +33,23 @@ def load_settings() -> Settings:
     Raises:
         pulumi.RunError: something is wrong; the text names every problem, and Pulumi shows it without a traceback.
     """
+    raw, problems = stack_configuration()
+    origin = _origin(raw)
     try:
-        raw, problems = stack_configuration()
-        settings = settings_from(raw, problems)
+        settings = settings_from(raw, problems).of(origin)
     except SettingsError as error:
-        raise pulumi.RunError(str(error)) from None
-    for warning in [*foreign_namespaces(whole_configuration()), *settings_warnings(settings)]:
+        raise pulumi.RunError(render(without_values(error.problems, origin, raw))) from None
+    warnings = [*foreign_namespaces(whole_configuration()), *settings_warnings(settings)]
+    for warning in without_values(warnings, origin, raw):
         pulumi.log.warn(f"{warning.key}: {warning.text}")
-    keep_secret(value for key, value in raw.items() if pulumi.runtime.is_config_secret(f"{NAMESPACE}:{key}"))
-    return settings.of(Origin(stack=f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"))
+    return settings
+
+
+def _origin(raw: Mapping[str, Any]) -> Origin:
+    stack = pulumi.get_stack()
+    partly = {key: each for key, each in raw.items() if pulumi.runtime.is_config_secret(f"{NAMESPACE}:{key}")}
+    in_file = settings_in_file(pulumi.get_root_directory() or ".", stack, NAMESPACE) if partly else {}
+    return Origin(f"{pulumi.get_organization()}/{pulumi.get_project()}/{stack}", encrypted_paths(partly, in_file))
 
 
 def settings_from(raw: Mapping[str, Any], found: Sequence[Problem] = ()) -> Settings:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 Path = tuple[str | int, ...]
 """Where a setting stands, by the keys of the configuration: `("exports", 0, "filter", "lines", 2)`."""
 
+FOR_EVERYTHING: tuple[Path, ...] = (("location",), ("filterBucket",), ("permissionWait",), ("endpoint",))
+"""Settings that are in everything that a stack declares."""
+
 
 @dataclass(frozen=True)
 class Origin:

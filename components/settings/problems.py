@@ -2,11 +2,14 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+from components.settings.origin import Origin, Path
 
 NAMESPACE = "imaging"
 """The project's name, and so the namespace of its configuration keys."""
@@ -69,6 +72,53 @@ def quoted(value: object) -> str:
     except (TypeError, ValueError):
         text = repr(value)
     return text if len(text) <= 120 else text[:119] + "…"
+
+
+_QUOTED = re.compile(r'"(?:[^"\\\\]|\\\\.)*"?')
+
+
+def without_values(problems: Sequence[Problem], origin: Origin, raw: Mapping[str, Any]) -> list[Problem]:
+    """Return the same problems without the values of encrypted settings.
+
+    Args:
+        problems: what is wrong.
+        origin: which settings are encrypted.
+        raw: the settings by key, decrypted.
+    """
+    secrets = [text for path in origin.encrypted for text in _texts(_at(raw, path))]
+
+    def hide(problem: Problem) -> Problem:
+        of_secret = origin.is_encrypted(*path_of(problem.key))
+
+        def hidden(match: re.Match[str]) -> str:
+            return "[secret]" if of_secret or any(text in match[0] for text in secrets) else match[0]
+
+        return Problem(problem.key, _QUOTED.sub(hidden, problem.text))
+
+    return [hide(problem) for problem in problems]
+
+
+def path_of(key: str) -> Path:
+    """Return the path of a configuration key: `imaging:exports[0].to` → `("exports", 0, "to")`."""
+    steps = re.findall(r"\[(\d+)\]|([^.\[\]]+)", key.partition(":")[2])
+    return tuple(int(position) if position else name for position, name in steps)
+
+
+def _at(value: Any, path: Path) -> Any:
+    for step in path:
+        value = value[step] if isinstance(value, list) and isinstance(step, int) else value[str(step)]
+    return value
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+    elif value not in (None, "", True, False):
+        yield str(value)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
