@@ -2,8 +2,9 @@
 
 import pulumi
 
-from components import Imaging, check_access, load_settings, refusals_shown
+from components import Imaging, check_access, keep_outputs_of_a_failed_update, load_settings, refusals_shown
 
+keep_outputs_of_a_failed_update()
 with refusals_shown():
     settings = load_settings()
     check_access(settings)

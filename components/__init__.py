@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from components.access.project import ProjectAccess, ProjectAccessArgs
     from components.access.refusals import refusals_shown
     from components.access.rules import MemberCondition
+    from components.base.stack_outputs import keep_outputs_of_a_failed_update
     from components.resources.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
     from components.resources.bucket import Bucket, BucketArgs, CorsRule, LifecycleRule
     from components.resources.dicom_store import DicomStore, DicomStoreArgs
@@ -50,6 +51,7 @@ _HOMES = {
     "Topic": "resources.topic",
     "TopicArgs": "resources.topic",
     "check_access": "access.preview",
+    "keep_outputs_of_a_failed_update": "base.stack_outputs",
     "load_settings": "settings",
     "refusals_shown": "access.refusals",
     "settings_from": "settings",
@@ -83,6 +85,7 @@ __all__ = [
     "Topic",
     "TopicArgs",
     "check_access",
+    "keep_outputs_of_a_failed_update",
     "load_settings",
     "refusals_shown",
     "settings_from",

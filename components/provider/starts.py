@@ -11,6 +11,7 @@ import pulumi
 from components.provider import engine_log
 from components.provider import process as provider_process
 from components.provider.inputs import connection_of, journal_of, limits_of, request_of, text_of, title_of
+from components.provider.withheld import is_secret, say_of, text_of_error
 from operations.google.clock import InterruptedWaitError
 from operations.google.connection import Connection
 from operations.google.errors import OperationsError
@@ -49,10 +50,11 @@ def why_to_start(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None
         return reason_to_run(connection_of(news), olds, news)
     except (OperationsError, InputError) as error:
         unseen = "can't see whether a new run is needed"
+        said = text_of_error(error, secret=is_secret(olds, news))
         # In a preview this input isn't known.
         if news.get("inPreview") is False:
-            raise engine_log.Failure(f"{title_of(news)}: {unseen}: {error}") from error
-        engine_log.warning(text_of(news, "urn") or "", f"{unseen}, so none is planned: {error}")
+            raise engine_log.Failure(f"{title_of(news)}: {unseen}: {said}") from error
+        engine_log.warning(text_of(news, "urn") or "", f"{unseen}, so none is planned: {said}")
         return None
 
 
@@ -71,13 +73,15 @@ def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = N
     """
     connection, clock, journal = connection_of(props), provider_process.clock, journal_of(props)
     urn, chosen, allowed = str(props["urn"]), props.get("filter"), int(props["allowedFailures"])
+    secret = is_secret(props)
     _tell_journal(journal, olds or {}, props)
 
     def note(text: str) -> None:
         engine_log.info(urn, text)
 
     try:
-        with engine_log.ProgressLine(urn, "preparing the start") as show:
+        with engine_log.ProgressLine(urn, "preparing the start") as line:
+            show = say_of(line, secret=secret)
             prepared = prepare_filter(connection, str(props["label"]), chosen, clock) if chosen else None
             request = request_of(props, prepared.uri if prepared else None)
             since = _store_since(connection, request, olds or {}, props)
@@ -97,7 +101,9 @@ def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = N
     except InterruptedWaitError as error:
         raise engine_log.Failure(f"{title_of(props)}: interrupted before it was started") from error
     except (OperationsError, InputError) as error:
-        raise engine_log.Failure(f"{title_of(props)} could not be started: {error}") from error
+        raise engine_log.Failure(
+            f"{title_of(props)} could not be started: {text_of_error(error, secret=secret)}"
+        ) from error
     return {
         **props,
         "operation": started.operation,

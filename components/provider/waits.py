@@ -18,6 +18,7 @@ from components.provider.inputs import (
     title_of,
     waiter_of,
 )
+from components.provider.withheld import WITHHELD, is_secret, say_of, text_of_error
 from operations.google.clock import InterruptedWaitError
 from operations.google.connection import Connection
 from operations.google.errors import OperationsError
@@ -32,8 +33,8 @@ from operations.run.remains import is_store_gone, read_table, what_is_lost
 from operations.run.report import conclude, failure_report, problem_of, result_json, rows_in_table, success_report
 from operations.run.wait import OperationGoneError, WaitTimeoutError
 
-_ERRORS_KEPT = 50
-# The rest is on the command line: `python -m operations describe`.
+# In the state, and so in every output of the stack; `allFailures` shows the rest.
+_ERRORS_KEPT = 3
 _COUNTS = ("success", "failure", "pending")
 _PUT_OUT = ("operation", "state", *_COUNTS, "startTime", "endTime", "destination", "rows", "logsUrl", "errors")
 
@@ -54,6 +55,7 @@ def await_operation(props: Mapping[str, Any]) -> dict[str, Any]:
     urn, title, agent = str(props["urn"]), title_of(props), text_of(props, "serviceAgent")
     facts, allowed = facts_from_json(props["facts"]), int(props["allowedFailures"])
     journal = journal_of(props, instead_of=operation)
+    secret = is_secret(props)
     journal.seen([operation])  # the engine saves the start before it asks for the wait
 
     def restarted(name: str) -> None:
@@ -75,7 +77,7 @@ def await_operation(props: Mapping[str, Any]) -> dict[str, Any]:
                 service_agent=agent,
                 timeout=float(props["timeout"]),
                 on_progress=lambda progress: show(str(progress)),
-                say=show,
+                say=say_of(show, secret=secret),
                 on_restart=restarted,
                 clock=clock,
                 journal=journal,
@@ -94,17 +96,27 @@ def await_operation(props: Mapping[str, Any]) -> dict[str, Any]:
     except OperationGoneError as error:
         raise engine_log.Failure(f"{title}: {error}\n  do      run `pulumi up` to start a new one") from error
     except (OperationsError, InputError) as error:
-        raise engine_log.Failure(f"{title}: {error}") from error
+        raise engine_log.Failure(f"{title}: {text_of_error(error, secret=secret)}") from error
+    listing = _listing(props, outcome)
     if problem_of(outcome, allowed):
         again = f"`pulumi up --replace '{started_urn(props)}'`"
         label = str(props["label"])
         raise engine_log.Failure(
-            failure_report(label, request, outcome, allowed_failures=allowed, service_agent=agent, again=again)
+            failure_report(
+                label,
+                request,
+                outcome,
+                allowed_failures=allowed,
+                service_agent=agent,
+                again=again,
+                listing=listing,
+                withheld=WITHHELD if secret else "",
+            )
         )
-    engine_log.info(urn, success_report(None, outcome))
+    engine_log.info(urn, success_report(None, outcome, listing=listing, counts_only=secret))
     return {
         **props,
-        "outcome": _outcome_to_json(request, outcome),
+        "outcome": _outcome_to_json(request, outcome, listing),
         "left": _left_behind(connection, request, outcome),
     }
 
@@ -125,21 +137,37 @@ def look_again(props: dict[str, Any]) -> dict[str, Any]:
         connection, request = connection_of(props), request_of(props, text_of(props, "filterUri"))
         lost = is_store_gone(connection, request.store) or what_is_lost(connection, request, record)
     except (OperationsError, InputError) as error:
-        engine_log.warning(str(props["urn"]), f"can't see whether the result is still there: {error}")
+        engine_log.warning(
+            str(props["urn"]),
+            f"can't see whether the result is still there: {text_of_error(error, secret=is_secret(props))}",
+        )
         return props
     if lost is None:
         return props
-    engine_log.info(str(props["urn"]), f"the next `pulumi up` runs it again: {lost}")
+    why = WITHHELD if is_secret(props) else lost
+    engine_log.info(str(props["urn"]), f"the next `pulumi up` runs it again: {why}")
     outcome = {**props["outcome"], "state": State.LOST.value, "lost": lost}
     if "rows" in outcome:
         outcome["rows"] = 0
     return {**props, "outcome": outcome}
 
 
-def _outcome_to_json(request: Request, outcome: Outcome) -> dict[str, Any]:
+def _listing(props: Mapping[str, Any], outcome: Outcome) -> str:
+    """Return the command that lists all failures of an operation; empty if there are none."""
+    if not outcome.failure and not outcome.item_errors:
+        return ""
+    endpoint, account = text_of(props, "endpoint"), text_of(props, "impersonate")
+    words = ["python -m operations failures", outcome.operation, *(["--endpoint", endpoint] if endpoint else [])]
+    if account and not is_secret(props):
+        words += ["--impersonate-service-account", account]
+    return " ".join(words)
+
+
+def _outcome_to_json(request: Request, outcome: Outcome, listing: str) -> dict[str, Any]:
     """Return what the stack puts out of an outcome."""
     result = {key: value for key, value in result_json(request, outcome).items() if key in _PUT_OUT}
-    return {**result, "errors": result["errors"][:_ERRORS_KEPT]}
+    more = {"allFailures": listing} if listing else {}
+    return {**result, "errors": result["errors"][:_ERRORS_KEPT], **more}
 
 
 def _left_behind(connection: Connection, request: Request, outcome: Outcome) -> dict[str, Any]:

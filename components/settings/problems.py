@@ -74,7 +74,7 @@ def quoted(value: object) -> str:
     return text if len(text) <= 120 else text[:119] + "…"
 
 
-_QUOTED = re.compile(r'"(?:[^"\\\\]|\\\\.)*"?')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?')
 
 
 def without_values(problems: Sequence[Problem], origin: Origin, raw: Mapping[str, Any]) -> list[Problem]:
@@ -85,17 +85,25 @@ def without_values(problems: Sequence[Problem], origin: Origin, raw: Mapping[str
         origin: which settings are encrypted.
         raw: the settings by key, decrypted.
     """
-    secrets = [text for path in origin.encrypted for text in _texts(_at(raw, path))]
+    secrets = [quoted_whole(text) for path in origin.encrypted for text in _texts(_at(raw, path))]
 
     def hide(problem: Problem) -> Problem:
         of_secret = origin.is_encrypted(*path_of(problem.key))
 
         def hidden(match: re.Match[str]) -> str:
-            return "[secret]" if of_secret or any(text in match[0] for text in secrets) else match[0]
+            # A long value is shown in part.
+            shown = match[0].strip('"…')
+            known = shown and any(text in shown or shown in text for text in secrets)
+            return "[secret]" if of_secret or known else match[0]
 
         return Problem(problem.key, _QUOTED.sub(hidden, problem.text))
 
     return [hide(problem) for problem in problems]
+
+
+def quoted_whole(text: str) -> str:
+    """Return a text as `quoted` spells it, neither quoted nor shortened."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def path_of(key: str) -> Path:

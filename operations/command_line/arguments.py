@@ -9,7 +9,13 @@ from operations.command_line.exit_codes import MEANINGS, ExitCode
 from operations.command_line.filter_commands import check_command, make_command
 from operations.command_line.format_commands import formats_command
 from operations.command_line.names import VARIABLES
-from operations.command_line.operation_commands import cancel_command, describe_command, list_command, wait_command
+from operations.command_line.operation_commands import (
+    cancel_command,
+    describe_command,
+    failures_command,
+    list_command,
+    wait_command,
+)
 from operations.command_line.plan_command import plan_command
 from operations.command_line.run_commands import export_command, import_command
 from operations.command_line.session import Session
@@ -67,6 +73,7 @@ def parser() -> Parser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _list(commands)
     _describe(commands)
+    _failures(commands)
     _wait(commands)
     _cancel(commands)
     _export(commands)
@@ -104,6 +111,12 @@ def _describe(commands: "argparse._SubParsersAction[Parser]") -> None:
     command = _command(commands, "describe", "show one operation and why it failed", describe_command)
     command.add_argument("name", metavar="NAME", help="the operation")
     command.add_argument("--no-logs", action="store_true", help="leave the entries in Cloud Logging alone")
+    _common(command)
+
+
+def _failures(commands: "argparse._SubParsersAction[Parser]") -> None:
+    command = _command(commands, "failures", "show each file or instance that failed, and why", failures_command)
+    command.add_argument("name", metavar="NAME", help="the operation")
     _common(command)
 
 

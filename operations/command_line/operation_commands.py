@@ -1,12 +1,14 @@
 """`list`, `describe`, `wait`, `cancel`: operations that exist already."""
 
 import argparse
+from dataclasses import asdict
 
 from operations.command_line.exit_codes import ExitCode
 from operations.command_line.problems import Problems
 from operations.command_line.session import Session
-from operations.command_line.views import operation_details, operation_json, operations_table
+from operations.command_line.views import failures_table, operation_details, operation_json, operations_table
 from operations.google.errors import ApiError, OperationsError
+from operations.google.logs import every_log_entry
 from operations.google.reading import cancel_operation, list_operations, read_operation
 from operations.google.retrying import Patience
 from operations.model.durations import parse_duration
@@ -42,6 +44,21 @@ def describe_command(options: argparse.Namespace, session: Session) -> ExitCode:
     if outcome.done and not options.no_logs:
         outcome = conclude(session.connection, outcome, clock=session.clock)
     session.output.result(operation_details(outcome, session.clock.now()), operation_json(outcome))
+    return ExitCode.SUCCEEDED
+
+
+def failures_command(options: argparse.Namespace, session: Session) -> ExitCode:
+    """Show everything that failed in an operation: each file or instance, and why."""
+    name = str(session.names.operation_name(options.name))
+    outcome = _read(name, session)
+    logged = every_log_entry(session.connection, outcome, clock=session.clock)
+    found = list(dict.fromkeys((*outcome.errors, *logged)))
+    if found or session.output.as_json:
+        session.output.result(
+            failures_table(found),
+            {"operation": name, "failure": outcome.failure, "failures": [asdict(each) for each in found]},
+        )
+    session.output.message(_of_all(len(found), outcome))
     return ExitCode.SUCCEEDED
 
 
@@ -119,6 +136,15 @@ def _judge(outcome: Outcome, allowed_failures: int, session: Session) -> ExitCod
         session.output.result("", operation_json(outcome))
     session.output.message(f"error: operation {outcome.operation.rpartition('/')[2]} {problem}\n{details}")
     return ExitCode.FAILED
+
+
+def _of_all(found: int, outcome: Outcome) -> str:
+    failed = f"{outcome.failure:,} failure{'' if outcome.failure == 1 else 's'}"
+    if not outcome.failure and not found:
+        return f"nothing failed in {outcome.operation}"
+    if found >= outcome.failure:
+        return f"{found:,} entries about {failed}"
+    return f"{found:,} entries about {failed}: Cloud Logging gets a sample of them when errors are many"
 
 
 def _count(shown: int, kept: int, found: int, dataset: str) -> str:

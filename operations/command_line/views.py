@@ -17,7 +17,7 @@ from operations.model.codes import code_of
 from operations.model.durations import format_duration
 from operations.model.filters import FilterSummary
 from operations.model.mime_types import MimeType
-from operations.model.outcome import Outcome, State, seconds_of
+from operations.model.outcome import ItemError, Outcome, State, seconds_of
 from operations.model.requests import Request
 from operations.run.report import result_json
 
@@ -68,6 +68,14 @@ def operations_table(outcomes: Iterable[Outcome], now: float) -> Table:
             moment(outcome.start_time),
             _took(outcome, now),
         )
+    return table
+
+
+def failures_table(items: Iterable[ItemError]) -> Table:
+    """Return a table of what failed, and why."""
+    table = plain_table("file or instance", "code", "why")
+    for item in items:
+        table.add_row(item.source, code_of(item.code).name if item.code else "", item.message)
     return table
 
 

@@ -9,9 +9,10 @@ Google's pages disagree on whether an entry has the operation's own id: samples 
 long-running operations says that it doesn't, and to look by producer, resource and time. So both is done.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
 
 from operations.google.clock import SYSTEM_CLOCK, Clock
@@ -23,6 +24,8 @@ from operations.model.resource_names import DicomStoreName, parse_operation_name
 
 #: As many as an outcome keeps, so that a person sees which files failed without another query.
 _FEW = 50
+#: The most that one answer holds.
+_PAGE = 1000
 # Entries appear a moment after the operation has ended.
 _PAUSES = (0.0, 2.0, 4.0)
 _PATIENCE = Patience(20)
@@ -83,6 +86,32 @@ def read_log_entries(
     return LogEntries()
 
 
+def every_log_entry(connection: Connection, outcome: Outcome, *, clock: Clock = SYSTEM_CLOCK) -> Iterator[ItemError]:
+    """Yield all log entries of an operation, oldest first, each text once: by its id, else by producer and time.
+
+    Args:
+        connection: the APIs.
+        outcome: what the operation has come to.
+        clock: real or simulated time.
+
+    Raises:
+        OperationsError: the log can't be read.
+    """
+    seen: set[ItemError] = set()
+    for wanted in (_by_id(outcome), _by_place(outcome, None)):
+        body = {**_query(outcome, wanted, _PAGE), "orderBy": "timestamp asc"}
+        while wanted and body:
+            request = partial(connection.logging.entries().list, body=body)
+            answer: Any = call(connection, request, clock=clock, patience=_PATIENCE)
+            for item in filter(None, map(_item_error, answer.get("entries", ()))):
+                if item not in seen:
+                    seen.add(item)
+                    yield item
+            body = {**body, "pageToken": answer["nextPageToken"]} if answer.get("nextPageToken") else {}
+        if seen:
+            return
+
+
 def try_log_entries(
     connection: Connection,
     outcome: Outcome,
@@ -131,15 +160,20 @@ _TYPE = 'resource.type="healthcare_dicom_store"'
 
 
 def _entries(connection: Connection, outcome: Outcome, wanted: str, limit: int, clock: Clock) -> tuple[ItemError, ...]:
-    body: Any = {
+    body = _query(outcome, wanted, limit)
+    answer = call(connection, lambda: connection.logging.entries().list(body=body), clock=clock, patience=_PATIENCE)
+    found = filter(None, map(_item_error, cast("Any", answer).get("entries", ())))
+    return tuple(dict.fromkeys(found))[:limit]
+
+
+def _query(outcome: Outcome, wanted: str, limit: int) -> Any:
+    """https://cloud.google.com/logging/docs/reference/v2/rest/v2/entries/list; the newest come first."""
+    return {
         "resourceNames": [f"projects/{parse_operation_name(outcome.operation).project}"],
         "filter": wanted,
         "orderBy": "timestamp desc",
         "pageSize": limit,
     }
-    answer = call(connection, lambda: connection.logging.entries().list(body=body), clock=clock, patience=_PATIENCE)
-    found = filter(None, map(_item_error, cast("Any", answer).get("entries", ())))
-    return tuple(dict.fromkeys(found))[:limit]
 
 
 def _item_error(entry: Mapping[str, Any]) -> ItemError | None:

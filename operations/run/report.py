@@ -75,6 +75,8 @@ def failure_report(
     service_agent: str | None = None,
     again: str = "",
     wording: Wording = STACK_WORDS,
+    listing: str = "",
+    withheld: str = "",
 ) -> str:
     """Say what failed, why, what it means and what to do, in the words of the person who asked for it.
 
@@ -86,12 +88,18 @@ def failure_report(
         service_agent: e-mail of the Healthcare service agent, when it is known.
         again: how to run it again after a result that doesn't match.
         wording: for a stack or for the command line.
+        listing: the command that shows everything that failed.
+        withheld: why texts of the service and of the settings are left out; empty if they are not.
     """
     after = f" after {format_duration(outcome.seconds)}" if outcome.seconds else ""
     problem = problem_of(outcome, allowed_failures) or "succeeded"
     kind = "import" if isinstance(request, Import) else "export"
     rows = [("", f'{kind} "{name}": {request.describe()} {problem}{after}')]
-    if outcome.error_code and outcome.state is not State.SUCCEEDED_WITH_FAILURES:
+    if withheld:
+        reason = f"{outcome.error_name} ({outcome.error_code})" if outcome.error_code else problem
+        rows = [("", f'{kind} "{name}" {problem}{after}'), ("reason", f"{reason}; {withheld}")]
+        rows.append(("do", f"see `python -m operations describe {outcome.operation}`"))
+    elif outcome.error_code and outcome.state is not State.SUCCEEDED_WITH_FAILURES:
         code = code_of(outcome.error_code)
         hint = advice(code, outcome.error_message, request, service_agent, wording)
         rows += [
@@ -116,24 +124,37 @@ def failure_report(
         rows.append(
             ("do", "find out who else changed the destination" + (f"; then run it again with {again}" if again else ""))
         )
-    rows += [("log" if number == 0 else " ", line) for number, line in enumerate(_item_lines(outcome))]
-    rows += [("note", note) for note in outcome.notes]
+    if not withheld:
+        rows += [("log" if number == 0 else " ", line) for number, line in enumerate(_item_lines(outcome))]
+        rows += [("note", note) for note in outcome.notes]
+    if listing:
+        rows.append(("all", f"`{listing}`"))
     if outcome.logs_url:
         rows.append(("logs", outcome.logs_url))
     rows.append(("name", outcome.operation))
     return "\n".join(_row(label, text) for label, text in rows)
 
 
-def success_report(request: Request | None, outcome: Outcome) -> str:
-    """Say in one or more lines what a run that counts as a success did."""
+def success_report(request: Request | None, outcome: Outcome, *, listing: str = "", counts_only: bool = False) -> str:
+    """Say in one or more lines what a run that counts as a success did.
+
+    Args:
+        request: what was asked for, if that is to be said.
+        outcome: what came of it.
+        listing: the command that shows everything that failed.
+        counts_only: leave out everything that may repeat what was asked for.
+    """
     took = f" in {format_duration(outcome.seconds)}" if outcome.seconds else ""
     rate = f", {outcome.rate:,.0f}/s" if outcome.rate and outcome.rate >= 1 else ""
     what = f"{request.describe()}: " if request is not None else ""
     lines = [f"{what}{outcome.success:,} instances{took}{rate}"]
     if outcome.failure:
         lines[0] += f", {outcome.failure:,} failed"
-    lines += [f"  {check}" for check in outcome.checks]
-    lines += [f"  {line}" for line in _item_lines(outcome)]
+    if not counts_only:
+        lines += [f"  {check}" for check in outcome.checks]
+        lines += [f"  {line}" for line in _item_lines(outcome)]
+    if listing:
+        lines.append(f"  all of them: `{listing}`")
     return "\n".join(lines)
 
 

@@ -45,7 +45,8 @@ def changed_inputs(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | No
     for key, words in RUN_INPUTS.items():
         old, new = _wanted(key, olds.get(key)), _wanted(key, news.get(key))
         if old != new:
-            return f"{words}{_difference(old, new)}"
+            # The values of a run with secret settings are shown neither as they are nor as they were.
+            return f"{words}{_difference(old, new, values=not _secret(olds, news))}"
     return _store_made_again(olds.get("imports"), news.get("imports"))
 
 
@@ -129,10 +130,12 @@ def _lost(connection: Connection, olds: Mapping[str, Any], news: Mapping[str, An
     record = recorded(news)
     if record.operation != olds["operation"]:
         return None
-    if record.lost or not record.success:
-        return record.lost or None
-    request = request_from_body(str(news["store"]), str(news["method"]), news["body"])
-    return what_is_lost(connection, request, record, clock)
+    lost = record.lost or None
+    if not lost and record.success:
+        request = request_from_body(str(news["store"]), str(news["method"]), news["body"])
+        lost = what_is_lost(connection, request, record, clock)
+    # The text names what was asked for.
+    return "the result of the last run is gone" if lost and _secret(olds, news) else lost
 
 
 def _ask(connection: Connection, news: Mapping[str, Any], clock: Clock) -> None:
@@ -178,15 +181,20 @@ def _store_changed(
     return f"store changed since the last run: {change}" if change else None
 
 
-def _difference(old: Any, new: Any) -> str:
-    """Name what differs, where that is short."""
+def _difference(old: Any, new: Any, *, values: bool) -> str:
+    """Name what differs; with the values, where these are to be shown and short."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in sorted({*old, *new}):
             if old.get(key) != new.get(key):
-                return _difference(old.get(key), new.get(key)) or f" ({key})"
-    if isinstance(old, str) and isinstance(new, str) and len(old) + len(new) < 200:
+                return _difference(old.get(key), new.get(key), values=values) or f" ({key})"
+    if values and isinstance(old, str) and isinstance(new, str) and len(old) + len(new) < 200:
         return f": {old} → {new}"
     return ""
+
+
+def _secret(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Return whether the run has, or had, settings that must not be shown."""
+    return bool(olds.get("secret") or news.get("secret"))
 
 
 def _wanted(key: str, value: Any) -> Any:

@@ -73,9 +73,15 @@ class Stack:
         other._environment = self._environment | environment
         return other
 
-    def set_secret(self, path: str, value: str) -> None:
-        """Encrypt one text into the configuration, as `pulumi config set --secret --path` does."""
-        self._run("config", "set", "--secret", "--path", path, value)
+    def set_secret(self, path: str, value: str, *, whole: bool = False) -> None:
+        """Encrypt one text into the configuration, as `pulumi config set --secret --path` does.
+
+        Args:
+            path: where it goes.
+            value: the text.
+            whole: the path is a key, and the text all that it holds.
+        """
+        self._run("config", "set", "--secret", *([] if whole else ["--path"]), path, value)
         written = self._file.read_text(encoding="utf-8")
         self.config = importlib.import_module("yaml").safe_load(written)["config"]
 

@@ -195,7 +195,9 @@ def test_what_is_neither_a_short_nor_a_full_name_is_refused(text: str) -> None:
         defaults("p", "l", "d", {}).store_name(text)
 
 
-@pytest.mark.parametrize("command", ["", "list", "describe", "wait", "cancel", "export", "import", "plan", "formats"])
+@pytest.mark.parametrize(
+    "command", ["", "list", "describe", "failures", "wait", "cancel", "export", "import", "plan", "formats"]
+)
 def test_every_command_has_help_with_the_exit_codes(cli: CommandLine, command: str) -> None:
     assert cli(f"{command} --help") == 0
     for code in MEANINGS:
@@ -210,7 +212,18 @@ def page(request: pytest.FixtureRequest) -> str:
 def test_the_page_for_users_tells_every_command_option_and_exit_code(cli: CommandLine, page: str) -> None:
     for code, meaning in MEANINGS.items():
         assert f"| {code:d} | {meaning} |" in page
-    for command in ("list", "describe", "wait", "cancel", "export", "import", "plan", "filter check", "filter make"):
+    for command in (
+        "list",
+        "describe",
+        "failures",
+        "wait",
+        "cancel",
+        "export",
+        "import",
+        "plan",
+        "filter check",
+        "filter make",
+    ):
         assert f"`{command}" in page
         assert cli(f"{command} --help") == 0
         options = set(re.findall(r"^  (--[a-z-]+)", cli.out, re.MULTILINE))

@@ -6,7 +6,7 @@ import pytest
 
 from operations.google.connection import Connection
 from operations.google.errors import OperationsError
-from operations.run.rerun import reason_to_run
+from operations.run.rerun import RUN_INPUTS, changed_inputs, reason_to_run
 from tests.unit.operations.service import DATASET, STORE, Fault, Service, SimulatedClock
 
 METRICS = {"studies": 2, "series": 0, "instances": 10, "blob_bytes": 0}
@@ -323,3 +323,24 @@ def test_an_export_runs_again_after_an_import_that_fills_a_store_that_was_made_a
     name = service.add(seconds=0)
     news = props(imports=now, previous=record(name))
     assert reason_to_run(connection, state(name, imports=before), news, clock) == reason
+
+
+@pytest.mark.parametrize("secret_in", ["olds", "news"])
+@pytest.mark.parametrize("key", sorted(RUN_INPUTS))
+def test_a_change_of_a_secret_run_is_said_without_its_values(key: str, secret_in: str) -> None:
+    olds: dict[str, Any] = {"operation": "o", "body": {"a": "b"}}
+    news: dict[str, Any] = {"body": {"a": "b"}}
+    nested = key in ("body", "filter")
+    olds[key], news[key] = ({"a": "doe"}, {"a": "roe"}) if nested else ("doe", "roe")
+    plain = changed_inputs(olds, news)
+    assert plain is not None
+    assert "doe" in plain, "else this test shows nothing"
+    {"olds": olds, "news": news}[secret_in]["secret"] = True
+    said = changed_inputs(olds, news)
+    assert said == f"{RUN_INPUTS[key]}{' (a)' if nested else ''}"
+
+
+def test_another_bucket_for_the_filter_file_starts_no_run() -> None:
+    olds = {"operation": "o", "filter": {"lines": ["/studies/1"], "bucket": "old"}}
+    assert changed_inputs(olds, {"filter": {"lines": ["/studies/1"], "bucket": "new"}}) is None
+    assert changed_inputs(olds, {"filter": {"lines": ["/studies/2"], "bucket": "old"}}) is not None
