@@ -21,6 +21,7 @@ from components.resources.dicom_store import DicomStore, DicomStoreArgs
 from components.resources.healthcare_dataset import HealthcareDataset, HealthcareDatasetArgs
 from components.resources.reference_views import ReferenceViews, ReferenceViewsArgs
 from components.resources.topic import Topic, TopicArgs
+from components.runs.announced import announce
 from components.runs.dicom_export import DicomExport, DicomExportArgs, ExportFilter
 from components.runs.dicom_import import DicomImport, DicomImportArgs
 from components.runs.outcomes import shown_outcome
@@ -72,6 +73,7 @@ class Imaging:
             self._exports[export.name] = self._declare_export(export)
         for table in dict.fromkeys(export.to for export in settings.exports if export.views):
             self._declare_views(table)
+        announce((name, each.run) for runs in (self._imports, self._exports) for name, each in runs.items())
 
     @property
     def outputs(self) -> dict[str, Any]:

@@ -58,10 +58,11 @@ class RunArgs:
 
 @dataclass(frozen=True)
 class Run:
-    """The two resources of a run."""
+    """The two resources of a run, and the record of its last success."""
 
     started: StartedOperation
     awaited: AwaitedOperation
+    previous: pulumi.Output[dict[str, Any]]
 
 
 def declare_run(
@@ -96,6 +97,7 @@ def declare_run(
     parent_urn = _without_dependency(component.urn)
     started_urn = pulumi.create_urn(name, STARTED_TYPE, parent_urn)
     awaited_urn = pulumi.create_urn(name, AWAITED_TYPE, parent_urn)
+    previous = previous_result(awaited_urn)
     common: dict[str, Any] = {
         "label": name,
         "store": args.store,
@@ -119,7 +121,7 @@ def declare_run(
             "filter": kept(chosen),
             "imports": imports,
             "rerun": str(args.rerun),
-            "previous": previous_result(awaited_urn),
+            "previous": previous,
             # A provider isn't told otherwise whether it is asked for a preview. A value that isn't known is unlike any
             # other, so `pulumi up --plan`, which holds what a preview knew, takes any for it.
             "inPreview": pulumi.UNKNOWN if pulumi.runtime.is_dry_run() else False,
@@ -144,7 +146,7 @@ def declare_run(
             additional_secret_outputs=["outcome"] if args.secret else None,
         ),
     )
-    return Run(started, awaited)
+    return Run(started, awaited, previous)
 
 
 def _any_secret(*values: pulumi.Input[Any] | None) -> pulumi.Output[bool | None]:

@@ -95,7 +95,9 @@ class DicomExport(pulumi.ComponentResource):
             include_source_store=given.include_source_store,
             mime_type=given.mime_type,
         )
-        run = declare_run(self, name, given, request, opts, chosen=_filter_input(name, given), imports=given.imports)
+        self.run = run = declare_run(
+            self, name, given, request, opts, chosen=_filter_input(name, given), imports=given.imports
+        )
         self.operation = run.started.operation
         self.outcome = run.awaited.outcome
         self.register_outputs({"operation": self.operation, "outcome": self.outcome})

@@ -55,7 +55,7 @@ class DicomImport(pulumi.ComponentResource):
         super().__init__("imaging:index:DicomImport", name, None, opts)
         given = arguments(DicomImportArgs, args)
         request = make_import(SOME_STORE, given.uri, storage_class=given.storage_class)
-        run = declare_run(self, name, given, request, opts)
+        self.run = run = declare_run(self, name, given, request, opts)
         self.operation = run.started.operation
         self.outcome = run.awaited.outcome
         self.store_since = run.started.storeSince

@@ -117,7 +117,8 @@ def test_the_plan_of_a_first_deployment_with_everything_can_be_applied(tmp_path:
 
 def test_everything_is_every_kind_of_resource_that_the_components_declare() -> None:
     declared = set()
-    for file in (ROOT / "components").rglob("*.py"):
+    # The page on settings names further ones, for programs of one's own.
+    for file in {*(ROOT / "components").rglob("*.py")} - {ROOT / "components" / "settings_docs.py"}:
         named = re.findall(r"\bgcp\.\w+\.([A-Z]\w+)", file.read_text(encoding="utf-8"))
         declared |= {each for each in named if not each.endswith(("Args", "ArgsDict", "Result"))}
     assert declared == {kind.rsplit(":", 1)[1] for kind in KINDS if kind.startswith("gcp:")}

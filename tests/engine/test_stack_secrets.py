@@ -100,14 +100,14 @@ def test_everything_derived_from_an_encrypted_setting_is_secret(tmp_path: Path, 
         # Short ones are secrets too.
         "imaging:exports[2].trigger": "§7",
         "imaging:bigquery[0].description": "§8",
-        "imaging:bigquery[0].defaultTableExpiration": "89d",
+        "imaging:bigquery[0].defaultTableExpiration": "2137h",
         "imaging:imports[0].from": "gs://doe-inbox/doe/**",
-        "imaging:buckets[0].lifecycle[0].prefix": "§9",
+        "imaging:buckets[0].lifecycle[0].prefixes[0]": "§9",
     }.items():
         stack.set_secret(path, text)
     stack.config["imaging:buckets"][0]["lifecycle"][0]["afterDays"] = 7
-    eighty_nine_days = str(89 * 24 * 3600 * 1000)
-    secrets = ["doe-images", "doe_table", "§7", "§8", "§9", "89d", eighty_nine_days, "doe/", "jane", study]
+    milliseconds = str(2137 * 3600 * 1000)
+    secrets = ["doe-images", "doe_table", "§7", "§8", "§9", "2137h", milliseconds, "doe/", "jane", study]
     # Names stand in URNs and ids, and nowhere else.
     names = ["doe-out", "doe-inbox", "FROM `hospital-imaging.dicom.viewed`"]
 

@@ -393,3 +393,36 @@ def test_the_process_reads_stdin_writes_stdout_and_ends_with_the_exit_code(run: 
     _, err = process.communicate("StudyInstanceUID\n", timeout=60)
     assert process.returncode == 2
     assert "stdin, line 1:" in err
+
+
+def test_all_failures_of_an_operation_are_listed_each_once(hospital: Hospital, cli: CommandLine) -> None:
+    # More than a page of the log at its default size, and than the reports of a run show.
+    names = [f"2024/broken-{number:03}.dcm" for number in range(60)]
+    for name in names:
+        hospital.put(name, b"no DICOM")
+    hospital.put_instances(1)
+    hospital.grant()
+    assert cli(f"{IMPORT} --no-wait") == 0
+    operation = cli.out.strip()
+    cli(f"wait {operation}")
+    assert cli(f"failures {operation}") == 0
+    rows = cli.out.splitlines()[1:]
+    assert sorted(row.split()[0] for row in rows) == [f"gs://{INBOX}/{name}" for name in names]
+    assert "60 entries about 60 failures" in cli.err
+    assert cli(f"failures {operation.rpartition('/')[2]} --json") == 0
+    assert cli.document["operation"] == operation
+    assert sorted(each["source"] for each in cli.document["failures"]) == [f"gs://{INBOX}/{name}" for name in names]
+    assert all(each["message"] for each in cli.document["failures"])
+
+
+@pytest.mark.usefixtures("filled")
+def test_an_operation_without_failures_has_none_to_list(cli: CommandLine) -> None:
+    assert cli(f"{EXPORT} --no-wait") == 0
+    operation = cli.out.strip()
+    assert cli(f"wait {operation}") == 0
+    assert cli(f"failures {operation}") == 0
+    assert (cli.out, cli.err.strip()) == ("", f"nothing failed in {operation}")
+
+
+def test_failures_of_an_unknown_operation_are_exit_5_or_6(cli: CommandLine) -> None:
+    assert cli("failures 123") == cli("describe 123")
