@@ -137,10 +137,8 @@ def look_again(props: dict[str, Any]) -> dict[str, Any]:
         connection, request = connection_of(props), request_of(props, text_of(props, "filterUri"))
         lost = is_store_gone(connection, request.store) or what_is_lost(connection, request, record)
     except (OperationsError, InputError) as error:
-        engine_log.warning(
-            str(props["urn"]),
-            f"can't see whether the result is still there: {text_of_error(error, secret=is_secret(props))}",
-        )
+        said = text_of_error(error, secret=is_secret(props))
+        engine_log.warning(str(props["urn"]), f"can't see whether the result is still there: {said}")
         return props
     if lost is None:
         return props

@@ -121,7 +121,7 @@ def declare_run(
             "filter": kept(chosen),
             "imports": imports,
             "rerun": str(args.rerun),
-            "previous": previous,
+            "previous": kept(previous),  # what was found to be gone is named in it
             # A provider isn't told otherwise whether it is asked for a preview. A value that isn't known is unlike any
             # other, so `pulumi up --plan`, which holds what a preview knew, takes any for it.
             "inPreview": pulumi.UNKNOWN if pulumi.runtime.is_dry_run() else False,

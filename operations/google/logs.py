@@ -98,8 +98,8 @@ def every_log_entry(connection: Connection, outcome: Outcome, *, clock: Clock = 
         OperationsError: the log can't be read.
     """
     seen: set[ItemError] = set()
-    for wanted in (_by_id(outcome), _by_place(outcome, None)):
-        body = {**_query(outcome, wanted, _PAGE), "orderBy": "timestamp asc"}
+    for wanted in (_by_id(outcome), _by_place(outcome, None) if outcome.failure else ""):
+        body: Any = {**_query(outcome, wanted, _PAGE), "orderBy": "timestamp asc"}
         while wanted and body:
             request = partial(connection.logging.entries().list, body=body)
             answer: Any = call(connection, request, clock=clock, patience=_PATIENCE)
