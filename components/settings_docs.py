@@ -133,9 +133,12 @@ The keys of `Pulumi.<stack>.yaml`. Everything is checked before anything is crea
 once. Editors that know JSON Schema complete and check the file with
 `# yaml-language-server: $schema=docs/settings.schema.json` in its first line.
 
-Every value may be encrypted, as `pulumi config set --secret --path 'imaging:exports[0].to' gs://…` does; it is then
-encrypted in the state and hidden in the outputs too. Only what a resource is known by can be read there, because Pulumi
-keeps names and ids in clear: names of datasets, stores, buckets and topics, and the members of grants."""
+Every value may be encrypted, as `pulumi config set --secret --path 'imaging:exports[0].to' gs://…` does. All that is
+declared for it is then encrypted in the state and hidden in outputs and messages: of a run what is asked for, its
+outcome but for counts and times, its grants; texts of the service are withheld. Which settings are encrypted is read
+from `Pulumi.<stack>.yaml`; where the configuration comes from elsewhere, everything below a key counts as encrypted.
+What a resource is known by stays readable, because Pulumi keeps names and ids in clear: names of datasets, stores,
+buckets, topics, runs and views, and the members of grants."""
 
 
 # What has no setting, and how to have it in a program of one's own.
