@@ -142,8 +142,7 @@ def look_again(props: dict[str, Any]) -> dict[str, Any]:
         return props
     if lost is None:
         return props
-    why = WITHHELD if is_secret(props) else lost
-    engine_log.info(str(props["urn"]), f"the next `pulumi up` runs it again: {why}")
+    engine_log.info(str(props["urn"]), f"the next `pulumi up` runs it again: {lost}")
     outcome = {**props["outcome"], "state": State.LOST.value, "lost": lost}
     if "rows" in outcome:
         outcome["rows"] = 0

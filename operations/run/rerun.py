@@ -134,8 +134,7 @@ def _lost(connection: Connection, olds: Mapping[str, Any], news: Mapping[str, An
     if not lost and record.success:
         request = request_from_body(str(news["store"]), str(news["method"]), news["body"])
         lost = what_is_lost(connection, request, record, clock)
-    # The text names what was asked for.
-    return "the result of the last run is gone" if lost and _secret(olds, news) else lost
+    return lost
 
 
 def _ask(connection: Connection, news: Mapping[str, Any], clock: Clock) -> None:
