@@ -352,6 +352,10 @@ A preview reads: `roles/viewer` on each project of the settings is enough. It wa
 A new grant takes up to some minutes to take effect, and so do a new service agent and a newly enabled API. A resource
 or a run that is refused for want of something that the same `pulumi up` has just made is tried again, for at most
 `imaging:permissionWait`; its row says what it waits for. A refusal of the deploying identity ends at once.
+
+That a Healthcare dataset can't use its key yet, Google tells only in the result of an operation, which its provider
+doesn't read. So after a fresh grant on the key an empty dataset, `DATASET-key-check`, is made with it and deleted,
+until that succeeds; then the dataset itself is made.
 """
 
 # Settings that need everything, for the tables of what the deploying identity needs.

@@ -11,6 +11,8 @@ import pulumi
 
 from components.access.checks import Access
 from components.access.grants import own_filter_bucket
+from components.access.key_check import try_key
+from components.access.preview import caller_of
 from components.access.rules import On
 from components.base.providers import Providers
 from components.base.secrets import kept_secret
@@ -48,7 +50,8 @@ class Imaging:
         self._settings = settings
         self._providers = Providers(settings)
         self._access = Access(settings, self._providers)
-        wait_at_most(settings.permission_wait)
+        caller = caller_of(settings, settings.project)
+        wait_at_most(settings.permission_wait, lambda dataset: try_key(caller, dataset))
 
         self._access.grant(On.KEY, after={})
         self._dataset = self._declare_dataset()

@@ -152,6 +152,15 @@ def _healthcare_needs(settings: Settings) -> Iterator[Need]:
             f"Healthcare dataset {settings.dataset.name}",
             "roles/healthcare.datasetAdmin",
         )
+        if settings.dataset.kms_key:
+            yield _on_project(
+                settings.project,
+                ("healthcare.datasets.delete",),
+                "trying the key",
+                "roles/healthcare.datasetAdmin",
+                Level.OPTIONAL,
+                f"the empty dataset {settings.dataset.name}-key-check, by which a new grant on the key is tried, stays",
+            )
     new_stores = [store.name for store in settings.stores if not store.existing]
     if new_stores:
         yield _on_dataset(

@@ -39,10 +39,7 @@ def check_access(settings: Settings) -> None:
     if settings.endpoint is not None:
         _check_endpoint(settings.endpoint)
     in_preview = pulumi.runtime.is_dry_run()
-    config = pulumi.Config("gcp")
-    gcp: dict[str, Any] = {key: config.get(key) for key in CONFIGURATION_KEYS}
-
-    with closing(_Callers(settings, gcp)) as callers:
+    with closing(_Callers(settings, _gcp_config())) as callers:
         if settings.check_permissions:
             if in_preview:
                 _check_location(settings, callers.rest(settings.project))
@@ -50,6 +47,16 @@ def check_access(settings: Settings) -> None:
                 _check_deployer(settings, callers.rest, in_preview=in_preview)
         if settings.grants == "external" and in_preview:
             _check_grants(settings, callers.rest)
+
+
+def caller_of(settings: Settings, project: str) -> GoogleRest:
+    """Return the calls as the deploying identity in a project; nothing is sent before the first one."""
+    return rest_for(settings, project, _gcp_config())
+
+
+def _gcp_config() -> dict[str, Any]:
+    config = pulumi.Config("gcp")
+    return {key: config.get(key) for key in CONFIGURATION_KEYS}
 
 
 def _check_endpoint(endpoint: str) -> None:

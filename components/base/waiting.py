@@ -12,7 +12,7 @@ Imports and exports wait by themselves: operations.run.start.
 import asyncio
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -76,6 +76,9 @@ def awaited(message: str, inputs: Mapping[str, Any], made: Sequence[Made]) -> st
     return None
 
 
+TryKey = Callable[[Mapping[str, Any]], str | None]
+
+
 def _is_about_a_grant(message: str) -> bool:
     return bool(_KEY_WORDS.search(message)) or names_service_agent(message)
 
@@ -90,6 +93,8 @@ class _Program:
         self.permission_wait = DEFAULT_PERMISSION_WAIT
         self.made: list[Made] = []
         self.refused_since: dict[str, float] = {}
+        self.try_key: TryKey | None = None
+        self.await_key = pulumi.ResourceHook("imaging:await-key", self._await_key)
         self.remember = pulumi.ResourceHook("imaging:remember", self._remember)
         self.wait = pulumi.ErrorHook("imaging:await-permissions", self._wait)
 
@@ -105,18 +110,37 @@ class _Program:
             if _is_about_a_grant(message):
                 _say(args.urn, _TAKEN_AWAY, engine_pb2.WARNING)
             return False
+        return await self._pause(args.urn, what, len(args.errors) - 1)
+
+    async def _await_key(self, args: pulumi.ResourceHookArgs) -> None:
+        """Hold a Healthcare dataset back until its key can be used: the provider doesn't say when it can't."""
+        inputs = await _known(args.new_inputs)
+        if self.try_key is None or not inputs.get("encryptionSpec"):
+            return
+        tries = 0
+        while _uses_any(inputs["encryptionSpec"], [each for each in self.made if each.kind != _SERVICE]):
+            refusal = await asyncio.to_thread(self.try_key, inputs)
+            # What waiting doesn't mend, the creation says itself.
+            if refusal is None or not _is_about_a_grant(refusal):
+                return
+            if not await self._pause(args.urn, "a new grant", tries):
+                return
+            tries += 1
+
+    async def _pause(self, urn: str, what: str, tries: int) -> bool:
+        """Pause before another try; the pauses grow. Returns whether there is time for one."""
         now = time.monotonic()
-        waited = now - self.refused_since.setdefault(args.urn, now)
+        waited = now - self.refused_since.setdefault(urn, now)
         pause = min(
-            _FIRST_PAUSE * _GROWTH ** (len(args.errors) - 1),
+            _FIRST_PAUSE * _GROWTH**tries,
             max(_LONGEST_PAUSE, self.permission_wait * _LONGEST_PAUSE_PART),
             self.permission_wait - waited,
         )
         limit = f"{format_duration(self.permission_wait)} (imaging:permissionWait)"
         if pause <= 0:
-            _say(args.urn, f"{what} did not take effect within {limit}", engine_pb2.WARNING)
+            _say(urn, f"{what} did not take effect within {limit}", engine_pb2.WARNING)
             return False
-        _say(args.urn, f"waiting for {what} to take effect: {format_duration(waited)} of at most {limit}")
+        _say(urn, f"waiting for {what} to take effect: {format_duration(waited)} of at most {limit}")
         await asyncio.sleep(pause)
         return True
 
@@ -127,21 +151,32 @@ def awaiting() -> pulumi.ResourceHookBinding | None:
     return pulumi.ResourceHookBinding(on_error=[program.wait]) if program else None
 
 
+def awaiting_key() -> pulumi.ResourceHookBinding | None:
+    """Return the hooks of a Healthcare dataset with a key."""
+    program = _program()
+    if program is None:
+        return None
+    return pulumi.ResourceHookBinding(before_create=[program.await_key], on_error=[program.wait])
+
+
 def remembered() -> pulumi.ResourceHookBinding | None:
     """Return the hooks of a grant or an API that others may wait for, and that itself may need a new service agent."""
     program = _program()
     return pulumi.ResourceHookBinding(after_create=[program.remember], on_error=[program.wait]) if program else None
 
 
-def wait_at_most(seconds: float) -> None:
+def wait_at_most(seconds: float, try_key: TryKey | None = None) -> None:
     """Set how long each resource of the running program waits.
 
     Args:
         seconds: 0 to wait for nothing.
+        try_key: takes the inputs of a Healthcare dataset and returns in the service's words why its key can't be used,
+            None if it can. Without it no dataset is held back.
     """
     program = _program()
     if program:
         program.permission_wait = seconds
+        program.try_key = try_key
 
 
 _programs: "WeakKeyDictionary[Any, _Program]" = WeakKeyDictionary()

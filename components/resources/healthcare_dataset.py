@@ -7,7 +7,7 @@ import pulumi_gcp as gcp
 
 from components.access.rules import RULES, MemberCondition, Use, each_member
 from components.base.arguments import arguments, child
-from components.base.waiting import awaiting
+from components.base.waiting import awaiting, awaiting_key
 
 
 @dataclass(kw_only=True)
@@ -61,7 +61,12 @@ class HealthcareDataset(pulumi.ComponentResource):
                 location=args.location,
                 time_zone=args.time_zone,
                 encryption_spec={"kms_key_name": args.kms_key} if args.kms_key is not None else None,
-                opts=child(self, opts, protect=None if args.deletion_protection is False else True, hooks=awaiting()),
+                opts=child(
+                    self,
+                    opts,
+                    protect=None if args.deletion_protection is False else True,
+                    hooks=awaiting() if args.kms_key is None else awaiting_key(),
+                ),
             )
             self.dataset_id = self.resource.id
         uses = {Use.READ_IMAGES: args.readers, Use.EDIT_IMAGES: args.editors, Use.ADMINISTER_DATASET: args.admins}

@@ -1,11 +1,14 @@
 """Calls of APIs that are not enabled in a project, refused as Google's front end refuses them.
 
-Only where the setting ``enforceServices`` is on. Resource Manager and Service Usage are always reached: without them
-nothing could be enabled.
+Only where the setting ``enforceServices`` is on. Service Usage is always reached: Google enables it in every project,
+and without it nothing could be enabled. Resource Manager has to be enabled in the project that the call is counted for,
+which is the caller's: that of its service account, or the one named by ``X-Goog-User-Project``
+(https://cloud.google.com/docs/quotas/quota-project). Where that project is not known, the call is let through.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ..core.errors import ApiError
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
     #: The project that holds a bucket; None if there is no such bucket.
     BucketProject = Callable[[Emulator, str], str | None]
 
-_ALWAYS = ("cloudresourcemanager", "serviceusage")
+_ALWAYS = "serviceusage"
+_COUNTED_FOR_CALLER = "cloudresourcemanager"
+_OF_PROJECT = re.compile(r"serviceAccount:[^@]+@([a-z][a-z0-9-]{4,28}[a-z0-9])\.iam\.gserviceaccount\.com")
 _BUCKETS = ("bucket", "sourceBucket", "destinationBucket")
 
 
@@ -35,9 +40,10 @@ def check_enabled(call: Call, bucket_project: BucketProject) -> None:
         ApiError: 403, see :func:`require_enabled`.
     """
     api = call.method.api
-    if not call.emulator.settings.enforce_services or api in _ALWAYS:
+    if not call.emulator.settings.enforce_services or api == _ALWAYS:
         return
-    for text in _named_projects(call, bucket_project):
+    named = _callers_project(call) if api == _COUNTED_FOR_CALLER else _named_projects(call, bucket_project)
+    for text in named:
         try:
             project = call.emulator.projects.use(text)
         except ApiError:
@@ -93,6 +99,13 @@ def require_enabled(emulator: Emulator, project: str, service: str) -> None:
             },
         ],
     )
+
+
+def _callers_project(call: Call) -> Iterator[str]:
+    if project := call.headers.get("x-goog-user-project"):
+        yield project
+    elif account := _OF_PROJECT.fullmatch(call.principal):
+        yield account[1]
 
 
 def _named_projects(call: Call, bucket_project: BucketProject) -> Iterator[str]:

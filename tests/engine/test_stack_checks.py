@@ -134,6 +134,27 @@ def test_what_is_optional_is_a_warning_with_what_is_lost(tmp_path: Path, emulato
     assert "roles/logging.viewer" in said
 
 
+def test_a_project_without_resource_manager_is_one_sentence_with_the_command(
+    tmp_path: Path, emulator: LocalEmulator
+) -> None:
+    # Google enables Resource Manager in no new project.
+    emulator.control("PATCH", "settings", {"enforceServices": True})
+    robot = "serviceAccount:deployer@hospital-imaging.iam.gserviceaccount.com"
+    policy = {"bindings": [{"role": "roles/owner", "members": [robot]}]}
+    rest(emulator, "POST", "v1/projects/hospital-imaging:setIamPolicy", {"policy": policy})
+    stack = Stack(tmp_path, config(emulator), environment={"GOOGLE_OAUTH_ACCESS_TOKEN": f"principal:{robot}"})
+    for said in (stack.preview_fails(), stack.up_fails()):
+        assert (
+            "error: the Cloud Resource Manager API is not enabled in project hospital-imaging, so that no project can "
+            "be read or granted on; run `gcloud services enable cloudresourcemanager.googleapis.com "
+            "serviceusage.googleapis.com --project=hospital-imaging`" in said
+        )
+        assert "Traceback" not in said
+    service = "v1/projects/hospital-imaging/services/cloudresourcemanager.googleapis.com"
+    rest(emulator, "POST", f"{service}:enable", {})
+    stack.up()
+
+
 def test_a_mistyped_location_is_told_at_preview_with_the_nearest_one(tmp_path: Path, emulator: LocalEmulator) -> None:
     stack = Stack(tmp_path, config(emulator, location="europe-west44"))
     said = stack.preview_fails()

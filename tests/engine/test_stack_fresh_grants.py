@@ -71,6 +71,22 @@ def test_what_needs_a_fresh_grant_waits_for_it(tmp_path: Path, emulator: LocalEm
     assert stack.preview() == {}
 
 
+def test_a_dataset_waits_for_its_key_before_it_is_made(tmp_path: Path, emulator: LocalEmulator) -> None:
+    make_key(emulator)
+    emulator.control("PATCH", "settings", {"iamPropagationSeconds": 3})
+    stack = Stack(tmp_path, config(emulator, dataset={"name": "radiology", "kmsKey": KEY}))
+    said = stack.up()
+    assert "waiting for a new grant to take effect: 0 s of at most 10 m (imaging:permissionWait)" in said
+    datasets = "v1/projects/hospital-imaging/locations/europe-west4/datasets"
+    assert [each["name"].rpartition("/")[2] for each in rest(emulator, "GET", datasets)["datasets"]] == ["radiology"]
+    assert stack.preview() == {}
+    made = calls(emulator)
+    # A second `up` grants nothing, and so tries nothing.
+    stack.config["imaging:dataset"]["timeZone"] = "Europe/Berlin"
+    stack.up()
+    assert ("healthcare.projects.locations.datasets.create", 200) not in calls(emulator)[len(made) :]
+
+
 def test_the_wait_is_bounded_and_says_so(tmp_path: Path, emulator: LocalEmulator) -> None:
     make_key(emulator)
     emulator.control("PATCH", "settings", {"iamPropagationSeconds": 3600})

@@ -82,6 +82,16 @@ def test_projects_and_services_can_always_be_asked_about(enforced: Rest) -> None
     assert enforced("POST", f"/v1/projects/{PROJECT}:getIamPolicy", {}).status == 200
 
 
+def test_resource_manager_is_needed_in_the_project_that_the_call_is_counted_for(enforced: Rest) -> None:
+    # https://cloud.google.com/docs/quotas/quota-project
+    path, counted = f"/v1/projects/{OTHER}", {"X-Goog-User-Project": PROJECT}
+    refused = enforced("GET", path, headers=counted)
+    assert refused.status == 403
+    assert f"Cloud Resource Manager API has not been used in project {PROJECT} before" in refused.message
+    assert enforced("POST", f"{service(PROJECT, 'cloudresourcemanager')}:enable", {}).status == 200
+    assert enforced("GET", path, headers=counted).status == 200
+
+
 def test_an_api_is_not_enabled_before_its_operation_is_done(emulator: LocalEmulator, enforced: Rest) -> None:
     emulator.control("PATCH", "settings", {"operationSeconds": 3600})
     enforced("POST", f"{service(PROJECT, 'healthcare')}:enable", {})
