@@ -39,6 +39,7 @@ from components.settings import (
     TopicSettings,
 )
 from operations.model.uris import parse_bigquery_uri, parse_export_prefix, parse_import_uri
+from operations.run.ahead import DESTINATION, STORE
 
 FILTER_FILES_KEPT_DAYS = 30
 
@@ -245,6 +246,8 @@ class Imaging:
             rerun=run.rerun,
             trigger=run.trigger,
             allowed_failures=run.allowed_failures,
+            when_empty=run.when_empty,
+            existing=self._existing(run),
             permission_wait=settings.permission_wait,
             service_agent=self._access.service_agent,
             endpoint=settings.endpoint,
@@ -274,6 +277,8 @@ class Imaging:
             rerun=run.rerun,
             trigger=run.trigger,
             allowed_failures=run.allowed_failures,
+            when_empty=run.when_empty,
+            existing=self._existing(run),
             permission_wait=settings.permission_wait,
             service_agent=self._access.service_agent,
             endpoint=settings.endpoint,
@@ -306,6 +311,22 @@ class Imaging:
             before.append(destination)
         return before
 
+    def _existing(self, run: ImportSettings | ExportSettings) -> list[str]:
+        """Return what of a run's store and destination this stack doesn't create."""
+        stores = {store.name for store in self._settings.stores if not store.existing}
+        buckets = {bucket.name for bucket in self._settings.buckets if not bucket.existing}
+        if isinstance(run, ImportSettings):
+            made = parse_import_uri(run.from_).bucket in buckets
+        elif run.is_metadata:
+            table, declared = parse_bigquery_uri(run.to), self._settings.bigquery
+            made = any(
+                (self._home(dataset), dataset.name) == (table.project, table.dataset) and not dataset.existing
+                for dataset in declared
+            )
+        else:
+            made = parse_export_prefix(run.to).bucket in buckets
+        return [*([] if run.store in stores else [STORE]), *([] if made else [DESTINATION])]
+
     def _filter(self, chosen: FilterSettings | None) -> ExportFilter | None:
         if chosen is None:
             return None
@@ -336,7 +357,16 @@ class Imaging:
         )
         if any(self._access.encrypted.run(f"exports/{export.name}") for export in writers):
             options = kept_secret(options)
-        ReferenceViews(f"{table.project}.{table.dataset}.{table.table}", ReferenceViewsArgs(table=uri), options)
+        ReferenceViews(
+            f"{table.project}.{table.dataset}.{table.table}",
+            ReferenceViewsArgs(table=uri, when_empty=_when_empty(writers)),
+            options,
+        )
+
+
+def _when_empty(writers: list[ExportSettings]) -> str:
+    """Return whether a table may be missing after the exports to it: only if each of them may be skipped."""
+    return "skip" if all(export.when_empty == "skip" for export in writers) else "fail"
 
 
 def log_buckets_first(buckets: list[BucketSettings]) -> list[BucketSettings]:

@@ -30,6 +30,8 @@ class DicomImportArgs:
     """Any text; a new one starts a new run."""
     allowed_failures: int | None = None
     """Files that may fail before the run counts as failed. None unless set."""
+    when_empty: str | None = None
+    """What an empty store or source means: `fail` (the default), or `skip`, which starts nothing."""
     timeout: float | None = None
     """Seconds that one `pulumi up` waits for a free slot, and then for the end. Defaults to six hours."""
     permission_wait: float | None = None
@@ -73,6 +75,8 @@ class DicomExportArgs:
     """Any text; a new one starts a new run."""
     allowed_failures: int | None = None
     """Instances that may fail before the run counts as failed. None unless set."""
+    when_empty: str | None = None
+    """What an empty store or source means: `fail` (the default), or `skip`, which starts nothing."""
     timeout: float | None = None
     """Seconds that one `pulumi up` waits for a free slot, and then for the end. Defaults to six hours."""
     permission_wait: float | None = None

@@ -19,6 +19,7 @@ from typing import Any
 
 import pulumi
 from pulumi.dynamic import (
+    CheckFailure,
     CheckResult,
     ConfigureRequest,
     CreateResult,
@@ -56,10 +57,16 @@ class StartedProvider(ResourceProvider):
         _configure(req)
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Take the inputs as they are. Only a program has inputs checked: what follows is no refresh."""
+        """Take the inputs as they are; in a preview of a new run, say what is in its way.
+
+        Only a program has inputs checked: what follows is no refresh.
+        """
+        from components.provider.starts import say_what_is_ahead
+
         provider_process.warn(str(news.get("urn") or ""))
         _refreshed.discard(str(olds.get("urn")))
-        return CheckResult(news, [])
+        problems = "" if olds else say_what_is_ahead(news)
+        return CheckResult(news, [CheckFailure("", problems)] if problems else [])
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Leave everything as it is: an operation was started once and for all."""
@@ -68,13 +75,16 @@ class StartedProvider(ResourceProvider):
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Decide whether to start a new operation, and say why on the resource's row."""
-        from components.provider.starts import why_to_start
+        from components.provider.starts import say_what_is_ahead, why_to_start
 
         if str(olds.get("urn")) in _refreshed:
             return DiffResult(changes=False)
         reason = why_to_start(olds, news)
         if reason:
             engine_log.info(str(news.get("urn") or olds.get("urn") or ""), f"runs again: {reason}")
+            problems = say_what_is_ahead(news)
+            if problems:
+                raise engine_log.Failure(problems)
         return DiffResult(changes=bool(reason))
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -85,8 +95,11 @@ class StartedProvider(ResourceProvider):
 
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Start a new operation. An earlier one that still runs is cancelled first: two must not write at once."""
-        from components.provider.starts import cancel, start_operation
+        from components.provider.starts import cancel, keep_if_same_result, start_operation
 
+        kept = keep_if_same_result(news, olds)
+        if kept is not None:
+            return UpdateResult(kept)
         # What has ended is on the record that comes with the new inputs; the old ones are from the last start.
         cancel({**olds, "previous": news.get("previous")}, wait=True)
         return UpdateResult(start_operation(news, olds))
@@ -143,25 +156,32 @@ class AwaitedProvider(ResourceProvider):
 
 
 class StartedOperation(Resource, module="imaging", name="StartedOperation"):
-    """An operation that was posted. `operation` is its full name; `facts` is what was found before the start."""
+    """An operation that was posted. `operation` is its full name; `facts` is what was found before the start.
+
+    Where there was nothing to do, `operation` is empty and `skipped` says why.
+    """
 
     operation: pulumi.Output[str]
     facts: pulumi.Output[dict[str, Any]]
     startedAt: pulumi.Output[str]  # noqa: N815 - spelled as in the state, and as the input of the awaited operation
     filterUri: pulumi.Output[str]  # noqa: N815
     filterDigest: pulumi.Output[str]  # noqa: N815
+    filterSources: pulumi.Output[dict[str, str]]  # noqa: N815
     storeSince: pulumi.Output[str]  # noqa: N815
+    skipped: pulumi.Output[str]
 
     def __init__(self, name: str, props: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
         """Declare the start.
 
         Args:
             name: of the resource.
-            props: `label, store, method, body, filter, trigger, rerun, allowedFailures, timeout, permissionWait,
-                maxRunning, serviceAgent, endpoint, imports, previous, inPreview, urn`.
+            props: `label, store, method, body, filter, trigger, rerun, whenEmpty, existing, allowedFailures,
+                timeout, permissionWait, maxRunning, serviceAgent, endpoint, imports, previous, inPreview, urn`.
             opts: as for every resource.
         """
-        outputs = dict.fromkeys(("operation", "facts", "startedAt", "filterUri", "filterDigest", "storeSince"))
+        outputs = dict.fromkeys(
+            ("operation", "facts", "startedAt", "filterUri", "filterDigest", "filterSources", "storeSince", "skipped")
+        )
         super().__init__(StartedProvider(), name, {**props, **outputs}, opts)
 
 
@@ -177,8 +197,8 @@ class AwaitedOperation(Resource, module="imaging", name="AwaitedOperation"):
 
         Args:
             name: of the resource.
-            props: `label, store, method, body, filterUri, operation, facts, startedAt, trigger, allowedFailures,
-                timeout, permissionWait, maxRunning, serviceAgent, endpoint, urn`.
+            props: `label, store, method, body, filterUri, skipped, operation, facts, startedAt, trigger,
+                allowedFailures, timeout, permissionWait, maxRunning, serviceAgent, endpoint, urn`.
             opts: as for every resource.
         """
         super().__init__(AwaitedProvider(), name, {**props, "outcome": None, "left": None}, opts)

@@ -11,25 +11,35 @@ import pulumi
 from components.provider import engine_log
 from components.provider import process as provider_process
 from components.provider.inputs import connection_of, journal_of, limits_of, request_of, text_of, title_of
-from components.provider.withheld import is_secret, say_of, text_of_error
+from components.provider.withheld import WITHHELD, is_secret, say_of, text_of_error
 from operations.google.clock import InterruptedWaitError
 from operations.google.connection import Connection
 from operations.google.errors import OperationsError
 from operations.google.reading import cancel_running
 from operations.google.retrying import Patience
 from operations.model.invalid import InputError
-from operations.model.requests import Import, Request
-from operations.run.checks import check_start
-from operations.run.filter_objects import prepare_filter
+from operations.model.requests import SOME_STORE, Import, Request, WhenEmpty
+from operations.run.ahead import STORE, problems_ahead, rows_appended_to
+from operations.run.checks import Facts, NothingToDoError, check_start, nothing_to_do
+from operations.run.filter_objects import prepare_filter, query_sources
 from operations.run.journal import Journal
 from operations.run.record import recorded
 from operations.run.remains import what_is_lost
-from operations.run.rerun import RUN_INPUTS, reason_to_run
+from operations.run.rerun import RUN_INPUTS, only_the_filter_may_have_changed, reason_to_run
 from operations.run.start import resume, start
 
 # Who cancels or deletes wants to know soon when it can't be done.
 _PATIENCE = Patience(5)
 _CANCEL_SECONDS = 60.0
+_NOTHING_STARTED = {
+    "operation": "",
+    "facts": Facts().to_json(),
+    "startedAt": "",
+    "filterUri": "",
+    "filterDigest": "",
+    "filterSources": {},
+    "storeSince": "",
+}
 
 
 def why_to_start(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
@@ -42,7 +52,7 @@ def why_to_start(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None
     Raises:
         Failure: it can't be seen, and this is no preview.
     """
-    if not olds.get("operation"):
+    if not olds.get("operation") and not olds.get("skipped"):
         return "it never started"
     if pulumi.contains_unknowns({key: news.get(key) for key in RUN_INPUTS}):
         return "its inputs are known only after other resources have changed"
@@ -56,6 +66,76 @@ def why_to_start(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None
             raise engine_log.Failure(f"{title_of(news)}: {unseen}: {said}") from error
         engine_log.warning(text_of(news, "urn") or "", f"{unseen}, so none is planned: {said}")
         return None
+
+
+def say_what_is_ahead(props: Mapping[str, Any]) -> str:
+    """In a preview, say what a new run would meet: how many rows it appends to, and what is in its way.
+
+    Args:
+        props: inputs of the started operation; what isn't known yet can't be looked at.
+
+    Returns:
+        What is in its way, all of it; empty when there is nothing, and in an update, which finds out by itself.
+    """
+    if props.get("inPreview", False) is False or pulumi.contains_unknowns(
+        {key: props.get(key) for key in ("body", "endpoint", "impersonate")}
+    ):
+        return ""
+    existing = [str(each) for each in props.get("existing") or ()]
+    store = props.get("store")
+    if pulumi.contains_unknowns(store):
+        store, existing = SOME_STORE, [each for each in existing if each != STORE]
+    try:
+        request = request_of({**props, "store": store}, None)
+        connection = connection_of(props)
+        problems = problems_ahead(connection, request, existing)
+        rows = rows_appended_to(connection, request)
+    except (OperationsError, InputError) as error:
+        said = text_of_error(error, secret=is_secret(props))
+        engine_log.warning(text_of(props, "urn") or "", f"can't see whether the destination is right: {said}")
+        return ""
+    if rows:
+        engine_log.info(text_of(props, "urn") or "", f"appends to a table that has {rows:,} rows")
+    if problems and is_secret(props):
+        return f"{title_of(props)} can't run as it stands ({len(problems)} problems); {WITHHELD}"
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    return f"{title_of(props)} can't run as it stands:{lines}" if problems else ""
+
+
+def keep_if_same_result(props: Mapping[str, Any], olds: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Run the filter query where a table that it reads has changed; its result may still be the same.
+
+    Args:
+        props: inputs of the started operation.
+        olds: its outputs, as the state has them.
+
+    Returns:
+        The outputs with the operation there is; None where a new one is needed, or for another reason.
+
+    Raises:
+        Failure: it can't be seen.
+    """
+    connection, clock, chosen = connection_of(props), provider_process.clock, props.get("filter")
+    try:
+        if not only_the_filter_may_have_changed(connection, olds, props, clock):
+            return None
+        with engine_log.ProgressLine(str(props["urn"]), "running the filter query"):
+            # Before the query, so that what changes meanwhile is seen next time.
+            sources = query_sources(connection, chosen or {}, clock)
+            prepared = prepare_filter(connection, str(props["label"]), chosen or {}, clock)
+    except NothingToDoError:
+        return None
+    except InterruptedWaitError as error:
+        raise engine_log.Failure(f"{title_of(props)}: interrupted before it was started") from error
+    except (OperationsError, InputError) as error:
+        raise engine_log.Failure(
+            f"{title_of(props)}: can't see whether a new run is needed: {text_of_error(error, secret=is_secret(props))}"
+        ) from error
+    if prepared.digest != olds.get("filterDigest"):
+        return None
+    engine_log.info(str(props["urn"]), "the filter query still selects the same; nothing is started")
+    kept = ("operation", "facts", "startedAt", "filterUri", "filterDigest", "storeSince", "skipped")
+    return {**props, **{key: olds.get(key) for key in kept}, "filterSources": sources}
 
 
 def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -74,7 +154,9 @@ def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = N
     connection, clock, journal = connection_of(props), provider_process.clock, journal_of(props)
     urn, chosen, allowed = str(props["urn"]), props.get("filter"), int(props["allowedFailures"])
     secret = is_secret(props)
+    skips = props.get("whenEmpty") == WhenEmpty.SKIP
     _tell_journal(journal, olds or {}, props)
+    sources: dict[str, str] = {}
 
     def note(text: str) -> None:
         engine_log.info(urn, text)
@@ -82,6 +164,12 @@ def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = N
     try:
         with engine_log.ProgressLine(urn, "preparing the start") as line:
             show = say_of(line, secret=secret)
+            if skips and journal.open_entry is None:
+                # Before a filter is made: its query may read a table that an earlier export would have written.
+                nothing = nothing_to_do(connection, request_of(props, None), clock)
+                if nothing:
+                    raise NothingToDoError(nothing)
+            sources = query_sources(connection, chosen, clock) if chosen else {}
             prepared = prepare_filter(connection, str(props["label"]), chosen, clock) if chosen else None
             request = request_of(props, prepared.uri if prepared else None)
             since = _store_since(connection, request, olds or {}, props)
@@ -98,6 +186,15 @@ def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = N
                     clock=clock,
                     journal=journal,
                 )
+    except NothingToDoError as error:
+        if not skips:
+            raise engine_log.Failure(
+                f"{title_of(props)} could not be started: {text_of_error(error, secret=secret)}; with "
+                "`whenEmpty: skip` it is skipped until there is something"
+            ) from error
+        why = f"there is nothing to do; {WITHHELD}" if secret else str(error)
+        note(f"skipped: {why}")
+        return {**props, **_NOTHING_STARTED, "filterSources": sources, "skipped": why}
     except InterruptedWaitError as error:
         raise engine_log.Failure(f"{title_of(props)}: interrupted before it was started") from error
     except (OperationsError, InputError) as error:
@@ -111,7 +208,9 @@ def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = N
         "startedAt": started.time,
         "filterUri": prepared.uri if prepared else "",
         "filterDigest": prepared.digest if prepared else "",
+        "filterSources": sources,
         "storeSince": since or started.time,
+        "skipped": "",
     }
 
 

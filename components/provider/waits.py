@@ -19,6 +19,7 @@ from components.provider.inputs import (
     waiter_of,
 )
 from components.provider.withheld import WITHHELD, is_secret, say_of, text_of_error
+from operations.google.bigquery_tables import read_table
 from operations.google.clock import InterruptedWaitError
 from operations.google.connection import Connection
 from operations.google.errors import OperationsError
@@ -29,7 +30,7 @@ from operations.model.requests import ExportToBigQuery, Import, Request
 from operations.run.checks import facts_from_json
 from operations.run.follow import follow
 from operations.run.record import record_of
-from operations.run.remains import is_store_gone, read_table, what_is_lost
+from operations.run.remains import is_store_gone, what_is_lost
 from operations.run.report import conclude, failure_report, problem_of, result_json, rows_in_table, success_report
 from operations.run.wait import OperationGoneError, WaitTimeoutError
 
@@ -51,6 +52,8 @@ def await_operation(props: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         Failure: the operation failed, its result doesn't match, or its end wasn't seen.
     """
+    if props.get("skipped"):
+        return _skipped(props)
     connection, clock, operation = connection_of(props), provider_process.clock, str(props["operation"])
     urn, title, agent = str(props["urn"]), title_of(props), text_of(props, "serviceAgent")
     facts, allowed = facts_from_json(props["facts"]), int(props["allowedFailures"])
@@ -119,6 +122,13 @@ def await_operation(props: Mapping[str, Any]) -> dict[str, Any]:
         "outcome": _outcome_to_json(request, outcome, listing),
         "left": _left_behind(connection, request, outcome),
     }
+
+
+def _skipped(props: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs of a run that had nothing to do."""
+    request = request_of(props, None)
+    outcome = _outcome_to_json(request, Outcome("", State.SKIPPED), "")
+    return {**props, "outcome": {**outcome, "reason": str(props["skipped"])}, "left": {}}
 
 
 def look_again(props: dict[str, Any]) -> dict[str, Any]:

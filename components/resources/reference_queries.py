@@ -17,13 +17,20 @@ VIEWS = ("studies", "series", "patients", "dropped_tags")
 _OPTIONAL = re.compile(r"\{optional (?P<column>\w+) (?P<type>[^{}]+)\}")
 
 
-def load_query(name: str, table: BigQueryTable | str, columns: Collection[str] | None = None) -> str:
+# The columns that every exported table has, with no row: stands in for a table that isn't there yet.
+_NO_ROWS = "UNNEST(ARRAY<STRUCT<StudyInstanceUID STRING, SeriesInstanceUID STRING, SOPInstanceUID STRING>>[])"
+
+
+def load_query(
+    name: str, table: BigQueryTable | str, columns: Collection[str] | None = None, *, exists: bool = True
+) -> str:
     """Return the text of a query over one table.
 
     Args:
         name: the file under `queries/` without its ending: `patient_images`, `views/studies`.
         table: the exported table, or its URI `bq://PROJECT.DATASET.TABLE`.
         columns: the columns the table has, in any case; None when they are not known, then all are taken to exist.
+        exists: whether the table is there; without it the query has the same columns and no row.
 
     Raises:
         operations.model.uris.UriError: the table's URI is malformed.
@@ -32,6 +39,8 @@ def load_query(name: str, table: BigQueryTable | str, columns: Collection[str] |
     # A table made by hand is checked as one that was parsed: its names go into the text.
     checked = parse_bigquery_uri(table if isinstance(table, str) else table.uri)
     known = None if columns is None else {column.casefold() for column in columns}
+    if not exists:
+        known = set()
 
     def column_or_null(match: re.Match[str]) -> str:
         column = match["column"]
@@ -39,4 +48,6 @@ def load_query(name: str, table: BigQueryTable | str, columns: Collection[str] |
 
     text = (FOLDER / f"{name}.sql").read_text(encoding="utf-8")
     text = _OPTIONAL.sub(column_or_null, text)
+    if not exists:
+        return text.replace("`{table}`", _NO_ROWS)
     return text.replace("{table}", f"{checked.project}.{checked.dataset}.{checked.table}")

@@ -27,6 +27,9 @@ class ReferenceViewsArgs:
     """Table of a metadata export with the flattened schema, `bq://PROJECT.DATASET.TABLE`. Make the views depend on
     the export, so that the table is there."""
 
+    when_empty: str = "fail"
+    """`skip` where the export may be skipped for want of images: while there is no table, the views have no rows."""
+
 
 class ReferenceViews(pulumi.ComponentResource):
     """Views over exported metadata, one for each file under `queries/views/`."""
@@ -41,7 +44,10 @@ class ReferenceViews(pulumi.ComponentResource):
         columns = without_dependencies(self._columns(table, opts))
 
         def query(view: str) -> pulumi.Output[str]:
-            return columns.apply(lambda known: load_query(f"views/{view}", table, known))
+            def text(known: list[str] | None) -> str:
+                return load_query(f"views/{view}", table, known, exists=known is not None or args.when_empty != "skip")
+
+            return columns.apply(text)
 
         for view in VIEWS:
             gcp.bigquery.Table(

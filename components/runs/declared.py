@@ -1,6 +1,6 @@
 """What imports and exports have in common: the two resources of a run, in their own instances of the provider."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from components.base.arguments import child
 from components.provider.resources import CONFIGURATION_KEYS, AwaitedOperation, StartedOperation
 from components.runs.state import belongings, previous_result
 from operations.model.invalid import quoted
-from operations.model.requests import Request, RequestError, Rerun
+from operations.model.requests import Request, RequestError, Rerun, WhenEmpty
 
 STARTED_TYPE = "pulumi-python:dynamic/imaging:StartedOperation"
 AWAITED_TYPE = "pulumi-python:dynamic/imaging:AwaitedOperation"
@@ -20,7 +20,7 @@ DEFAULT_PERMISSION_WAIT = 600.0
 DEFAULT_MAX_RUNNING = 5
 
 # Outputs of a start that come from what was asked for; those that repeat an input are secret where it is.
-_SECRET_OUTPUTS = ["facts", "filter_uri", "filter_digest"]
+_SECRET_OUTPUTS = ["facts", "filterUri", "filterDigest", "filterSources", "skipped"]
 
 
 @dataclass(kw_only=True)
@@ -33,6 +33,10 @@ class RunArgs:
             since) or `always`.
         trigger: any text; a new one starts a new run.
         allowed_failures: instances that may fail before the run counts as failed.
+        when_empty: `fail` or `skip`: what an empty store, a pattern without objects or a filter query without a result
+            means. A run that is skipped starts nothing; the next `pulumi up` that finds something does.
+        existing: what isn't created by this program and has to be there, of `store` and `destination` (of an import:
+            the bucket that it reads). A preview names what is missing.
         timeout: seconds that one `pulumi up` waits for a free slot, and then for the end.
         permission_wait: seconds to wait for fresh grants of the service agent to take effect.
         max_running: imports and exports of the dataset that run at once; further ones queue.
@@ -47,6 +51,8 @@ class RunArgs:
     rerun: str = Rerun.WHEN_INPUTS_CHANGE
     trigger: pulumi.Input[str] | None = None
     allowed_failures: int = 0
+    when_empty: str = WhenEmpty.FAIL
+    existing: Sequence[str] = ()
     timeout: float = DEFAULT_TIMEOUT
     permission_wait: float = DEFAULT_PERMISSION_WAIT
     max_running: int = DEFAULT_MAX_RUNNING
@@ -121,6 +127,8 @@ def declare_run(
             "filter": kept(chosen),
             "imports": imports,
             "rerun": str(args.rerun),
+            "whenEmpty": str(args.when_empty),
+            "existing": list(args.existing),
             "previous": kept(previous),  # what was found to be gone is named in it
             # A provider isn't told otherwise whether it is asked for a preview. A value that isn't known is unlike any
             # other, so `pulumi up --plan`, which holds what a preview knew, takes any for it.
@@ -137,6 +145,7 @@ def declare_run(
             "facts": started.facts,
             "startedAt": started.startedAt,
             "filterUri": started.filterUri,
+            "skipped": started.skipped,
             "urn": awaited_urn,
         },
         child(
@@ -162,6 +171,8 @@ def _check(args: RunArgs) -> None:
     problems = []
     if args.rerun not in list(Rerun):
         problems.append(("rerun", f"{quoted(str(args.rerun))} is unknown; choose {', '.join(Rerun)}"))
+    if args.when_empty not in list(WhenEmpty):
+        problems.append(("when_empty", f"{quoted(str(args.when_empty))} is unknown; choose {' or '.join(WhenEmpty)}"))
     for field, least in (("allowed_failures", 0), ("timeout", 0), ("permission_wait", 0), ("max_running", 1)):
         if getattr(args, field) < least:
             problems.append((field, f"is {getattr(args, field)}; it must be {least} or more"))

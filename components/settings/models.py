@@ -65,6 +65,7 @@ from components.settings.rules import rule_problems
 
 BlobStorageClass = Literal["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"]
 WriteDisposition = Literal["WRITE_EMPTY", "WRITE_TRUNCATE", "WRITE_APPEND"]
+WhenEmpty = Literal["fail", "skip"]
 Rerun = Literal["when-inputs-change", "when-store-changes", "always"]
 
 
@@ -382,6 +383,13 @@ class RunSettings(_Model):
     )
     allowed_failures: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Instances that may fail before the whole run counts as failed."
+    )
+    when_empty: WhenEmpty = Field(
+        default="fail",
+        description=(
+            "What an empty store, a pattern without objects or a filter query without a result means: `fail`, or "
+            "`skip` (nothing is started, the state is `skipped`; the next `pulumi up` that finds something runs it)."
+        ),
     )
     timeout: Duration | None = Field(
         default=None,

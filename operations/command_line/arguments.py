@@ -21,7 +21,7 @@ from operations.command_line.run_commands import export_command, import_command
 from operations.command_line.session import Session
 from operations.model.invalid import InputError
 from operations.model.outcome import State
-from operations.model.requests import Schema, StorageClass, WriteDisposition
+from operations.model.requests import Schema, StorageClass, WhenEmpty, WriteDisposition
 from operations.run.slots import MAX_RUNNING
 
 PROGRAM = "python -m operations"
@@ -100,7 +100,9 @@ def _list(commands: "argparse._SubParsersAction[Parser]") -> None:
     command.add_argument(
         "--state",
         action="append",
-        choices=[state.value.replace(" ", "-") for state in State if state is not State.EXPIRED],
+        choices=[
+            state.value.replace(" ", "-") for state in State if state not in (State.EXPIRED, State.SKIPPED, State.LOST)
+        ],
         help="only those in this state; may be given several times",
     )
     command.add_argument("--limit", type=_count, metavar="N", help="the newest N only")
@@ -246,6 +248,13 @@ def _run_options(command: Parser) -> None:
     group = command.add_argument_group("the run")
     group.add_argument("--allowed-failures", type=_count, default=0, metavar="N", help=_ALLOWED)
     group.add_argument("--timeout", default=DEFAULT_TIMEOUT, metavar="DURATION", help=_RUN_TIMEOUT)
+    group.add_argument(
+        "--when-empty",
+        choices=list(WhenEmpty),
+        default=WhenEmpty.FAIL.value,
+        help="what an empty store, a pattern without objects or a filter query without a result means: an error "
+        "(default), or a run that is skipped, with exit status 0",
+    )
     group.add_argument("--no-wait", action="store_true", help="start only, and print the operation's name")
     group.add_argument(
         "--permission-wait",

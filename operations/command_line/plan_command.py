@@ -92,6 +92,8 @@ def plan(run: StackRun, connect: Callable[[], Connection]) -> Plan:
         return Plan(run, "unknown", f"its settings in the state can't be read: {error!r}")
     if reason:
         return Plan(run, "runs", reason)
+    if run.olds.get("skipped"):
+        return Plan(run, "holds", f"skipped: {run.olds['skipped']}")
     if run.record.operation != run.operation:
         return Plan(run, "waits", "the end of its operation is not on record yet")
     return Plan(run, "holds", "nothing has changed")

@@ -11,7 +11,8 @@ from operations.command_line.views import operation_json
 from operations.google.errors import COMMAND_WORDS
 from operations.model.durations import parse_duration
 from operations.model.outcome import Outcome, State
-from operations.model.requests import SOME_STORE, Import, Request, make_export, make_import
+from operations.model.requests import SOME_STORE, Import, Request, WhenEmpty, make_export, make_import
+from operations.run.checks import NothingToDoError, nothing_to_do
 from operations.run.filter_objects import PreparedFilter
 from operations.run.report import failure_report, problem_of, success_report
 
@@ -38,7 +39,15 @@ def export_command(options: argparse.Namespace, session: Session) -> ExitCode:
     chosen = filter_source(options, problems)
     problems.raise_if_any()
     assert store is not None and limits is not None  # noqa: S101 - for the type checker
-    prepared = None if chosen is None else chosen.prepare(store, session)
+    try:
+        if chosen is not None and options.when_empty == WhenEmpty.SKIP:
+            # Before a filter is made: its query may read a table that an earlier export would have written.
+            nothing = nothing_to_do(session.connection, make(None), session.clock)
+            if nothing:
+                raise NothingToDoError(nothing)
+        prepared = None if chosen is None else chosen.prepare(store, session)
+    except NothingToDoError as error:
+        return _skipped(make(None), error, options, session)
     return _run(make(prepared.uri if prepared else None), limits, options, session, prepared)
 
 
@@ -64,7 +73,10 @@ def _run(
 ) -> ExitCode:
     filter_uri = prepared.uri if prepared else None
     with session.watch() as shown:
-        started = start_run(session, request, limits, shown, prepared.summary if prepared else None)
+        try:
+            started = start_run(session, request, limits, shown, prepared.summary if prepared else None)
+        except NothingToDoError as error:
+            return _skipped(request, error, options, session)
         if not options.no_wait:
             outcome = finish_run(session, started, limits, shown)
     if options.no_wait:
@@ -81,6 +93,19 @@ def _run(
         session.output.result("", value)
     session.output.message(f"error: {_failure(request, outcome, limits.allowed_failures)}")
     return ExitCode.FAILED
+
+
+def _skipped(request: Request, why: NothingToDoError, options: argparse.Namespace, session: Session) -> ExitCode:
+    """Say that there was nothing to do, where that is allowed.
+
+    Raises:
+        NothingToDoError: it is not.
+    """
+    if options.when_empty != WhenEmpty.SKIP:
+        raise why
+    value = operation_json(Outcome("", State.SKIPPED), request) | {"reason": str(why)}
+    session.output.result(f"skipped: {why}", value)
+    return ExitCode.SUCCEEDED
 
 
 def _failure(request: Request, outcome: Outcome, allowed_failures: int) -> str:

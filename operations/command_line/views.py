@@ -28,6 +28,7 @@ _STYLES = {
     State.FAILED: "red",
     State.CANCELLED: "magenta",
     State.EXPIRED: "magenta",
+    State.SKIPPED: "cyan",
 }
 _METHODS = {
     "ExportDicomData_bq": "export to BigQuery",

@@ -8,7 +8,8 @@ from typing import Any, cast
 from operations.google.clock import SYSTEM_CLOCK, Clock
 from operations.google.connection import Connection
 from operations.google.errors import ApiError, OperationsError
-from operations.google.retrying import call
+from operations.google.retrying import PATIENCE, Patience, call
+from operations.model.uris import BigQueryTable
 
 _PAGE = 10_000
 _LONGEST_PAUSE = 10.0
@@ -64,6 +65,52 @@ def run_query(
     first = _page(connection, found, 0, None, clock)
     columns = tuple((field["name"], field["type"]) for field in first.get("schema", {}).get("fields", ()))
     return QueryJob(found.project, found.location, found.job_id, columns, int(first.get("totalRows", 0)), found.table)
+
+
+def tables_of_query(
+    connection: Connection,
+    sql: str,
+    project: str,
+    location: str | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    patience: Patience = PATIENCE,
+) -> tuple[BigQueryTable, ...]:
+    """Find out which tables a query reads, by a dry run, which costs nothing and reads no data.
+
+    https://cloud.google.com/bigquery/docs/running-queries#dry-run
+
+    Args:
+        connection: the APIs.
+        sql: the query.
+        project: where it would run.
+        location: where its data is, when BigQuery can't tell.
+        clock: real or simulated time.
+        patience: with a service that doesn't answer.
+
+    Raises:
+        OperationsError: the query is wrong, or the caller does not have permission to run it.
+    """
+    body: dict[str, Any] = {"configuration": {"dryRun": True, "query": {"query": sql, "useLegacySql": False}}}
+    if location:
+        body["jobReference"] = {"projectId": project, "location": location}
+    prepared: Any = body
+    try:
+        job = cast(
+            "Mapping[str, Any]",
+            call(
+                connection,
+                lambda: connection.bigquery.jobs().insert(projectId=project, body=prepared),
+                clock=clock,
+                patience=patience,
+            ),
+        )
+    except ApiError as error:
+        raise OperationsError(f"the query can't be run in project {project}: {error.message}") from error
+    problem = job.get("status", {}).get("errorResult")
+    if problem:
+        raise OperationsError(f"the query can't be run in project {project}: {problem.get('message', problem)}")
+    found = job.get("statistics", {}).get("query", {}).get("referencedTables", ())
+    return tuple(BigQueryTable(each["projectId"], each["datasetId"], each["tableId"]) for each in found)
 
 
 def read_rows(connection: Connection, job: QueryJob, clock: Clock = SYSTEM_CLOCK) -> Iterator[tuple[Any, ...]]:

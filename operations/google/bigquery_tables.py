@@ -29,11 +29,13 @@ class TableFacts:
     Attributes:
         kind: in words: `table`, `view`, `external table`, …
         rows: how many it has; rows that are being streamed are not among them.
+        created: when it was created, in milliseconds since 1970, as the service writes it.
         modified: when it was last modified, in milliseconds since 1970, as the service writes it.
     """
 
     kind: str
     rows: int
+    created: str = ""
     modified: str = ""
 
     @property
@@ -58,7 +60,7 @@ def read_table(
                 projectId=table.project,
                 datasetId=table.dataset,
                 tableId=table.table,
-                fields="type,numRows,lastModifiedTime",
+                fields="type,numRows,creationTime,lastModifiedTime",
             ),
             clock=clock,
             patience=patience,
@@ -68,6 +70,7 @@ def read_table(
     return TableFacts(
         _KINDS.get(kind, kind.lower().replace("_", " ")),
         int(answer.get("numRows") or 0),
+        str(answer.get("creationTime") or ""),
         str(answer.get("lastModifiedTime") or ""),
     )
 

@@ -1,7 +1,7 @@
 """The little of Cloud Storage that is needed here: does a bucket exist, which objects are there, read and write one."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -49,8 +49,9 @@ def list_objects(
     max_pages: int,
     clock: Clock = SYSTEM_CLOCK,
     patience: Patience = PATIENCE,
+    enough: Callable[[StoredObject], bool] = lambda _object: False,
 ) -> tuple[list[StoredObject], bool]:
-    """List the objects whose names begin with `prefix`.
+    """List the objects whose names begin with `prefix`, until one of them is enough.
 
     Returns:
         The objects, 1,000 per page, and whether these are all.
@@ -63,7 +64,7 @@ def list_objects(
             )
             for item in page.get("items", ())
         ]
-        if number >= max_pages and page.get("nextPageToken"):
+        if page.get("nextPageToken") and (number >= max_pages or any(map(enough, found[-_PAGE:]))):
             return found, False
     return found, True
 

@@ -25,6 +25,7 @@ class State(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     EXPIRED = "expired"  # the service no longer knows the operation, and its end was never seen
+    SKIPPED = "skipped"  # there was nothing to import or export, and nothing was started
     LOST = "lost"  # it succeeded, and what it left behind is gone
 
 

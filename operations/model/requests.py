@@ -59,6 +59,13 @@ class Rerun(StrEnum):
     ALWAYS = "always"
 
 
+class WhenEmpty(StrEnum):
+    """What an empty store, a pattern without objects or a filter query without a result means."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
 class RequestError(InputError):
     """A request can't be right. `problems` holds (field, text) of each thing that is wrong."""
 

@@ -17,11 +17,13 @@ from operations.google.connection import Connection
 from operations.google.errors import STACK_WORDS, ApiError, OperationsError, Wording
 from operations.google.metrics import StoreMetrics, metrics_from_json, read_store_metrics
 from operations.google.reading import list_locations
+from operations.google.retrying import PATIENCE, Patience
 from operations.model.filters import FilterSummary, check_filter
 from operations.model.invalid import quoted
-from operations.model.requests import ExportToBigQuery, ExportToCloudStorage, Import, Request, WriteDisposition
+from operations.model.requests import ExportToBigQuery, ExportToCloudStorage, Import, Request
 from operations.model.resource_names import DicomStoreName
 from operations.model.uris import CloudStoragePath, ImportSource
+from operations.run.ahead import table_problem
 
 # 20 pages of 1,000 objects: enough to count most imports without holding up the start of the biggest.
 _MAX_SOURCE_PAGES = 20
@@ -29,6 +31,10 @@ _MAX_SOURCE_PAGES = 20
 
 class CheckError(OperationsError):
     """The import or export can't work as it stands."""
+
+
+class NothingToDoError(CheckError):
+    """There is nothing to import or export: the store is empty, no object matches, or the filter selects nothing."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +100,7 @@ def check_start(
     if isinstance(request, Import):
         return Facts(metrics=metrics, total=_count_source(connection, request.source, clock))
     if metrics is not None and metrics.instances == 0:
-        raise CheckError(
-            f"DICOM store {request.store.store} is empty, so there is nothing to export; "
-            "import or store instances first"
-        )
+        raise NothingToDoError(_empty_store(request.store))
     if request.filter is not None and filter_summary is None:
         filter_summary = _check_filter_file(connection, request.filter, clock)
     total = metrics.instances if metrics is not None and request.filter is None else None
@@ -106,6 +109,47 @@ def check_start(
         return Facts(metrics=metrics, total=total, filter=filter_summary)
     rows = _check_table(connection, request, clock, wording)
     return Facts(metrics=metrics, total=total, rows=rows, filter=filter_summary)
+
+
+def nothing_to_do(
+    connection: Connection, request: Request, clock: Clock = SYSTEM_CLOCK, patience: Patience = PATIENCE
+) -> str | None:
+    """Say why there is nothing to import or export; None when there is something, or the caller can't see it.
+
+    Args:
+        connection: the APIs.
+        request: what would be started; its filter isn't looked at.
+        clock: real or simulated time.
+        patience: with a service that doesn't answer.
+
+    Raises:
+        OperationsError: the service doesn't answer, or the store or the bucket doesn't exist.
+    """
+    try:
+        if not isinstance(request, Import):
+            empty = read_store_metrics(connection, request.store, clock, patience).instances == 0
+            return _empty_store(request.store) if empty else None
+        source = request.source
+        objects, complete = cloud_storage.list_objects(
+            connection,
+            source.bucket,
+            source.literal_prefix,
+            max_pages=_MAX_SOURCE_PAGES,
+            clock=clock,
+            patience=patience,
+            enough=lambda item: source.matches(item.name),
+        )
+    except ApiError as error:
+        if error.status == 403:
+            return None
+        raise
+    if not complete or any(source.matches(item.name) for item in objects):
+        return None
+    return f"no object matches {source.uri}"
+
+
+def _empty_store(store: DicomStoreName) -> str:
+    return f"DICOM store {store.store} is empty, so there is nothing to export; import or store instances first"
 
 
 def count_again(connection: Connection, request: Request, facts: Facts, clock: Clock = SYSTEM_CLOCK) -> Facts:
@@ -166,7 +210,7 @@ def _check_location(connection: Connection, store: DicomStoreName, clock: Clock)
 def _check_table(connection: Connection, request: ExportToBigQuery, clock: Clock, wording: Wording) -> int | None:
     table = request.table
     try:
-        rows = read_table(connection, table, clock).rows
+        found = read_table(connection, table, clock)
     except ApiError as error:
         if error.status != 404:
             return None
@@ -177,13 +221,10 @@ def _check_table(connection: Connection, request: ExportToBigQuery, clock: Clock
                 f"{wording.creates.format(setting='imaging:bigquery')} or correct the destination"
             ) from error
         return 0
-    if rows and request.write_disposition is WriteDisposition.WRITE_EMPTY:
-        raise CheckError(
-            f"table {table.project}.{table.dataset}.{table.table} has {rows:,} rows and the write disposition is "
-            "WRITE_EMPTY; "
-            "choose WRITE_TRUNCATE to replace them, WRITE_APPEND to add to them, or another table"
-        )
-    return rows
+    problem = table_problem(request, found)
+    if problem:
+        raise CheckError(problem)
+    return found.rows
 
 
 def _check_bucket(connection: Connection, bucket: str, clock: Clock, wording: Wording) -> None:
@@ -207,7 +248,7 @@ def _count_source(connection: Connection, source: ImportSource, clock: Clock) ->
         return None
     count = sum(source.matches(item.name) for item in objects)
     if complete and count == 0:
-        raise CheckError(f"no object matches {source.uri}; correct the URI, or upload the files first")
+        raise NothingToDoError(f"no object matches {source.uri}; correct the URI, or upload the files first")
     return count if complete else None
 
 

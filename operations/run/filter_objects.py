@@ -11,16 +11,20 @@ import hashlib
 import re
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from operations.google import cloud_storage
-from operations.google.bigquery_jobs import QueryJob, extract_lines, read_rows, run_query
+from operations.google.bigquery_jobs import QueryJob, extract_lines, read_rows, run_query, tables_of_query
+from operations.google.bigquery_tables import read_table
 from operations.google.clock import SYSTEM_CLOCK, Clock
 from operations.google.connection import Connection
 from operations.google.errors import ApiError, OperationsError
+from operations.google.retrying import PATIENCE, Patience
 from operations.model.filters import FilterSummary, check_filter, filter_from_lines
 from operations.model.uris import CloudStoragePath, parse_object_uri
+from operations.run.checks import NothingToDoError
 
 FOLDER = "filters"
 #: Results up to this many lines pass through this machine.
@@ -77,22 +81,39 @@ def prepare_filter(
     return write_filter_lines(connection, str(chosen["bucket"]), name, chosen["lines"], clock)
 
 
-def filter_digest(connection: Connection, chosen: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK) -> str:
-    """Find out what the content of a filter is now, to compare with an earlier `PreparedFilter.digest`.
+def query_sources(
+    connection: Connection, chosen: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK, patience: Patience = PATIENCE
+) -> dict[str, str]:
+    """Find out which tables the query of a filter reads and when each was last modified. No query is run.
 
-    A query is run for it. Lines are settings and have none.
+    Returns:
+        The time by `PROJECT.DATASET.TABLE`, empty for a table that can't be looked at; nothing for other filters.
+
+    Raises:
+        OperationsError: the query is wrong, or the caller does not have permission to run it.
+    """
+    if not chosen.get("query"):
+        return {}
+    sql, project = str(chosen["query"]).strip().rstrip(";"), str(chosen["project"])
+    sources = {}
+    for table in tables_of_query(connection, sql, project, chosen.get("location"), clock, patience):
+        modified = ""
+        with suppress(ApiError):
+            modified = read_table(connection, table, clock, patience).modified
+        sources[f"{table.project}.{table.dataset}.{table.table}"] = modified
+    return sources
+
+
+def file_digest(connection: Connection, chosen: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK) -> str:
+    """Find out what the content of a filter file is now, to compare with an earlier `PreparedFilter.digest`.
+
+    Lines are settings and have none; the result of a query isn't known before it runs.
 
     Returns:
         The digest; empty when it can't be found out.
     """
     if chosen.get("file"):
         return _file_digest(connection, str(chosen["file"]), clock)
-    if chosen.get("query"):
-        location = chosen.get("location")
-        job = _selected(connection, str(chosen["query"]), str(chosen["project"]), location, clock)
-        if job.rows > SMALL:
-            return _large_digest(connection, job, str(chosen["query"]), clock)
-        return _digest(_small_content(connection, job, "filter", clock))
     return ""
 
 
@@ -149,7 +170,7 @@ def _selected(connection: Connection, query: str, project: str, location: str | 
 def _small_content(connection: Connection, job: QueryJob, name: str, clock: Clock) -> bytes:
     lines = sorted({str(row[0] or "") for row in read_rows(connection, job, clock)})
     if not lines:
-        raise OperationsError(f'the filter query of "{name}" selects nothing, so there is nothing to export')
+        raise NothingToDoError(f'the filter query of "{name}" selects nothing, so there is nothing to export')
     return filter_from_lines(lines, f'result of the filter query of "{name}"')
 
 

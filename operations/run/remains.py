@@ -4,16 +4,13 @@ A run is looked at as a whole. Rows, objects or instances that were deleted one 
 nothing; a destination that is gone, that was made again, or in which nothing is left, does not hold the run's result.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
-
+from operations.google.bigquery_tables import read_table
 from operations.google.clock import SYSTEM_CLOCK, Clock
 from operations.google.cloud_storage import has_objects
 from operations.google.connection import Connection
 from operations.google.errors import ApiError
 from operations.google.metrics import read_store_metrics
-from operations.google.retrying import Patience, call
+from operations.google.retrying import Patience
 from operations.model.requests import ExportToBigQuery, Import, Request
 from operations.model.resource_names import DicomStoreName
 from operations.model.uris import BigQueryTable, CloudStoragePath
@@ -21,35 +18,6 @@ from operations.run.record import Record
 
 # A preview asks the service, but not for long.
 _PATIENCE = Patience(5)
-
-
-@dataclass(frozen=True)
-class Table:
-    """What BigQuery says of a table. `created` is in milliseconds since 1970, as BigQuery writes it."""
-
-    rows: int
-    created: str
-
-
-def read_table(
-    connection: Connection, table: BigQueryTable, clock: Clock = SYSTEM_CLOCK, patience: Patience = _PATIENCE
-) -> Table:
-    """Read how many rows a table has, and when it was created.
-
-    Raises:
-        OperationsError: it can't be read; 404 means that the table or its dataset doesn't exist, 403 that the caller
-            does not have permission to look.
-    """
-    answer = call(
-        connection,
-        lambda: connection.bigquery.tables().get(
-            projectId=table.project, datasetId=table.dataset, tableId=table.table, fields="numRows,creationTime"
-        ),
-        clock=clock,
-        patience=patience,
-    )
-    found = cast("Mapping[str, Any]", answer)
-    return Table(int(found.get("numRows", 0)), str(found.get("creationTime", "")))
 
 
 def what_is_lost(connection: Connection, request: Request, record: Record, clock: Clock = SYSTEM_CLOCK) -> str | None:
@@ -110,7 +78,7 @@ def _store_lost(connection: Connection, store: DicomStoreName, clock: Clock) -> 
 
 def _table_lost(connection: Connection, table: BigQueryTable, record: Record, clock: Clock) -> str | None:
     try:
-        found = read_table(connection, table, clock)
+        found = read_table(connection, table, clock, _PATIENCE)
     except ApiError as error:
         if error.status == 404:
             return "its table is gone"

@@ -14,9 +14,10 @@ from operations.google.metrics import metrics_from_json, read_store_metrics
 from operations.google.reading import read_operation
 from operations.google.retrying import Patience
 from operations.model.outcome import Outcome, State
-from operations.model.requests import Rerun, request_from_body
+from operations.model.requests import Rerun, WhenEmpty, request_from_body
 from operations.model.resource_names import parse_dicom_store_name
-from operations.run.filter_objects import filter_digest
+from operations.run.checks import nothing_to_do
+from operations.run.filter_objects import file_digest, query_sources
 from operations.run.record import recorded
 from operations.run.remains import what_is_lost
 
@@ -24,6 +25,7 @@ from operations.run.remains import what_is_lost
 RUN_INPUTS: Mapping[str, str] = {
     "store": "the store changed",
     "method": "the kind of operation changed",
+    # Without the write disposition: it only says how the next run writes.
     "body": "the request changed",
     "filter": "the filter changed",
     "trigger": "the trigger changed",
@@ -59,7 +61,8 @@ def _store_made_again(olds: Any, news: Any) -> str | None:
     """
     if isinstance(olds, Mapping) and isinstance(news, Mapping):
         for name in sorted({*olds} & {*news}):
-            if isinstance(news[name], str) and news[name] != olds[name]:
+            # An import that was skipped has filled nothing yet.
+            if isinstance(news[name], str) and news[name] and olds[name] and news[name] != olds[name]:
                 return f"its DICOM store was made again, and filled by import {name}"
     return None
 
@@ -78,6 +81,8 @@ def reason_to_run(
     Raises:
         OperationsError: it can't be seen.
     """
+    if olds.get("skipped"):
+        return _skipped_before(connection, olds, news, clock)
     reason = changed_inputs(olds, news)
     if reason:
         return reason
@@ -137,6 +142,23 @@ def _lost(connection: Connection, olds: Mapping[str, Any], news: Mapping[str, An
     return lost
 
 
+def _skipped_before(
+    connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock
+) -> str | None:
+    """Say why a run that had nothing to do is tried now; None while there is still nothing."""
+    if news.get("whenEmpty") != WhenEmpty.SKIP:
+        return "it was skipped, and whenEmpty is no longer skip"
+    request = request_from_body(str(news["store"]), str(news["method"]), news["body"])
+    if nothing_to_do(connection, request, clock, _PATIENCE):
+        return None
+    chosen = news.get("filter")
+    if olds.get("filterSources") and isinstance(chosen, Mapping):
+        # It was the query that selected nothing.
+        return _filter_changed(connection, olds, news, clock)
+    what = "import" if news["method"] == "import" else "export"
+    return f"it was skipped, and there is something to {what} now"
+
+
 def _ask(connection: Connection, news: Mapping[str, Any], clock: Clock) -> None:
     """Find out whether the service answers: where it doesn't, a run would only be announced.
 
@@ -155,13 +177,39 @@ def _ask(connection: Connection, news: Mapping[str, Any], clock: Clock) -> None:
 def _filter_changed(
     connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock
 ) -> str | None:
-    chosen, before = news.get("filter"), olds.get("filterDigest")
-    if not isinstance(chosen, Mapping) or not before:
+    chosen = news.get("filter")
+    if not isinstance(chosen, Mapping):
         return None
-    now = filter_digest(connection, chosen, clock)
-    if not now or now == before:
-        return None
-    return "the filter file changed" if chosen.get("file") else "the filter query's result changed"
+    if chosen.get("query"):
+        # A preview must not cost anything: whether the result changed shows when the update runs the query.
+        before, now = olds.get("filterSources") or {}, query_sources(connection, chosen, clock, _PATIENCE)
+        changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+        if not changed:
+            return None
+        names = "" if _secret(olds, news) else f" ({', '.join(changed)})"
+        return f"what the filter query reads changed{names}; it runs if the result did"
+    digest_before, digest = olds.get("filterDigest"), file_digest(connection, chosen, clock)
+    return "the filter file changed" if digest_before and digest and digest != digest_before else None
+
+
+def only_the_filter_may_have_changed(
+    connection: Connection, olds: Mapping[str, Any], news: Mapping[str, Any], clock: Clock = SYSTEM_CLOCK
+) -> bool:
+    """Tell whether nothing but the result of a filter query, which isn't known before it runs, can need a new run.
+
+    Args:
+        connection: the APIs.
+        olds: as for `changed_inputs`.
+        news: as for `changed_inputs`.
+        clock: real or simulated time.
+
+    Raises:
+        OperationsError: it can't be seen.
+    """
+    chosen = news.get("filter")
+    if not isinstance(chosen, Mapping) or not chosen.get("query") or not olds.get("operation"):
+        return False
+    return reason_to_run(connection, {**olds, "filterSources": query_sources(connection, chosen)}, news, clock) is None
 
 
 def _store_changed(
@@ -197,9 +245,21 @@ def _secret(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
 
 
 def _wanted(key: str, value: Any) -> Any:
-    """Return what an input asks for: in which bucket a filter file is made changes nothing about the filter."""
+    """Return what an input asks for.
+
+    In which bucket a filter file is made changes nothing about the filter. A write disposition only says how the next
+    run writes: appending after replacing would double the rows that are there.
+    """
     plain = _plain(value)
-    return {name: each for name, each in plain.items() if name != "bucket"} if key == "filter" and plain else plain
+    if key == "filter" and plain:
+        return _without(plain, "bucket")
+    if key == "body" and plain and "bigqueryDestination" in plain:
+        return plain | {"bigqueryDestination": _without(plain["bigqueryDestination"], "writeDisposition")}
+    return plain
+
+
+def _without(value: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if key != name}
 
 
 def _plain(value: Any) -> Any:

@@ -71,6 +71,12 @@ class Program:
         """Preview; returns what the CLI said."""
         return self._must("preview")
 
+    def preview_fails(self) -> str:
+        """Preview, which must fail; returns what the CLI said."""
+        code, said = self._run("preview")
+        assert code, f"`pulumi preview` was expected to fail:\n{said}"
+        return said
+
     def command(self, *arguments: str) -> str:
         """Run another command; returns what the CLI said."""
         return self._must(*arguments)

@@ -124,14 +124,64 @@ def test_what_starts_a_new_run_is_said_and_what_does_not_starts_none(hospital: H
     program.runs["metadata"]["trigger"] = "monday"
     assert "runs again: the trigger changed" in program.preview()
     program.up()
+    # How the next run writes is no reason for one: it would double the rows.
     program.runs["metadata"]["write_disposition"] = "WRITE_APPEND"
-    assert "runs again: the request changed: WRITE_TRUNCATE → WRITE_APPEND" in program.preview()
+    assert "runs again" not in program.preview()
+    program.up()
+    assert len(exports(hospital)) == 2
+    program.runs["metadata"]["trigger"] = "tuesday"
+    said = program.preview()
+    assert "runs again: the trigger changed: monday → tuesday" in said
+    assert "appends to a table that has 3 rows" in said
     program.up()
     assert program.outcome("metadata")["rows"] == 6
     assert len(exports(hospital)) == 3
 
     program.runs["metadata"]["rerun"] = "always"
     assert "runs again: rerun is always" in program.preview()
+
+
+def test_a_preview_names_everything_that_is_in_the_way_of_a_run_and_starts_nothing(
+    hospital: Hospital, program: Program, emulator: LocalEmulator
+) -> None:
+    tables: Any = hospital.connection.bigquery.tables()
+    body = {
+        "tableReference": {"projectId": RESEARCH, "datasetId": "dicom", "tableId": "a_view"},
+        "view": {"query": "SELECT 1 AS one", "useLegacySql": False},
+    }
+    tables.insert(projectId=RESEARCH, datasetId="dicom", body=body).execute()
+    program.up()
+    common = {"endpoint": emulator.url, "existing": ["store", "destination"]}
+    disposition = {"write_disposition": "WRITE_EMPTY"}
+    nowhere = STORE.replace("/dicomStores/", "/dicomStores/no-")
+    # Everything of one run together; the engine ends with the first run of which something is said.
+    expected = {
+        (f"bq://{RESEARCH}.dicom.a_view", nowhere): [
+            f"DICOM store {nowhere} doesn't exist",
+            f"{RESEARCH}.dicom.a_view is a view, and an export writes to tables only",
+        ],
+        (TABLE, STORE): ["has 3 rows and the write disposition is WRITE_EMPTY"],
+        (f"bq://{RESEARCH}.no_dataset.t", STORE): [
+            f"BigQuery dataset {RESEARCH}.no_dataset doesn't exist, and the stack doesn't declare it"
+        ],
+        ("gs://no-such-bucket/x", STORE): ["bucket no-such-bucket doesn't exist, and the stack doesn't declare it"],
+    }
+    for (destination, store), texts in expected.items():
+        more = disposition if destination.startswith("bq:") else {}
+        program.runs["wrong"] = {"store": store, "destination": destination, **common, **more}
+        said = program.preview_fails()
+        assert 'export "wrong" can\'t run as it stands' in said
+        assert [text for text in texts if text not in said] == []
+    # What the same update may create is not missing.
+    program.runs["wrong"] = {"store": STORE, "destination": "gs://no-such-bucket/x", "endpoint": emulator.url}
+    program.preview()
+    del program.runs["wrong"]
+    # A finished run is not judged by the rows that it wrote itself; one that would run again is.
+    program.runs["metadata"]["write_disposition"] = "WRITE_EMPTY"
+    assert "runs again" not in program.preview()
+    program.runs["metadata"]["trigger"] = "again"
+    assert "has 3 rows and the write disposition is WRITE_EMPTY" in program.preview_fails()
+    assert len(exports(hospital)) == 1
 
 
 def test_a_store_that_changed_runs_again_only_when_asked_to(hospital: Hospital, program: Program) -> None:
@@ -178,10 +228,23 @@ def test_a_changed_result_of_a_filter_query_runs_again(hospital: Hospital, progr
     program.runs["metadata"] |= {"filter": chosen, "filter_bucket": INBOX}
     program.up()
     assert program.outcome("metadata")["rows"] == 2
+    assert "runs again" not in program.preview()
+
+    def queries_run() -> int:
+        jobs = hospital.connection.bigquery.jobs().list(projectId=RESEARCH, allUsers=True).execute().get("jobs", [])
+        return sum(each["configuration"]["jobType"] == "QUERY" for each in jobs)
+
+    changed = f"runs again: what the filter query reads changed ({RESEARCH}.dicom.chosen); it runs if the result did"
     query("INSERT dicom.chosen SELECT '/studies/1.2.4'")
+    before = queries_run()
+    assert changed in program.preview()
+    assert queries_run() == before, "a preview runs no query"
+    said = program.up()
+    assert "the filter query still selects the same; nothing is started" in said
+    assert len(exports(hospital)) == 1
     assert "runs again" not in program.preview()
     query("INSERT dicom.chosen SELECT '/studies/1.2.3'")
-    assert "runs again: the filter query's result changed" in program.preview()
+    assert changed in program.preview()
     program.up()
     assert program.outcome("metadata")["rows"] == 5
     assert len(exports(hospital)) == 2

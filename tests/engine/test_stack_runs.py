@@ -156,6 +156,53 @@ def test_the_whole_life_of_a_stack(tmp_path: Path, inbox: LocalEmulator, client:
     assert stack.resources() == {}
 
 
+def test_an_environment_without_images_comes_up_green_and_runs_when_there_are_some(
+    tmp_path: Path, emulator: LocalEmulator, client: bigquery.Client
+) -> None:
+    wanted = config(emulator)
+    wanted["imaging:buckets"].append({"name": "hospital-dicom-inbox"})
+    wanted["imaging:exports"].append(
+        {
+            "name": "chosen",
+            "store": "pacs",
+            "to": "gs://hospital-dicom-out/chosen/",
+            # The table is not there before the first export of metadata.
+            "filter": {"query": "SELECT '/studies/' || StudyInstanceUID FROM `research-analytics.dicom.instances`"},
+        }
+    )
+    for run in (*wanted["imaging:imports"], *wanted["imaging:exports"]):
+        run["whenEmpty"] = "skip"
+    stack = Stack(tmp_path, wanted)
+    stack.up()
+    outputs = stack.outputs()
+    runs = {**outputs["imports"], **outputs["exports"]}
+    assert {name: run["state"] for name, run in runs.items()} == dict.fromkeys(
+        ("archive", "metadata", "images", "chosen"), "skipped"
+    )
+    assert runs["archive"]["reason"].startswith("no object matches gs://hospital-dicom-inbox/2024/**.dcm")
+    assert runs["metadata"]["reason"].startswith("DICOM store pacs is empty")
+    assert posted(emulator) == []
+    assert list(client.query_and_wait("SELECT * FROM `research-analytics.dicom.instances_studies`")) == []
+    assert stack.preview() == {}
+    stack.refresh()
+    assert stack.preview() == {}
+
+    for name in FILES:
+        upload(emulator, "hospital-dicom-inbox", f"2024/{name}", image(name))
+    assert stack.preview()[f"{STARTED} archive"] == "update"
+    # It would run beside the export whose table it reads.
+    stack.config["imaging:exports"] = [run for run in stack.config["imaging:exports"] if run["name"] != "chosen"]
+    stack.up()
+    outputs = stack.outputs()
+    runs = {**outputs["imports"], **outputs["exports"]}
+    assert {name: (run["state"], run["success"]) for name, run in runs.items()} == dict.fromkeys(
+        ("archive", "metadata", "images"), ("succeeded", 2)
+    )
+    assert sorted(posted(emulator)) == ["export", "export", "import"]
+    assert len(list(client.query_and_wait("SELECT * FROM `research-analytics.dicom.instances_studies`"))) == 2
+    assert stack.preview() == {}
+
+
 def test_a_store_that_changed_is_exported_again_and_only_then(tmp_path: Path, inbox: LocalEmulator) -> None:
     wanted = config(inbox)
     wanted["imaging:exports"] = [{**wanted["imaging:exports"][0], "views": False, "rerun": "when-store-changes"}]

@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pulumi import UNKNOWN
 
 from components.provider.engine_log import Failure
 from components.provider.inputs import journal_folder, journal_of
 from components.provider.resources import AwaitedProvider, StartedProvider
+from components.resources.reference_queries import VIEWS, load_query
 from emulator.server.server import LocalEmulator
 from operations.model.requests import request_from_body
 from operations.run.record import record_of
+from operations.run.start import start
+from operations.run.wait import Waiter
 from tests.protocol.operations.hospital import STORE, TABLE, Hospital
 
 URN = "urn:pulumi:test::imaging::imaging:index:DicomExport$pulumi-python:dynamic/imaging:StartedOperation::metadata"
@@ -161,3 +165,99 @@ def test_the_journal_is_where_pulumi_keeps_things_of_the_user_unless_told_otherw
     environment: dict[str, str], folder: str
 ) -> None:
     assert str(journal_folder(environment)) == folder
+
+
+@pytest.fixture
+def empty(hospital: Hospital) -> str:
+    """A second store, without instances."""
+    dataset = STORE.rpartition("/dicomStores/")[0]
+    stores = hospital.connection.healthcare.projects().locations().datasets().dicomStores()
+    stores.create(parent=dataset, dicomStoreId="empty", body={}).execute()
+    return f"{dataset}/dicomStores/empty"
+
+
+def test_an_empty_store_fails_the_run_and_says_what_would_skip_it(
+    empty: str, hospital: Hospital, props: dict[str, Any]
+) -> None:
+    with pytest.raises(Failure, match=r"DICOM store empty is empty.*`whenEmpty: skip`"):
+        StartedProvider().create({**props, "store": empty})
+    assert states(hospital) == []
+
+
+def test_a_run_without_anything_to_do_is_skipped_and_runs_when_there_is_something(
+    empty: str, hospital: Hospital, props: dict[str, Any]
+) -> None:
+    # The query would fail: its table is made by an export that has nothing to do either.
+    chosen = {"query": "SELECT path FROM dicom.nowhere", "project": "research-analytics", "bucket": "b"}
+    props |= {"store": empty, "whenEmpty": "skip", "previous": {"read": True}, "rerun": "when-inputs-change"}
+    skipped = dict(StartedProvider().create({**props, "filter": chosen}).outs or {})
+    assert (skipped["operation"], skipped["skipped"]) == (
+        "",
+        "DICOM store empty is empty, so there is nothing to export; import or store instances first",
+    )
+    done = dict(AwaitedProvider().create(awaited(skipped)).outs or {})
+    outcome = done["outcome"]
+    assert (outcome["state"], outcome["reason"], outcome["success"]) == ("skipped", skipped["skipped"], 0)
+    assert not StartedProvider().diff("id", skipped, props).changes
+    assert AwaitedProvider().read("id", done).outs == done
+    assert states(hospital) == []
+
+    # The store that has instances stands for the same store later.
+    later = {**props, "store": STORE}
+    assert StartedProvider().diff("id", skipped, later).changes
+    started = dict(StartedProvider().update("id", skipped, later).outs or {})
+    assert started["skipped"] == ""
+    assert AwaitedProvider().diff("id", done, awaited(started)).changes
+    ended = dict(AwaitedProvider().update("id", done, awaited(started)).outs or {})
+    assert (ended["outcome"]["state"], ended["outcome"]["rows"]) == ("succeeded", 2)
+    StartedProvider().delete("id", skipped)
+    assert states(hospital) == ["done"]
+
+
+def test_an_import_of_a_pattern_without_objects_is_skipped(hospital: Hospital, props: dict[str, Any]) -> None:
+    before = hospital.operations("ImportDicomData")
+    body = {"gcsSource": {"uri": "gs://hospital-dicom-inbox/nothing/**.dcm"}}
+    outs = StartedProvider().create({**props, "method": "import", "body": body, "whenEmpty": "skip"}).outs or {}
+    assert outs["skipped"].startswith("no object matches gs://hospital-dicom-inbox/nothing/**.dcm")
+    assert hospital.operations("ImportDicomData") == before
+
+
+def test_a_preview_of_a_new_run_names_what_is_in_its_way_and_an_update_leaves_it_to_the_start(
+    hospital: Hospital, props: dict[str, Any]
+) -> None:
+    tables: Any = hospital.connection.bigquery.tables()
+    body = {
+        "tableReference": {"projectId": "research-analytics", "datasetId": "dicom", "tableId": "a_view"},
+        "view": {"query": "SELECT 1 AS one", "useLegacySql": False},
+    }
+    tables.insert(projectId="research-analytics", datasetId="dicom", body=body).execute()
+    onto_view = {**BODY["bigqueryDestination"], "tableUri": "bq://research-analytics.dicom.a_view"}
+    wanted = {**props, "body": {"bigqueryDestination": onto_view}, "existing": ["store", "destination"]}
+    in_preview = {**wanted, "inPreview": UNKNOWN, "store": STORE.replace("/pacs", "/nowhere")}
+    (failure,) = StartedProvider().check({}, in_preview).failures
+    assert "research-analytics.dicom.a_view is a view, and an export writes to tables only" in failure.reason
+    assert f"DICOM store {in_preview['store']} doesn't exist" in failure.reason
+    # A store that the same update creates isn't known yet.
+    (failure,) = StartedProvider().check({}, {**in_preview, "store": UNKNOWN}).failures
+    assert "doesn't exist" not in failure.reason
+    assert StartedProvider().check({}, wanted).failures == []
+    with pytest.raises(Failure, match="is a view, and an export writes to tables only"):
+        StartedProvider().create(wanted)
+    assert states(hospital) == []
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_of_a_table_that_is_not_there_yet_has_its_columns_and_no_row(view: str, hospital: Hospital) -> None:
+    body: Any = {"query": load_query(f"views/{view}", TABLE, exists=False), "useLegacySql": False}
+    missing = hospital.connection.bigquery.jobs().query(projectId="research-analytics", body=body).execute()
+    started = start(hospital.connection, request_from_body(STORE, "export", BODY))
+    Waiter(hospital.connection).wait(started.operation, timeout=60)
+    table: Any = hospital.connection.bigquery.tables().get(
+        projectId="research-analytics", datasetId="dicom", tableId="instances"
+    )
+    columns = [each["name"] for each in table.execute()["schema"]["fields"]]
+    body = {"query": load_query(f"views/{view}", TABLE, columns), "useLegacySql": False}
+    there = hospital.connection.bigquery.jobs().query(projectId="research-analytics", body=body).execute()
+    shape = [[(field["name"], field["type"]) for field in each["schema"]["fields"]] for each in (missing, there)]
+    assert shape[0] == shape[1]
+    assert (missing["totalRows"], missing.get("rows", [])) == ("0", [])

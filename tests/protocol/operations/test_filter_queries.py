@@ -1,6 +1,7 @@
 """Filters from a query: checked, distinct, one object per result; large ones never pass through this machine."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from operations.model.filters import FilterError, FilterSummary
 from operations.model.requests import make_export
 from operations.model.uris import CloudStoragePath, parse_object_uri
 from operations.run import filter_objects
-from operations.run.filter_objects import filter_digest, prepare_filter, write_filter_query
+from operations.run.filter_objects import file_digest, prepare_filter, query_sources, write_filter_query
 from operations.run.start import start
 from operations.run.wait import Waiter
 from tests.protocol.operations.hospital import INBOX, RESEARCH, STORE, TABLE, Hospital
@@ -35,6 +36,11 @@ def hospital(emulator: LocalEmulator) -> Iterator[Hospital]:
 
 def content(connection: Connection, uri: str) -> bytes:
     return b"".join(cloud_storage.read_object(connection, parse_object_uri(uri)))
+
+
+def digest_of(hospital: Hospital, query: str) -> str:
+    chosen = {"query": query, "project": RESEARCH, "bucket": INBOX}
+    return prepare_filter(hospital.connection, "subset", chosen).digest
 
 
 def objects(connection: Connection) -> list[str]:
@@ -83,31 +89,47 @@ def test_two_exports_never_share_a_filter_object_and_the_same_result_has_the_sam
 def test_the_digest_follows_the_result_and_not_the_words_of_the_query(hospital: Hospital) -> None:
     chosen = {"query": QUERY, "project": RESEARCH, "bucket": INBOX}
     prepared = prepare_filter(hospital.connection, "subset", chosen)
-    assert filter_digest(hospital.connection, chosen) == prepared.digest
-    assert filter_digest(hospital.connection, chosen | {"query": f"{QUERY} ORDER BY 1 DESC"}) == prepared.digest
-    other = chosen | {"query": f"{QUERY} WHERE StudyInstanceUID = '1.2.4'"}
-    assert filter_digest(hospital.connection, other) != prepared.digest
+    assert digest_of(hospital, QUERY) == prepared.digest
+    assert digest_of(hospital, f"{QUERY} ORDER BY 1 DESC") == prepared.digest
+    assert digest_of(hospital, f"{QUERY} WHERE StudyInstanceUID = '1.2.4'") != prepared.digest
+
+
+def test_what_a_query_reads_is_found_out_without_running_it(hospital: Hospital) -> None:
+    """A dry run: no bytes are billed, and no job is left behind."""
+    chosen = {"query": f"{QUERY};", "project": RESEARCH, "bucket": INBOX}
+    jobs = hospital.connection.bigquery.jobs()
+    before = len(jobs.list(projectId=RESEARCH, allUsers=True).execute().get("jobs", []))
+    sources = query_sources(hospital.connection, chosen)
+    assert list(sources) == ["research-analytics.dicom.instances"]
+    assert int(sources["research-analytics.dicom.instances"]) > 0
+    assert len(jobs.list(projectId=RESEARCH, allUsers=True).execute().get("jobs", [])) == before
+    assert query_sources(hospital.connection, chosen) == sources
+    body: Any = {"query": "DELETE FROM dicom.instances WHERE StudyInstanceUID = '1.2.4'", "useLegacySql": False}
+    jobs.query(projectId=RESEARCH, body=body).execute()
+    assert query_sources(hospital.connection, chosen) != sources
+    assert query_sources(hospital.connection, {"file": f"gs://{INBOX}/filter.txt"}) == {}
+    with pytest.raises(OperationsError, match="can't be run in project research-analytics"):
+        query_sources(hospital.connection, chosen | {"query": "SELECT path FROM dicom.nowhere"})
 
 
 def test_the_digest_of_a_file_follows_its_content(hospital: Hospital) -> None:
     chosen = {"file": f"gs://{INBOX}/filter.txt"}
-    assert filter_digest(hospital.connection, chosen) == ""
+    assert file_digest(hospital.connection, chosen) == ""
     hospital.put("filter.txt", b"/studies/1.2.3\n")
-    before = filter_digest(hospital.connection, chosen)
+    before = file_digest(hospital.connection, chosen)
     hospital.put("filter.txt", b"/studies/1.2.3\n")
-    assert filter_digest(hospital.connection, chosen) == before
+    assert file_digest(hospital.connection, chosen) == before
     hospital.put("filter.txt", b"/studies/1.2.4\n")
-    assert filter_digest(hospital.connection, chosen) != before
+    assert file_digest(hospital.connection, chosen) != before
 
 
 def test_the_digest_of_a_large_result_follows_the_result_too(
     hospital: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(filter_objects, "SMALL", 1)
-    chosen = {"query": QUERY, "project": RESEARCH, "bucket": INBOX}
-    digest = filter_digest(hospital.connection, chosen)
-    assert filter_digest(hospital.connection, chosen | {"query": f"{QUERY} ORDER BY 1 DESC"}) == digest
-    assert filter_digest(hospital.connection, chosen | {"query": f"{QUERY} UNION ALL SELECT '/studies/9'"}) != digest
+    digest = digest_of(hospital, QUERY)
+    assert digest_of(hospital, f"{QUERY} ORDER BY 1 DESC") == digest
+    assert digest_of(hospital, f"{QUERY} UNION ALL SELECT '/studies/9'") != digest
 
 
 def test_a_bad_row_of_a_large_result_is_an_error_before_anything_is_written(

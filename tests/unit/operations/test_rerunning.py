@@ -66,6 +66,13 @@ def test_changed_inputs_run_again(
         {"allowedFailures": 3.0},
         {"rerun": "when-store-changes"},
         {"body": props()["body"] | {"filterConfig": None}},
+        # It says how the next run writes; appending what is there already would double it.
+        {
+            "body": {
+                "bigqueryDestination": {**props()["body"]["bigqueryDestination"], "writeDisposition": "WRITE_APPEND"}
+            }
+        },
+        {"whenEmpty": "skip"},
     ],
 )
 def test_other_changes_run_nothing(
@@ -344,3 +351,36 @@ def test_another_bucket_for_the_filter_file_starts_no_run() -> None:
     olds = {"operation": "o", "filter": {"lines": ["/studies/1"], "bucket": "old"}}
     assert changed_inputs(olds, {"filter": {"lines": ["/studies/1"], "bucket": "new"}}) is None
     assert changed_inputs(olds, {"filter": {"lines": ["/studies/2"], "bucket": "old"}}) is not None
+
+
+EXPORT = {
+    "bigqueryDestination": {
+        "tableUri": "bq://research.dicom.instances",
+        "writeDisposition": "WRITE_TRUNCATE",
+        "schemaFlattened": {},
+    }
+}
+IMPORT = {"gcsSource": {"uri": "gs://inbox/**.dcm"}}
+
+
+@pytest.mark.parametrize(("method", "body"), [("export", EXPORT), ("import", IMPORT)])
+def test_a_run_that_was_skipped_runs_as_soon_as_there_is_something_and_never_before(
+    method: str, body: dict[str, Any], service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    skipped = state("", method=method, body=body, skipped="nothing there")
+    wanted = props(method=method, body=body, whenEmpty="skip", rerun="always", previous={"read": True})
+    service.instances = 0
+    assert reason_to_run(connection, skipped, wanted, clock) is None
+    service.instances, service.objects = 10, {"a.dcm": 1}
+    assert reason_to_run(connection, skipped, wanted, clock) == (
+        f"it was skipped, and there is something to {method} now"
+    )
+    service.instances, service.objects = 0, {}
+    failing = {**wanted, "whenEmpty": "fail"}
+    assert reason_to_run(connection, skipped, failing, clock) == "it was skipped, and whenEmpty is no longer skip"
+
+
+def test_what_can_not_be_looked_at_is_tried(service: Service, connection: Connection, clock: SimulatedClock) -> None:
+    skipped = state("", body=EXPORT, skipped="nothing there")
+    service.plan("metrics", Fault(403, "denied"))
+    assert reason_to_run(connection, skipped, props(body=EXPORT, whenEmpty="skip"), clock)
