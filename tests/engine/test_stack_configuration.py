@@ -52,7 +52,7 @@ def test_every_mistake_is_shown_at_once_and_without_a_traceback(tmp_path: Path) 
         "  imaging:exports[1]     both mimeType and writeDisposition are set; "
         "writeDisposition is for bq:// destinations\n"
     ) in said
-    assert 'imaging:bucket         is no setting; did you mean "buckets"?' in said
+    assert 'imaging:bucket         is not a setting; did you mean "buckets"?' in said
     assert "Traceback" not in said
 
 
