@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .names import denied_dataset, denied_project, no_dataset
@@ -146,6 +147,42 @@ def relation(asker: Asker, prefix: str | None, view: str, node: exp.Expression) 
     return Relation(_values(shape, rows), [(name, kind, name) for name, kind in shape])
 
 
+_META = (
+    ("project_id", STRING),
+    ("dataset_id", STRING),
+    ("table_id", STRING),
+    ("creation_time", INT64),
+    ("last_modified_time", INT64),
+    ("row_count", INT64),
+    ("size_bytes", INT64),
+    ("type", INT64),
+)
+
+
+def tables(asker: Asker, project: str, dataset: str) -> Relation:
+    """``dataset.__TABLES__``: tables and views with their sizes; times in milliseconds, type 1 is a table, 2 a view.
+
+    Raises:
+        ApiError: 403 or 404.
+    """
+    catalog = asker.catalog
+    if not catalog.allowed(asker.principal, "bigquery.tables.list", project, dataset):
+        raise denied_dataset("bigquery.tables.list", project, dataset)
+    if catalog.find_dataset(project, dataset) is None:
+        raise no_dataset(project, dataset, asker.location or "US")
+    rows = []
+    for name in catalog.table_names(project, dataset):
+        document = catalog.find_table(name)
+        if document is None:
+            continue
+        resource = document["resource"]
+        is_view = "view" in resource
+        times = (int(resource["creationTime"]), int(resource.get("lastModifiedTime", resource["creationTime"])))
+        sizes = (0, 0) if is_view else (catalog.count(document), catalog.size(document))
+        rows.append((project, dataset, name.table, *times, *sizes, 2 if is_view else 1))
+    return Relation(_values(_META, rows), [(name, kind, name) for name, kind in _META])
+
+
 def _in_region(catalog: Catalog, project: str, region: str | None) -> list[str]:
     return [
         key.partition("/")[2]
@@ -185,7 +222,14 @@ def _of_table(view: str, name: tuple[str, str, str], resource: dict[str, Any]) -
     match view:
         case "TABLES":
             kind = "VIEW" if is_view else "BASE TABLE"
-            yield (*name, kind, "NO" if is_view else "YES", "NO", _moment(resource["creationTime"]), None)
+            yield (
+                *name,
+                kind,
+                "NO" if is_view else "YES",
+                "NO",
+                _moment(resource["creationTime"]),
+                _ddl(name, resource),
+            )
         case "VIEWS" if is_view:
             yield (*name, resource["view"]["query"], None, "YES")
         case "COLUMNS":
@@ -208,6 +252,38 @@ def _of_table(view: str, name: tuple[str, str, str], resource: dict[str, Any]) -
             ):
                 if key in resource:
                     yield (*name, option, type_name, json.dumps(resource[key]))
+
+
+def _ddl(name: tuple[str, str, str], resource: dict[str, Any]) -> str:
+    """The statement that makes a table or view."""
+    shown = ".".join(name)
+    if "view" in resource:
+        return f"CREATE VIEW `{shown}`\nAS {resource['view']['query']};"
+    fields = resource.get("schema", {}).get("fields", [])
+    from .sql.parser import RESERVED
+
+    lines = []
+    for field, column in zip(fields, columns(fields), strict=True):
+        needed = " NOT NULL" if field.get("mode") == "REQUIRED" else ""
+        described = f" OPTIONS(description={json.dumps(field['description'])})" if field.get("description") else ""
+        bare = re.fullmatch(r"[A-Za-z_]\w*", column.name) is not None and column.name.upper() not in RESERVED
+        shown_name = column.name if bare else f"`{column.name}`"
+        lines.append(f"  {shown_name} {column.type}{needed}{described}")
+    text_ = f"CREATE TABLE `{shown}`\n(\n" + ",\n".join(lines) + "\n)"
+    parts, ranges = resource.get("timePartitioning"), resource.get("rangePartitioning")
+    if parts and parts.get("field"):
+        kinds = {column.name.lower(): column.type.kind for column in columns(fields)}
+        kind, unit = kinds.get(parts["field"].lower(), "DATE"), parts.get("type", "DAY")
+        plain = parts["field"] if kind == "DATE" else f"DATE({parts['field']})"
+        truncated = f"{kind}_TRUNC({parts['field']}, {unit})"
+        text_ += f"\nPARTITION BY {plain if unit == 'DAY' else truncated}"
+    if ranges:
+        bounds = ranges["range"]
+        series = f"GENERATE_ARRAY({bounds['start']}, {bounds['end']}, {bounds['interval']})"
+        text_ += f"\nPARTITION BY RANGE_BUCKET({ranges['field']}, {series})"
+    if resource.get("clustering"):
+        text_ += f"\nCLUSTER BY {', '.join(resource['clustering']['fields'])}"
+    return text_ + ";"
 
 
 def _paths(field: dict[str, Any], path: str, kind: Type) -> Iterator[tuple[str, Type, str | None]]:

@@ -155,6 +155,10 @@ class Session:
         if found:
             self.cacheable = False
             return information_schema.relation(self, found[1], found[2].upper(), node)
+        if (listed := re.fullmatch(r"(?:([^.]+)\.)?([^.]+)\.__TABLES__", joined)) is not None:
+            self.cacheable = False
+            default = self.default_dataset[0] if self.default_dataset else self.project
+            return information_schema.tables(self, listed[1] or default, listed[2])
         if parts[-1].endswith("*"):
             self.cacheable = False
             return wildcards.relation(self, self.table_name([*parts[:-1], parts[-1][:-1]], node), node)

@@ -79,6 +79,8 @@ class Select:
             group, group_sql = self._group()
             aliases = {name.lower(): item for item, name in self.items if name}
             self.scope.aliases = aliases
+            if group and not self._has_sets():
+                self._check_grouped(group_sql)
             having = self._clause("having", "HAVING")
             qualify = self._clause("qualify", "QUALIFY")
             order = self._order()
@@ -216,6 +218,26 @@ class Select:
         if isinstance(item, exp.Tuple):
             return f"({', '.join(self._grouping(one) for one in item.expressions)})"
         return self._group_item(item)
+
+    def _has_sets(self) -> bool:
+        found = self.node.args["group"].expressions
+        return any(isinstance(one, (exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple)) for one in found)
+
+    def _check_grouped(self, group_sql: str) -> None:
+        """Say which column of the SELECT list is neither grouped nor aggregated, by the name that the query has for it.
+
+        Only what is clear is said here: a plain column of the FROM clause. DuckDB finds the rest.
+        """
+        own = {column.sql for source in self.scope.sources for column in [*source.columns, *source.hidden]}
+        for node in self.node.expressions:
+            bare = node.unalias()
+            if isinstance(bare, exp.Column) and not isinstance(bare.this, exp.Star):
+                value = self.compiler.compile(bare)
+                if value.sql in own and value.sql not in group_sql:
+                    raise self.compiler.error(
+                        f"SELECT list expression references column {bare.name} which is neither grouped nor aggregated",
+                        bare,
+                    )
 
     def _group_item(self, item: Any) -> str:
         value = self._by_number(item, "GROUP BY")

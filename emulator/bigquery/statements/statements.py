@@ -13,6 +13,7 @@ from ..datasets import remove as remove_dataset
 from ..names import no_table
 from ..output import output_fields
 from ..plans import check_plan
+from ..sql.parser import refuse_by_name
 from ..sql.queries import Compiler
 from ..sql.relations import Query
 from ..types import member
@@ -56,6 +57,7 @@ class Statements(Dml, Create, Alter):
             name = node.this if isinstance(node, exp.Command) and isinstance(node.this, str) else type(node).__name__
             compiler = Compiler(self.session)
             if isinstance(node, (exp.Column, exp.Alias, exp.Identifier)):
+                refuse_by_name(self.session.sql)
                 raise compiler.error(f'Syntax error: Unexpected "{node.sql("bigquery")[:60]}"', node)
             raise compiler.unsupported(f"{str(name).upper()} statements", node)
         return maker(node)

@@ -269,6 +269,24 @@ QUERIES: dict[str, list[tuple[str, list[str] | None, list[list[Any]] | ERROR]]] 
         ("EXECUTE IMMEDIATE 'SELECT 1; SELECT 2'", None, ERROR("one statement")),
         ("EXECUTE IMMEDIATE 'SELECT 1' INTO missing", None, ERROR("Undeclared variable")),
     ],
+    # lexical#reserved_keywords: names in backticks, or behind a dot.
+    "reserved words": [
+        ("SELECT Rows FROM (SELECT 1 AS `Rows`) AS d", None, ERROR("Unexpected keyword ROWS at [1:8]")),
+        ("SELECT 1 AS hash", None, ERROR("Unexpected keyword HASH at [1:13]")),
+        ("SELECT 1 FROM UNNEST([1]) AS range", None, ERROR("Unexpected keyword RANGE")),
+        ("SELECT d.Rows FROM (SELECT 1 AS `Rows`) AS d", ["Rows"], [["1"]]),
+        ("SELECT `Rows` FROM (SELECT 1 AS `Rows`) AS d", ["Rows"], [["1"]]),
+        ("SELECT IF(TRUE, LEFT('ab', 1), RIGHT('ab', 1))", None, [["a"]]),
+    ],
+    "ungrouped columns": [
+        (
+            "WITH q AS (SELECT 1 AS x, 2 AS y) SELECT x, y FROM q GROUP BY x",
+            None,
+            ERROR("references column y which is neither grouped nor aggregated at [1:45]"),
+        ),
+        ("SELECT x, y FROM (SELECT 1 AS x, 2 AS y) GROUP BY x, 2", None, [["1", "2"]]),
+        ("SELECT s.a FROM (SELECT STRUCT(1 AS a) AS s) GROUP BY s.a", None, [["1"]]),
+    ],
 }
 
 
@@ -277,4 +295,8 @@ REFUSED: list[tuple[str, str]] = [
     ("SELECT CAST('a' AS STRING COLLATE 'und:ci') = 'A'", "COLLATE"),
     ("FROM UNNEST([1]) |> TABLESAMPLE RESERVOIR (2 ROWS)", "SAMPLE"),
     ("SELECT 'a' NOT LIKE ANY ('a')", "quantified LIKE"),
+    ("ASSERT (SELECT TRUE) AS 'a'", "ASSERT statements"),
+    ("IF TRUE THEN SELECT 1; END IF", "IF statements"),
+    ("SELECT * FROM ML.PREDICT(MODEL d.m, TABLE d.t)", "ML.PREDICT"),
+    ("EXPORT DATA OPTIONS(uri = 'gs://x/*') AS SELECT 1", "EXPORT statements"),
 ]

@@ -239,7 +239,7 @@ def test_a_table_is_extracted_as_csv_and_json(emulator: LocalEmulator, client: b
     rows(
         client,
         "CREATE TABLE d.t AS SELECT 1 AS id, 'a,\"b\"' AS name, DATE '2024-01-01' AS day, "
-        "TIMESTAMP '2024-01-01 00:00:00.5+00' AS at, TRUE AS good "
+        "TIMESTAMP '2024-01-01 00:00:00.5+00' AS `at`, TRUE AS good "
         "UNION ALL SELECT 2, NULL, NULL, NULL, FALSE ORDER BY id",
     )
     job = client.extract_table("d.t", "gs://research-files/out.csv")

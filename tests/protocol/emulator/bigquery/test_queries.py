@@ -55,7 +55,7 @@ WRONG: list[tuple[str, type[Exception], str]] = [
     ("SELECT * FROM nowhere.t", NotFound, "Not found: Dataset research-analytics:nowhere was not found in location US"),
     ("SELECT * FROM instances", BadRequest, 'Table "instances" must be qualified with a dataset'),
     ("DELETE FROM `dicom.inst*` WHERE TRUE", MethodNotImplemented, "wildcard tables"),
-    ("SELECT * FROM dicom.instances UNPIVOT(a FOR b IN (Rows))", MethodNotImplemented, "UNPIVOT"),
+    ("SELECT Rows FROM dicom.instances", BadRequest, r"Unexpected keyword ROWS at \[1:8\]"),
     ("BEGIN TRANSACTION; SELECT 1; COMMIT TRANSACTION", MethodNotImplemented, "TRANSACTION"),
     ("IF TRUE THEN SELECT 1; END IF", MethodNotImplemented, "IF"),
     ("SELECT * FROM read_csv('/etc/passwd')", MethodNotImplemented, "the table function"),
@@ -64,7 +64,7 @@ WRONG: list[tuple[str, type[Exception], str]] = [
     ("SELECT * FROM duckdb_tables", BadRequest, "must be qualified"),
     ("CALL dicom.procedure()", MethodNotImplemented, "CALL"),
     ("CREATE FUNCTION dicom.f(x INT64) AS (x)", MethodNotImplemented, "CREATE FUNCTION"),
-    ("UPDATE dicom.instances SET Rows = 1", BadRequest, "UPDATE must have a WHERE clause"),
+    ("UPDATE dicom.instances SET `Rows` = 1", BadRequest, "UPDATE must have a WHERE clause"),
     ("INSERT dicom.instances (PatientID) VALUES (1)", BadRequest, "cannot be inserted into column PatientID"),
     ("INSERT dicom.instances (PatientID) VALUES ('a', 'b')", BadRequest, "wrong column count; Has 2, expected 1"),
     ("CREATE TABLE dicom.instances (a INT64)", Conflict, r"Already Exists: Table research-analytics:dicom\.instances"),
@@ -144,8 +144,8 @@ QUESTIONS: list[tuple[str, list[tuple[Any, ...]]]] = [
         [("Localizer",)],
     ),
     (
-        "SELECT PatientID, image FROM dicom.instances LEFT JOIN UNNEST(ImageType) image WITH OFFSET at "
-        "WHERE IFNULL(at, 0) = 0 AND SOPInstanceUID IN ('1.2.1.1.1', '1.2.2.1.1') ORDER BY 1",
+        "SELECT PatientID, image FROM dicom.instances LEFT JOIN UNNEST(ImageType) image WITH OFFSET place "
+        "WHERE IFNULL(place, 0) = 0 AND SOPInstanceUID IN ('1.2.1.1.1', '1.2.2.1.1') ORDER BY 1",
         [("P1", "ORIGINAL"), ("P2", None)],
     ),
     (
@@ -336,7 +336,7 @@ def test_rows_are_changed_by_statements_and_counted(client: bigquery.Client) -> 
         {"id": 1, "tags": ["a", "n"], "p": {"a": None, "b": "y"}},
         {"id": 4, "tags": ["1", "n"], "p": {"a": 5, "b": "y"}},
     ]
-    assert affected("UPDATE dicom.t t SET id = s.new FROM (SELECT 2 AS id, 20 AS new) s WHERE t.id = s.id") == 1
+    assert affected("UPDATE dicom.t t SET id = s.later FROM (SELECT 2 AS id, 20 AS later) s WHERE t.id = s.id") == 1
     with pytest.raises(BadRequest, match="must match at most one source row"):
         rows(client, "UPDATE dicom.t SET id = 9 FROM UNNEST([1, 2]) AS x WHERE id = 1")
     assert affected("DELETE FROM dicom.t WHERE id = 3") == 1
@@ -445,6 +445,49 @@ def test_a_view_of_a_view_that_refers_to_itself_ends(client: bigquery.Client) ->
 
 
 # --- what there is ---
+
+
+def test_the_statement_that_makes_a_table_is_shown_and_makes_it_again(client: bigquery.Client) -> None:
+    rows(
+        client,
+        "CREATE TABLE dicom.made (a INT64 NOT NULL OPTIONS(description='the first'), ts TIMESTAMP, `Rows` INT64, "
+        "s ARRAY<STRUCT<x STRING>>) PARTITION BY DATE(ts) CLUSTER BY a",
+    )
+    ((ddl,),) = [
+        tuple(row.values())
+        for row in rows(client, "SELECT ddl FROM dicom.INFORMATION_SCHEMA.TABLES WHERE table_name = 'made'")
+    ]
+    before = client.get_table("dicom.made")
+    rows(client, "DROP TABLE dicom.made")
+    rows(client, ddl)
+    after = client.get_table("dicom.made")
+    assert after.schema == before.schema
+    assert after.clustering_fields == ["a"]
+    assert after.time_partitioning is not None
+    assert after.time_partitioning.field == "ts"
+
+
+def test_the_table_of_tables_has_their_sizes(client: bigquery.Client) -> None:
+    rows(client, "CREATE TABLE dicom.three AS SELECT x FROM UNNEST([1, 2, 3]) AS x")
+    rows(client, "CREATE VIEW dicom.v AS SELECT 1 AS x")
+    # https://cloud.google.com/bigquery/pricing#data: an INT64 has 8 bytes.
+    sql = "SELECT table_id, row_count, size_bytes, type FROM dicom.__TABLES__ WHERE row_count < 4 ORDER BY 1"
+    kept = {"three", "v"}
+    found = [tuple(row.values()) for row in rows(client, sql) if row["table_id"] in kept]
+    assert found == [("three", 3, 24, 1), ("v", 0, 0, 2)]
+    with pytest.raises(NotFound):
+        rows(client, "SELECT * FROM nowhere.__TABLES__")
+
+
+def test_a_script_runs_statements_that_it_has_put_together(client: bigquery.Client) -> None:
+    script = """
+        DECLARE wanted STRING DEFAULT 'put_together';
+        DECLARE a, b INT64;
+        EXECUTE IMMEDIATE FORMAT('CREATE TABLE dicom.%s AS SELECT 5 AS q', wanted);
+        EXECUTE IMMEDIATE 'SELECT q, q * @by FROM dicom.put_together' INTO a, b USING 2 AS by;
+        SELECT a + b AS c;
+    """
+    assert [tuple(row.values()) for row in rows(client, script)] == [(15,)]
 
 
 def test_the_information_schema_knows_datasets_tables_and_columns(client: bigquery.Client) -> None:
