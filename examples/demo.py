@@ -413,7 +413,7 @@ def step(number: str, text: str) -> None:
 
 
 def show_runs(outputs: dict[str, Any]) -> None:
-    """The imports and exports with their counters, and every file that failed with its reason."""
+    """The imports and exports with their counters, and why files were refused."""
     table = Table(title="Imports and exports", title_justify="left")
     for column in ("run", "state", "destination"):
         table.add_column(column)
@@ -424,15 +424,40 @@ def show_runs(outputs: dict[str, Any]) -> None:
         for name, run in outputs[kind].items():
             figures = [str(run.get(key, "")) for key in ("success", "failure", "rows")]
             table.add_row(f"{kind[:-1]} {name}", run["state"], run["destination"], *figures)
-            failed += [(error["source"], error["message"]) for error in run.get("errors", ())]
+            if run.get("failure"):
+                failed += failures(run["operation"])
     console.print(table)
     if failed:
-        reasons = Table(title="What failed, as the stack allows it, and why", title_justify="left")
-        reasons.add_column("file")
-        reasons.add_column("reason")
-        for resource, reason in failed:
-            reasons.add_row(resource.removeprefix(f"gs://{INBOX}/"), reason)
-        console.print(reasons)
+        show_failures(failed)
+
+
+def failures(operation: str) -> list[tuple[str, str]]:
+    """Everything that failed in an operation, as (file or instance, reason), by the project's own command."""
+    command = [sys.executable, "-m", "operations", "failures", operation, "--json"]
+    done = subprocess.run(  # noqa: S603 - our own module
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise DemoError(f"`python -m operations failures {operation}` failed:\n{done.stderr.strip()}")
+    return [(one["source"], one["message"]) for one in json.loads(done.stdout)["failures"]]
+
+
+def show_failures(failed: list[tuple[str, str]]) -> None:
+    """What failed, a row for each reason, those with most files first."""
+    by_reason: dict[str, list[str]] = {}
+    for resource, reason in failed:
+        by_reason.setdefault(reason, []).append(resource.removeprefix(f"gs://{INBOX}/"))
+    table = Table(title="What was refused, as the stack allows it, and why", title_justify="left")
+    table.add_column("files", justify="right")
+    table.add_column("reason")
+    table.add_column("for example")
+    reasons = sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    for reason, names in reasons[:ROWS_SHOWN]:
+        table.add_row(f"{len(names):,}", reason, names[0])
+    console.print(table)
+    if len(reasons) > ROWS_SHOWN:
+        console.print(f"and {len(reasons) - ROWS_SHOWN} more reasons")
+    console.print("Every file: `python -m operations failures NAME`, with the name from `pulumi stack output`.")
 
 
 @dataclass(frozen=True)
