@@ -63,8 +63,7 @@ def _check_endpoint(endpoint: str) -> None:
     """Refuse an emulator that is not running: every resource would fail for it, each in its own words."""
     parts = urlsplit(endpoint)
     try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), _ENDPOINT_SECONDS).close()
+        socket.create_connection((parts.hostname or "", parts.port or 80), _ENDPOINT_SECONDS).close()
     except OSError:
         raise pulumi.RunError(
             f"nothing answers at {endpoint} (imaging:endpoint); start the emulator with `{START_EMULATOR}`"

@@ -155,7 +155,7 @@ class Pauses:
 
 def _unreachable(connection: Connection, error: Exception) -> UnreachableError:
     refused = isinstance(error, ConnectionRefusedError) or getattr(error, "errno", None) == errno.ECONNREFUSED
-    endpoint = connection.settings.endpoints.get("healthcare")
+    endpoint = connection.settings.endpoint("healthcare")
     if refused and connection.settings.is_emulator:
         return UnreachableError(
             f"nothing answers at {endpoint}; start the emulator with `{START_EMULATOR}`", refused=True

@@ -26,7 +26,7 @@ import components, operations
 from importlib.metadata import version
 from pathlib import Path
 from components import DicomExport, DicomStore
-from components.queries import VIEWS, load_query
+from components.resources.reference_queries import VIEWS, load_query
 for view in VIEWS:
     assert "SELECT" in load_query(f"views/{view}", "bq://project-id.dataset.table")
 assert "SELECT" in load_query("patient_images", "bq://project-id.dataset.table")
