@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from pydicom.datadict import get_entry, mask_match
+from pydicom.datadict import dictionary_has_tag, get_entry, mask_match
 
 #: BigQuery type (legacy name) by VR. VRs that are missing here have no column.
 TYPES: dict[str, str] = {
@@ -50,6 +50,7 @@ class Column:
         repeated: whether the dictionary's VM is anything but 1.
         group: ``Id`` of a repeating group's element (``6000``); empty for others.
         private: the group is odd.
+        place: what orders columns and tells them apart: the tag, or that of its repeating group.
     """
 
     tag: int
@@ -58,6 +59,7 @@ class Column:
     repeated: bool
     group: str
     private: bool
+    place: int = -1
 
 
 @cache
@@ -70,12 +72,16 @@ def column_for(tag: int) -> Column:
         vr, vm, _, _, keyword = get_entry(tag)
     except KeyError:
         return Column(tag, name, "", repeated=False, group="", private=False)
-    mask = mask_match(tag)
-    group = ""
+    # An element with an entry of its own belongs to no repeating group, though it may look so: 0028,0400 and 0028,04x0.
+    mask = None if dictionary_has_tag(tag) else mask_match(tag)
+    group, place = "", tag
     if mask is not None:
         group = f"{tag >> 16:04X}" if "x" in mask[:4] else f"{tag:08X}"
+        # The highest of its tags: the lowest of 0028,04x0 is another element.
+        place = int(mask.replace("x", "F"), 16)
     kind = TYPES.get(vr, "")
-    return Column(tag, keyword or name, kind if keyword else "", kind == "SQ" or vm != "1", group, private=False)
+    repeated = kind == "SQ" or vm != "1"
+    return Column(tag, keyword or name, kind if keyword else "", repeated, group, private=False, place=place)
 
 
 @cache

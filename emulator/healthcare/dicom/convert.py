@@ -332,11 +332,8 @@ def _leaf(column: Column, level: int) -> int:
     records = level + (2 if column.type == "PN" else 0) + (1 if column.group else 0)
     if not column.type or column.type == "SQ" or records > DEEPEST or (column.group and column.type == "PN"):
         return -1
-    tag = column.tag
-    if column.group:
-        tag = tag & 0xFF00FFFF if len(column.group) == 4 else tag & 0xFFFFFF00
-        return _token((0, tag, column.name, "GROUP:" + column.type, column.repeated, ()))
-    return _token((0, tag, column.name, column.type, column.repeated, ()))
+    kind = f"GROUP:{column.type}" if column.group else column.type
+    return _token((0, column.place, column.name, kind, column.repeated, ()))
 
 
 def _sequence(

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .fragments import FragmentsError, split_frames
 from .reader import BadInstanceError, end_of_header, hush, inflated
 from .syntaxes import BIG_ENDIAN, DEFLATED, IMPLICIT, NATIVE
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 #: The decoded pixels of an instance may take this many bytes.
 LARGEST_PIXELS = 512 * 1024 * 1024
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 #: Bytes of one value of the VRs whose byte order matters and that pydicom keeps as bytes.
 _WORDS = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
@@ -54,7 +56,16 @@ def open_instance(source: bytes | Path) -> FileDataset:
         start, syntax = end_of_header(data)
         if syntax is not None and data[syntax[0] : syntax[1]].rstrip(b"\0 ") == DEFLATED.encode():
             data = inflated(data, start, syntax)
-        return pydicom.dcmread(BytesIO(data))
+        dataset = pydicom.dcmread(BytesIO(data))
+        if not dataset and len(data) > start:
+            # So pydicom answers a file that ends within an element: encapsulated pixel data without their delimiter are
+            # whole with it, and every fragment is checked when it is used.
+            dataset = pydicom.dcmread(BytesIO(data + _SEQUENCE_END))
+            if not dataset:
+                raise UnsupportedError("the instance can't be read: it ends within an element")
+        return dataset
+    except UnsupportedError:
+        raise
     except BadInstanceError as error:
         raise UnsupportedError(error.message) from None
     except Exception as error:  # noqa: BLE001 - a damaged file makes pydicom fail in any way
@@ -134,28 +145,48 @@ def stored_frames(source: bytes | Path, numbers: list[int] | None) -> list[bytes
     dataset = open_instance(source)
     if "PixelData" not in dataset:
         raise UnsupportedError("the instance has no pixel data", 400)
-    wanted = numbers if numbers is not None else range(1, frame_count(dataset) + 1)
     try:
         if syntax_of(dataset) == BIG_ENDIAN:
             to_little_endian(dataset)
-        return [frame_of(dataset, number) for number in wanted]
+        return frames_of(dataset, numbers)
     except UnsupportedError:
         raise
     except Exception as error:  # noqa: BLE001 - damaged pixel data make pydicom fail in any way
         raise UnsupportedError(f"the frames can't be had: {type(error).__name__}") from None
 
 
-def frame_of(dataset: FileDataset, number: int) -> bytes:
-    """The bytes of one frame as it is stored.
+def frames_of(dataset: FileDataset, numbers: list[int] | None = None) -> list[bytes]:
+    """The bytes of frames as they are stored.
+
+    Args:
+        dataset: the instance.
+        numbers: which, from 1; None for all.
+
+    Raises:
+        UnsupportedError: there are no such frames.
+    """
+    count = frame_count(dataset)
+    wanted = numbers if numbers is not None else range(1, count + 1)
+    if syntax_of(dataset) in NATIVE:
+        return [_native_frame(dataset, number) for number in wanted]
+    tables = (dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths"))
+    try:
+        frames = split_frames(dataset.PixelData, count, tables if all(tables) else None)
+    except FragmentsError as error:
+        raise UnsupportedError(str(error)) from None
+    if not all(0 < number <= count for number in wanted):
+        raise UnsupportedError(f"the instance has {count} frames")
+    return frames if numbers is None else [frames[number - 1] for number in numbers]
+
+
+def _native_frame(dataset: FileDataset, number: int) -> bytes:
+    """The bytes of one uncompressed frame.
 
     Raises:
         UnsupportedError: the pixel data end before it.
     """
-    from pydicom.encaps import get_frame
     from pydicom.pixels.utils import get_expected_length, pack_bits, unpack_bits
 
-    if syntax_of(dataset) not in NATIVE:
-        return get_frame(dataset.PixelData, number - 1, number_of_frames=frame_count(dataset))
     frames, data = frame_count(dataset), dataset.PixelData
     if int(dataset.get("BitsAllocated", 8)) == 1 and (bits := _bits_of_frame(dataset)) % 8:
         # Frames of single bits follow each other without a gap (DICOM PS3.5 8.1.1).

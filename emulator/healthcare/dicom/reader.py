@@ -39,7 +39,8 @@ _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"1.2.840.10008.1.2.1"
 _IMPLICIT = b"1.2.840.10008.1.2"
 _BIG_ENDIAN = b"1.2.840.10008.1.2.2"
-_UID = re.compile(r"[0-9.]{1,64}")
+#: DICOM PS3.5 9.1; components with zeros in front are met in practice, and they are kept.
+_UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(?:\.[0-9]+)*")
 _LONG_HEADER = frozenset(FOUR_BYTE_LENGTHS)
 
 #: Attributes that searches answer by default, by level (Google's DICOM conformance statement).
@@ -222,6 +223,9 @@ def _read_with_pydicom(data: Any) -> tuple[Elements, Elements, Context]:
     dataset = read_partial(file, at_pixels, defer_size=LARGEST_VALUE)
     implicit, little = dataset.original_encoding
     implicit, little = bool(implicit), little is not False
+    if not dataset and not seen:
+        # So pydicom answers a file that ends within an element: it has read it all, and keeps nothing.
+        raise BadInstanceError("the DICOM instance can't be read: it has no elements, or ends within one")
     raw: Any = dataset._dict  # noqa: SLF001 - the public mapping would convert every value
     meta: Any = dataset.file_meta._dict  # noqa: SLF001 - the same
     elements = plain(raw)
@@ -270,6 +274,9 @@ def _record(header: Elements, elements: Elements, ctx: Context) -> Record:
             raise BadInstanceError(f"the DICOM instance has no {name}")
         if not _UID.fullmatch(uid):
             raise BadInstanceError(f"the {name} of the DICOM instance is not a valid UID")
+    syntax = _text(header, 0x00020010, ctx)
+    if syntax and not _UID.fullmatch(syntax):
+        raise BadInstanceError("the TransferSyntaxUID of the DICOM instance is not a valid UID")
     for tag in (_STUDY_UID, _SERIES_UID, _SOP_UID):
         vr, value = elements[tag]
         if vr not in (None, "UI"):
@@ -297,7 +304,7 @@ def _record(header: Elements, elements: Elements, ctx: Context) -> Record:
         series=uids[1],
         instance=uids[2],
         sop_class=_text(elements, _SOP_CLASS, ctx),
-        transfer_syntax=_text(header, 0x00020010, ctx),
+        transfer_syntax=syntax,
         patient_name=_text(elements, 0x00100010, ctx, "PN"),
         patient_id=_text(elements, 0x00100020, ctx, "LO"),
         accession=_text(elements, 0x00080050, ctx, "SH"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import syntaxes as ts
 from .decoders import decoder_for
-from .pixels import UnsupportedError, frame_count, open_instance, require_pixels, syntax_of
+from .pixels import UnsupportedError, frames_of, open_instance, require_pixels, syntax_of
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
@@ -55,8 +55,16 @@ def rendered(
     dataset = open_instance(source)
     require_pixels(dataset)
     found = []
-    for number in numbers if numbers is not None else range(1, frame_count(dataset) + 1):
+    try:
+        frames = frames_of(dataset, numbers)
+    except UnsupportedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - damaged pixel data make pydicom fail in any way
+        raise UnsupportedError(f"the frames can't be rendered: {type(error).__name__}") from None
+    wanted = numbers if numbers is not None else range(1, len(frames) + 1)
+    for number, frame in zip(wanted, frames, strict=True):
         try:
+            _leave(dataset, frame)
             image = _image(dataset, number)
             if viewport is not None:
                 image = _fitted(image, viewport)
@@ -75,6 +83,18 @@ def rendered(
     return found
 
 
+def _leave(dataset: FileDataset, frame: bytes) -> None:
+    """Leave one frame: pydicom would look for it among all others, by an offset table that may be wrong."""
+    from pydicom.encaps import encapsulate
+
+    native = syntax_of(dataset) in ts.NATIVE
+    dataset.PixelData = frame + b"\0" * (len(frame) % 2) if native else encapsulate([frame])
+    dataset.NumberOfFrames = 1
+    for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if keyword in dataset:
+            delattr(dataset, keyword)
+
+
 def _image(dataset: FileDataset, number: int) -> Any:
     import numpy as np
     from PIL import Image
@@ -87,7 +107,7 @@ def _image(dataset: FileDataset, number: int) -> Any:
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     if int(dataset.get("SamplesPerPixel", 1)) == 3 and int(dataset.get("BitsAllocated", 8)) > 8:
         raise UnsupportedError("colour images of more than 8 bits a sample can't be rendered")
-    pixels = pixel_array(dataset, index=number - 1, decoding_plugin=decoder_for(dataset, syntax))
+    pixels = pixel_array(dataset, index=0, decoding_plugin=decoder_for(dataset, syntax))
     if photometric == "PALETTE COLOR":
         colours = apply_color_lut(pixels, dataset)
         if colours.dtype.itemsize > 1:

@@ -19,7 +19,7 @@ from .decoders import decoder_for
 from .pixels import (
     UnsupportedError,
     frame_count,
-    frame_of,
+    frames_of,
     open_instance,
     read_values,
     require_pixels,
@@ -72,7 +72,7 @@ def transcoded_frames(source: bytes | Path, numbers: list[int] | None, target: s
         _keep_frames(dataset, numbers)
     require_pixels(dataset)
     _change(dataset, target)
-    return [frame_of(dataset, number) for number in range(1, frame_count(dataset) + 1)]
+    return frames_of(dataset)
 
 
 def _keep_frames(dataset: FileDataset, numbers: list[int]) -> None:
@@ -84,9 +84,10 @@ def _keep_frames(dataset: FileDataset, numbers: list[int]) -> None:
     if int(dataset.get("BitsAllocated") or 8) == 1:
         raise UnsupportedError("images of one bit can't be encoded in another form")
     try:
-        frames = [frame_of(dataset, number) for number in numbers]
+        frames = frames_of(dataset, numbers)
         compressed = syntax_of(dataset) not in ts.NATIVE
         dataset.PixelData = encapsulate(frames) if compressed else b"".join(frames)
+        _forget_offsets(dataset)
         dataset.NumberOfFrames = len(frames)
     except UnsupportedError:
         raise
@@ -113,7 +114,7 @@ def _change(dataset: FileDataset, target: str) -> None:
             if original == ts.DEFLATED_FRAMES:
                 _inflate(dataset)
             elif original in ts.DECODERS:
-                dataset.decompress(decoding_plugin=decoder_for(dataset, original), generate_instance_uid=False)
+                _decompress(dataset, original)
             if encode is not None:
                 _tidy(dataset)
                 encode(dataset)
@@ -124,6 +125,48 @@ def _change(dataset: FileDataset, target: str) -> None:
         raise UnsupportedError("the instance takes too much memory to be changed") from None
     except Exception as error:  # noqa: BLE001 - decoders and encoders fail in any way
         raise UnsupportedError(f"transfer syntax {original} can't be changed to {target}: {_reason(error)}") from None
+
+
+def _decompress(dataset: FileDataset, syntax: str) -> None:
+    """Decode all frames, and answer for their number and size: pydicom takes the offset table at its word."""
+    from pydicom.encaps import encapsulate
+
+    count = frame_count(dataset)
+    dataset.PixelData = encapsulate(frames_of(dataset))
+    _forget_offsets(dataset)
+    dataset.decompress(decoding_plugin=decoder_for(dataset, syntax), generate_instance_uid=False)
+    if frame_count(dataset) != count:
+        raise UnsupportedError("the decoder found another number of frames than the instance has")
+    _widen(dataset)
+
+
+def _forget_offsets(dataset: FileDataset) -> None:
+    """Remove tables that say where frames were."""
+    for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+        if keyword in dataset:
+            delattr(dataset, keyword)
+
+
+def _widen(dataset: FileDataset) -> None:
+    """Give each sample the bytes that Bits Allocated says: decoders answer as many as Bits Stored needs.
+
+    Raises:
+        UnsupportedError: the decoded pixels are not as many as the instance has.
+    """
+    import numpy as np
+    from pydicom.pixels.utils import get_expected_length
+
+    samples, size = get_expected_length(dataset, unit="pixels"), get_expected_length(dataset)
+    data, signed = dataset.PixelData, int(dataset.get("PixelRepresentation") or 0)
+    wide = int(dataset.BitsAllocated) // 8
+    for narrow in (1, 2):
+        if narrow < wide and len(data) == samples * narrow + samples * narrow % 2:
+            kind = "i" if signed else "u"
+            values = np.frombuffer(data[: samples * narrow], f"<{kind}{narrow}")
+            dataset.PixelData = data = values.astype(f"<{kind}{wide}").tobytes()
+            dataset["PixelData"].VR = "OW"
+    if len(data) != size + size % 2:
+        raise UnsupportedError("the decoder found another number of pixels than the instance has")
 
 
 def _tidy(dataset: FileDataset) -> None:
@@ -170,10 +213,33 @@ def _with_pydicom(syntax: str, plugin: str, **options: Any) -> Callable[[FileDat
     return encode
 
 
+def _rle(dataset: FileDataset) -> None:
+    """RLE has a segment for each byte of a sample (DICOM PS3.5 G.2), also for bytes that Bits Stored does not need."""
+    stored, high = dataset.BitsStored, dataset.HighBit
+    dataset.BitsStored, dataset.HighBit = dataset.BitsAllocated, dataset.BitsAllocated - 1
+    try:
+        _with_pydicom(ts.RLE, "pydicom")(dataset)
+    finally:
+        dataset.BitsStored, dataset.HighBit = stored, high
+
+
 def _near_lossless(dataset: FileDataset) -> None:
+    if int(dataset.PixelRepresentation) and _touches_limits(dataset):
+        # The codec sees unsigned numbers: an error at the lowest value would be one over the sign bit. This transfer
+        # syntax may hold lossless streams too (DICOM PS3.5 A.4.3).
+        _with_pydicom(ts.JPEG_LS_NEAR_LOSSLESS, "pyjpegls", jls_error=0)(dataset)
+        return
     before = len(dataset.PixelData)
     _with_pydicom(ts.JPEG_LS_NEAR_LOSSLESS, "pyjpegls", jls_error=_NEAR)(dataset)
     _note_loss(dataset, before, "ISO_14495_1")
+
+
+def _touches_limits(dataset: FileDataset) -> bool:
+    """Whether signed pixels come as near to what their bits can hold as an error may be large."""
+    from pydicom.pixels.utils import pixel_array
+
+    values, limit = pixel_array(dataset, raw=True), 1 << int(dataset.BitsStored) - 1
+    return bool(int(values.min()) < _NEAR - limit or int(values.max()) >= limit - _NEAR)
 
 
 def _as_rgb(dataset: FileDataset) -> None:
@@ -240,7 +306,7 @@ def _jpeg_lossless(dataset: FileDataset) -> None:
     if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
         _as_rgb(dataset)
     dataset.file_meta.TransferSyntaxUID = UID(ts.EXPLICIT)
-    frames = [_lossless_frame(dataset, frame_of(dataset, n)) for n in range(1, frame_count(dataset) + 1)]
+    frames = [_lossless_frame(dataset, frame) for frame in frames_of(dataset)]
     _put_frames(dataset, encapsulate(frames))
 
 
@@ -249,7 +315,6 @@ def _lossless_frame(dataset: FileDataset, frame: bytes) -> bytes:
     import gdcm  # type: ignore[import-untyped]
     from pydicom import dcmread
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.encaps import get_frame
     from pydicom.uid import UID
 
     # Only what describes the pixels: GDCM is to see nothing else.
@@ -283,7 +348,7 @@ def _lossless_frame(dataset: FileDataset, frame: bytes) -> bytes:
         if not writer.Write():
             raise ValueError("not writable")
         made = dcmread(encoded)
-    return get_frame(made.PixelData, 0, number_of_frames=1)
+    return frames_of(made)[0]
 
 
 # -- Deflated Image Frame Compression (DICOM PS3.5 8.2): each frame is a raw deflate stream of its native form --
@@ -295,9 +360,9 @@ def _deflate(dataset: FileDataset) -> None:
 
     dataset.file_meta.TransferSyntaxUID = UID(ts.EXPLICIT)
     frames = []
-    for number in range(1, frame_count(dataset) + 1):
+    for frame in frames_of(dataset):
         squeeze = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-        frames.append(squeeze.compress(frame_of(dataset, number)) + squeeze.flush())
+        frames.append(squeeze.compress(frame) + squeeze.flush())
     _put_frames(dataset, encapsulate(frames))
 
 
@@ -314,8 +379,8 @@ def _inflate(dataset: FileDataset) -> None:
 
 
 def _inflated_frames(dataset: FileDataset, size: int) -> Iterator[bytes]:
-    for number in range(1, frame_count(dataset) + 1):
-        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(frame_of(dataset, number), size)
+    for number, frame in enumerate(frames_of(dataset), start=1):
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(frame, size)
         if len(data) != size:
             raise UnsupportedError(f"the pixel data end before the end of frame {number}")
         yield data
@@ -331,7 +396,7 @@ _ENCODERS: dict[str, Callable[[FileDataset], None]] = {
     ts.JPEG_2000_LOSSLESS: _with_pydicom(ts.JPEG_2000_LOSSLESS, "pylibjpeg"),
     # This transfer syntax may hold lossless streams too (DICOM PS3.5 A.4.4): nothing is lost without need.
     ts.JPEG_2000: _with_pydicom(ts.JPEG_2000_LOSSLESS, "pylibjpeg"),
-    ts.RLE: _with_pydicom(ts.RLE, "pydicom"),
+    ts.RLE: _rle,
     ts.DEFLATED_FRAMES: _deflate,
 }
 #: Transfer syntaxes that instances can be changed to here.
