@@ -298,7 +298,7 @@ def fingerprint(data: bytes) -> int:
     """The 64-bit fingerprint of FarmHash, as an INT64."""
     import farmhash
 
-    made: int = farmhash.fingerprint64(data)  # type: ignore[arg-type] # it takes bytes too, unlike its stubs
+    made: int = farmhash.fingerprint64(data)
     return made - 2**64 if made >= 2**63 else made
 
 
