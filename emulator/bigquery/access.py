@@ -47,7 +47,7 @@ def default_access(principal: str) -> list[dict[str, Any]]:
 
 
 def checked_access(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """An access list with legacy roles where there is one, without repeated entries.
+    """An access list with legacy roles where there is one; equal entries stay, as BigQuery keeps them.
 
     Raises:
         ApiError: 400 for an entry that names nobody, more than one grantee, or no role.
@@ -62,8 +62,7 @@ def checked_access(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
             clean.pop("role", None)
         else:
             clean = _with_role(clean)
-        if clean not in made:
-            made.append(clean)
+        made.append(clean)
     return made
 
 

@@ -37,6 +37,8 @@ _WRITABLE = (
     "storageBillingModel",
 )
 _SHORTEST_LIFE_MS = 3_600_000
+#: https://cloud.google.com/bigquery/docs/time-travel: seven days, in hours.
+_DEFAULT_TIME_TRAVEL = "168"
 _LINKED = ("linkedDatasetSource", "externalDatasetReference")
 
 
@@ -140,7 +142,8 @@ def get(call: Call) -> dict[str, Any]:
     catalog, project, dataset = _named(call)
     _may(call, catalog, "bigquery.datasets.get", project, dataset)
     found = catalog.dataset(project, dataset)
-    return shown(call, project, dataset, found)
+    # The default of time travel is told by this method only, not by the answers to changes.
+    return {"maxTimeTravelHours": _DEFAULT_TIME_TRAVEL, **shown(call, project, dataset, found)}
 
 
 @routes.method("datasets.list")

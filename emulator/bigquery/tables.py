@@ -48,6 +48,9 @@ def shown(call: Call, catalog: Catalog, name: TableName, document: dict[str, Any
         "location": dataset.get("location", "US"),
         **resource,
     }
+    partitioning = resource.get("timePartitioning") or resource.get("rangePartitioning") or {}
+    if partitioning.get("field"):
+        made["partitionDefinition"] = {"partitionedColumn": [{"field": partitioning["field"]}]}
     if view == "BASIC":
         return made
     rows, size = (0, 0) if is_view else (catalog.count(document), catalog.size(document))
@@ -71,7 +74,9 @@ def insert(call: Call) -> dict[str, Any]:
     name = TableName(project, dataset, check_table_id(table))
     catalog.require_dataset(call.principal, "bigquery.tables.create", project, dataset)
     catalog.dataset(project, dataset)
-    return shown(call, catalog, name, create(catalog, call.principal, name, call.body))
+    made = shown(call, catalog, name, create(catalog, call.principal, name, call.body))
+    # A table without a schema says so here, and has none when it is read.
+    return {"schema": {}, **made}
 
 
 def create(
@@ -208,7 +213,7 @@ def _change(call: Call, *, whole: bool) -> dict[str, Any]:
         if body.get("view"):
             if "view" not in old:
                 raise invalid(f"Cannot change partitioning/clustering spec or type: {name.text} is a table, not a view")
-            new.update(view_resource(catalog, call.principal, name, body["view"], None))
+            new.update(view_resource(catalog, call.principal, name, body["view"], body.get("schema")))
         elif body.get("schema") is not None and "fields" in body["schema"]:
             fields = checked_schema(body["schema"]["fields"])
             if "view" in old:

@@ -240,6 +240,8 @@ def _checked_field(field: dict[str, Any], shown: str, depth: int) -> dict[str, A
         raise invalid(f"Invalid value for mode: {field['mode']} is not a valid value (field {shown})")
     made = {key: value for key, value in field.items() if value is not None and key != "fields"}
     made.update(type=LEGACY.get(kind, kind), mode=mode)
+    if not made.get("policyTags", {}).get("names"):
+        made.pop("policyTags", None)  # no tags: BigQuery leaves the field out
     if kind == "STRUCT":
         if not field.get("fields"):
             raise invalid(f"Field {shown} is type RECORD but has no schema")

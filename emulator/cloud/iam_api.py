@@ -49,7 +49,7 @@ def create_role(call: Call) -> dict[str, Any]:
         what = "You can't create a role with a role_id that was deleted recently" if kept[name].get("deleted") else None
         raise ApiError(409, what or f"A role named {role_id} in projects/{project} already exists.")
     sent = {key: value for key, value in (call.body.get("role") or {}).items() if value}
-    role = {"name": name, "stage": "ALPHA", **{key: sent[key] for key in _ROLE_FIELDS if key in sent}}
+    role = _launched({"name": name, **{key: sent[key] for key in _ROLE_FIELDS if key in sent}})
     _check_permissions(role)
     kept[name] = _with_etag(role)
     return kept[name]
@@ -86,7 +86,7 @@ def patch_role(call: Call) -> dict[str, Any]:
     names = top_fields(call.query.get("updateMask")) or [name for name in _ROLE_FIELDS if name in body]
     if wrong := [name for name in names if name not in _ROLE_FIELDS]:
         raise invalid(f"updateMask: {', '.join(wrong)} can't be changed")
-    changed = patched(role, body, names)
+    changed = _launched(patched(role, body, names))
     _check_permissions(changed)
     _roles(call.emulator)[role["name"]] = _with_etag(changed)
     return _roles(call.emulator)[role["name"]]
@@ -153,7 +153,11 @@ def create_account(call: Call) -> dict[str, Any]:
     email = f"{account_id}@{project}.iam.gserviceaccount.com"
     kept = _accounts(call.emulator)
     if email in kept:
-        raise ApiError(409, f"Service account {account_id} already exists within project projects/{project}.")
+        raise ApiError(
+            409,
+            f"Service account {account_id} already exists within project projects/{project}.",
+            reason="alreadyExists",
+        )
     sent = call.body.get("serviceAccount") or {}
     account: Document = {
         "name": f"projects/{project}/serviceAccounts/{email}",
@@ -194,8 +198,24 @@ def patch_account(call: Call) -> dict[str, Any]:
     names = top_fields(call.body.get("updateMask"))
     if not names or any(name not in ("displayName", "description") for name in names):
         raise invalid("updateMask: display_name and description can be changed")
-    _accounts(call.emulator)[account["email"]] = _with_etag(patched(account, sent, names))
-    return _accounts(call.emulator)[account["email"]]
+    changed = _with_etag(patched(account, sent, names))
+    _accounts(call.emulator)[account["email"]] = changed
+    return {key: changed[key] for key in ("name", *names) if key in changed}
+
+
+@routes.method("projects.serviceAccounts.disable", note="kept and answered: who calls as the account is not refused")
+def disable_account(call: Call) -> None:
+    """Disable a service account."""
+    account = _account(call, "iam.serviceAccounts.disable")
+    _accounts(call.emulator)[account["email"]] = _with_etag({**account, "disabled": True})
+
+
+@routes.method("projects.serviceAccounts.enable")
+def enable_account(call: Call) -> None:
+    """Enable a service account that is disabled."""
+    account = _account(call, "iam.serviceAccounts.enable")
+    enabled = {key: value for key, value in account.items() if key != "disabled"}
+    _accounts(call.emulator)[account["email"]] = _with_etag(enabled)
 
 
 @routes.method("projects.serviceAccounts.delete")
@@ -240,7 +260,7 @@ def _account(call: Call, permission: str) -> Document:
     if not call.emulator.iam.allowed(call.principal, permission, *keys):
         raise ApiError(403, f"Permission '{permission}' denied on resource (or it may not exist).")
     if found is None or found["projectId"] != project:
-        raise not_found(f"Unknown service account: {wanted}")
+        raise not_found("Unknown service account", reason="notFound")
     return found
 
 
@@ -271,6 +291,11 @@ def _predefined(name: str) -> Document:
         "stage": "GA",
         "etag": "AA==",
     }
+
+
+def _launched(role: Document) -> Document:
+    """A role without a stage that is the first of the enum: such values are left out of answers."""
+    return {key: value for key, value in role.items() if key != "stage" or value != "ALPHA"}
 
 
 def _check_permissions(role: Document) -> None:

@@ -106,9 +106,16 @@ class ApiError(Exception):
         """The number of google.rpc.Code, as a long-running operation reports this error."""
         return RPC_CODES.get(self.name, 2)
 
-    def body(self, *, legacy: bool) -> dict[str, Any]:
-        """The JSON body; ``legacy`` adds the ``errors`` list of BigQuery and Cloud Storage."""
-        error: dict[str, Any] = {"code": self.status, "message": self.message, "status": self.name}
+    def body(self, *, legacy: bool, named: bool = True) -> dict[str, Any]:
+        """The JSON body.
+
+        Args:
+            legacy: adds the ``errors`` list of BigQuery and Cloud Storage.
+            named: whether the name of the google.rpc code is there; errors of Cloud Storage have none.
+        """
+        error: dict[str, Any] = {"code": self.status, "message": self.message}
+        if named:
+            error["status"] = self.name
         if legacy or self.reason:
             reason = self.reason or LEGACY_REASONS.get(self.status, "backendError")
             error["errors"] = [{"message": self.message, "domain": _DOMAINS.get(reason, "global"), "reason": reason}]

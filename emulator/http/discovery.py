@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ApiError
+from . import enums
 from .masks import camel
 
 #: Discovery documents that are served, as (API, version); later entries never hide a path of an earlier one.
@@ -69,6 +70,14 @@ class Method:
     upload_paths: tuple[str, ...]
     download_path: str | None = None
     response: str | None = None
+
+    @property
+    def path_variables(self) -> frozenset[str]:
+        """Names of the variables of its path that are one field of the request: ``{+name}`` and ``{bucket}``."""
+        return frozenset(_PATH_VARIABLE.findall(self.path))
+
+
+_PATH_VARIABLE = re.compile(r"\{\+?(\w+)\}")
 
 
 def document_path(api: str, version: str) -> Path:
@@ -179,6 +188,11 @@ def check_body(method: Method, body: Any) -> None:
     """
     if method.request is None:
         return
+    if isinstance(body, dict):
+        # What the path names may stand in the body too, which has no field for it; the path counts.
+        fields = document(method.api, method.version)["schemas"][method.request].get("properties", {})
+        again = method.path_variables - fields.keys()
+        body = {key: item for key, item in body.items() if key not in again or not isinstance(item, str)}
     violations = schema_violations(method.api, method.version, method.request, body)
     if violations:
         details = [
@@ -301,6 +315,8 @@ def _declared(schemas: dict[str, Any], spec: dict[str, Any], value: Any, keep_nu
             return value if isinstance(value, (int, float)) else float(value)
         case "boolean":
             return value if isinstance(value, bool) else value == "true"
+        case "string" if "enum" in spec:
+            return enums.name_of(spec["enum"], value)
         case "string" if not isinstance(value, str):
             return str(value)  # an int64, which answers write as text
     return value
@@ -322,6 +338,7 @@ def _check_scalar(spec: dict[str, Any], kind: str, value: Any, at: str, problems
         good = _is_integer(value, spec["format"])
         type_name = f"TYPE_{spec['format'].upper()}"
     elif kind == "string":
+        value = enums.name_of(spec["enum"], value) if "enum" in spec else value
         good = isinstance(value, str)
         if good and (form := _FORMS.get(spec.get("format", ""))):
             type_name = f"type.googleapis.com/google.protobuf.{form[0]}" if form[0] else "TYPE_BYTES"

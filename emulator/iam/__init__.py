@@ -129,7 +129,7 @@ class Iam:
         """The policy of one resource (not those above it), as ``getIamPolicy`` answers it."""
         policy = self._policies.get(resource)
         if policy is None:
-            return {"version": 1, "etag": "ACAB"}
+            return {"etag": "ACAB"}  # a policy that was never set has no version
         # An empty list is left out, as JSON answers of Google's APIs leave out every field with its default.
         return {key: value for key, value in policy.items() if key != "since" and value != []}
 

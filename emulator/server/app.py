@@ -20,7 +20,7 @@ from starlette.responses import Response
 from ..cloud.enablement import check_enabled
 from ..console import respond as console_page
 from ..core.errors import ApiError, unimplemented
-from ..http import discovery
+from ..http import discovery, enums
 from ..http.call import Call, parse_json
 from ..http.exchange import Exchange, json_response
 from ..http.fields import select, selection_of
@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("emulator")
 
-#: APIs whose errors carry the older ``errors`` list.
-_LEGACY_ERRORS = ("bigquery", "storage")
-_LEGACY_PATH = re.compile(r"/(?:resumable/|upload/|download/)*(?:bigquery|storage)/")
+#: In what the errors of the older APIs differ from the others (:meth:`ApiError.body`).
+_SHAPES = {"bigquery": {"legacy": True}, "storage": {"legacy": True, "named": False}}
+_USUAL = {"legacy": False}
+_OLDER_PATH = re.compile(r"/(?:resumable/|upload/|download/)*(bigquery|storage)/")
 
 
 class Application:
@@ -82,7 +83,7 @@ class Application:
             refuse_other_sites(exchange.http_method, exchange.headers, self.emulator.url)
         except ApiError as error:
             await exchange.drain()
-            return error_response(error, legacy=_LEGACY_PATH.match(exchange.path) is not None)
+            return error_response(error, _shape_of(exchange.path))
         if exchange.path.startswith("/batch"):
             return await run_batch(self.respond, exchange)
         if (override := exchange.headers.get("x-http-method-override")) and exchange.http_method == "POST":
@@ -137,7 +138,7 @@ class Application:
     async def _call(
         self, exchange: Exchange, route: Route, path: dict[str, str], principal: str, fault: Fault | None
     ) -> Response | None:
-        legacy = route.method.api in _LEGACY_ERRORS
+        shape = _SHAPES.get(route.method.api, _USUAL)
         try:
             if fault is not None:
                 if fault.delay_seconds:
@@ -151,11 +152,11 @@ class Application:
         except ApiError as error:
             # What was not read of the body is read and thrown away, or the client may see a reset connection.
             await exchange.drain()
-            response = error_response(error, legacy=legacy)
+            response = error_response(error, shape)
         except Exception:  # noqa: BLE001 - whatever is wrong in a handler, the client gets Google's shape of a 500
             _log.exception("%s %s failed", exchange.http_method, exchange.path)
             internal = ApiError(500, "Internal error encountered.")
-            response = json_response(internal.body(legacy=legacy), internal.status)
+            response = json_response(internal.body(**shape), internal.status)
         if fault is not None and fault.drop == "after":
             return None
         return response
@@ -204,6 +205,9 @@ class Application:
             return Response(status_code=HTTPStatus.NO_CONTENT)
         if selection is not None:
             result = select(result or {}, selection)
+        if "enum-encoding=int" in (query.get("$alt") or query.get("alt") or "") and method.response is not None:
+            schemas = discovery.document(method.api, method.version)["schemas"]
+            result = enums.as_numbers(schemas, {"$ref": method.response}, result or {})
         pretty = query.get("prettyPrint") == "true"
         return json_response(result or {}, pretty=pretty)
 
@@ -218,22 +222,28 @@ class Application:
             raise not_an_api(self.emulator, exchange.http_method, exchange.path)
         except ApiError as error:
             await exchange.drain()
-            return json_response(error.body(legacy=_LEGACY_PATH.match(exchange.path) is not None), error.status)
+            return json_response(error.body(**_shape_of(exchange.path)), error.status)
         except Exception:  # noqa: BLE001 - as in _call
             _log.exception("%s %s failed", exchange.http_method, exchange.path)
             return json_response(ApiError(500, "Internal error encountered.").body(legacy=False), 500)
 
 
-def error_response(error: ApiError, *, legacy: bool) -> Response:
+def _shape_of(path: str) -> dict[str, bool]:
+    """The shape of errors at a path that no method has."""
+    found = _OLDER_PATH.match(path)
+    return _USUAL if found is None else _SHAPES[found[1]]
+
+
+def error_response(error: ApiError, shape: dict[str, bool]) -> Response:
     """An error as the APIs answer it: JSON, but for media types that can't be had, which DICOMweb says in plain text.
 
     Args:
         error: what is wrong.
-        legacy: whether the JSON has the older ``errors`` list.
+        shape: arguments of :meth:`ApiError.body`.
     """
     if error.status == HTTPStatus.NOT_ACCEPTABLE:
         return Response(error.message, error.status, error.headers, media_type="text/plain")
-    return json_response(error.body(legacy=legacy), error.status, error.headers)
+    return json_response(error.body(**shape), error.status, error.headers)
 
 
 def _principal(headers: Headers) -> str:

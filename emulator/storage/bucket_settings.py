@@ -83,6 +83,8 @@ def completed(name: str, fields: dict[str, Any], location: str, old: dict[str, A
     }
     if not done.get("labels", True):
         del done["labels"]
+    if not (done.get("lifecycle") or {}).get("rule", True) or done.get("lifecycle") == {}:
+        del done["lifecycle"]
     if location_type(location, fields) != "region":
         done.setdefault("rpo", "DEFAULT")
     return {key: value for key, value in done.items() if value is not None}
@@ -157,6 +159,8 @@ def _soft_delete(sent: dict[str, Any] | None, old: dict[str, Any] | None) -> dic
         )
     if old is not None and old["retentionDurationSeconds"] == str(seconds):
         return old
+    if seconds == 0:
+        return {"retentionDurationSeconds": "0"}
     return {"retentionDurationSeconds": str(seconds), "effectiveTime": timestamp()}
 
 

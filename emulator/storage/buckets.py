@@ -15,7 +15,7 @@ from ..core.errors import ApiError
 from ..core.projects import service_agent
 from ..http.paging import page
 from ..http.routing import Routes
-from . import conditions
+from . import acls, conditions
 from .access import bucket_for, holds, policy_key, project_for
 from .bucket_settings import check_members, completed, refuse_unserved
 from .encryption import check_default_key
@@ -87,7 +87,7 @@ def insert(call: Call) -> dict[str, Any]:
         with call.emulator.state.transaction():
             kept.buckets[name] = bucket
             call.emulator.iam.set(policy_key(name), {"bindings": _first_bindings(project)})
-    return bucket_resource(name, bucket, call.base_url)
+    return _shown(call, name, bucket)
 
 
 @routes.method("buckets.get")
@@ -95,7 +95,7 @@ def get(call: Call) -> dict[str, Any]:
     """A bucket's metadata."""
     bucket = bucket_for(call, "storage.buckets.get")
     conditions.check(call.query, bucket)
-    return bucket_resource(call.path["bucket"], bucket, call.base_url)
+    return _shown(call, call.path["bucket"], bucket)
 
 
 @routes.method("buckets.list")
@@ -110,10 +110,10 @@ def list_buckets(call: Call) -> dict[str, Any]:
         for name in kept.buckets.keys_under(call.query.get("prefix", ""))
         if kept.buckets[name]["project"] == project
     ]
-    shown, token = page(names, call.page_size("maxResults", 1000, 1000), call.query.get("pageToken"))
+    names, token = page(names, call.page_size("maxResults", 1000, 1000), call.query.get("pageToken"))
     answer: dict[str, Any] = {"kind": "storage#buckets"}
-    if shown:
-        answer["items"] = [bucket_resource(name, kept.buckets[name], call.base_url) for name in shown]
+    if names:
+        answer["items"] = [_shown(call, name, kept.buckets[name]) for name in names]
     if token:
         answer["nextPageToken"] = token
     return answer
@@ -284,7 +284,15 @@ def _change(call: Call, *, merge: bool) -> dict[str, Any]:
             "fields": completed(name, fields, bucket["location"], bucket["fields"]),
         }
         kept.buckets[name] = changed
-    return bucket_resource(name, changed, call.base_url)
+    return _shown(call, name, changed)
+
+
+def _shown(call: Call, name: str, bucket: Document) -> dict[str, Any]:
+    """A bucket as this call wants it: with or without access control lists."""
+    resource = bucket_resource(name, bucket, call.base_url)
+    if acls.wanted(call.method_id, call.query) and holds(call, "storage.buckets.getIamPolicy", name, bucket):
+        resource |= acls.shown(name, bucket, call.emulator.iam.get(policy_key(name)), call.base_url)
+    return resource
 
 
 def merged(old: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

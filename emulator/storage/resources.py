@@ -6,6 +6,7 @@ https://cloud.google.com/storage/docs/json_api/v1/buckets, https://cloud.google.
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -107,6 +108,16 @@ def known_fields(schema: str, value: dict[str, Any], *, merge: bool = False) -> 
     return discovery.declared("storage", "v1", schema, value, keep_null=merge)
 
 
+def _generation(created: str) -> int:
+    """The generation of a bucket: the time of its creation in microseconds.
+
+    Args:
+        created: RFC 3339.
+    """
+    since = datetime.fromisoformat(created) - datetime.fromtimestamp(0, UTC)
+    return since // timedelta(microseconds=1)
+
+
 def bucket_resource(name: str, bucket: dict[str, Any], base_url: str) -> dict[str, Any]:
     """A bucket as ``buckets.get`` answers it.
 
@@ -123,6 +134,7 @@ def bucket_resource(name: str, bucket: dict[str, Any], base_url: str) -> dict[st
         "name": name,
         "selfLink": f"{base_url}/storage/v1/b/{name}",
         "projectNumber": project_number(bucket["project"]),
+        "generation": str(_generation(bucket["timeCreated"])),
         "metageneration": str(metageneration),
         "etag": etag(metageneration),
         "location": location,
