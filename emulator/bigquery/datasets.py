@@ -13,6 +13,7 @@ from .access import checked_access, default_access
 from .catalog import Catalog, check_etag
 from .encryption import check_key_name
 from .names import already_exists, check_dataset_id
+from .writing import refuse_without_effect
 
 if TYPE_CHECKING:
     from ..http.call import Call
@@ -59,7 +60,8 @@ def _writable(body: dict[str, Any]) -> dict[str, Any]:
     for name in _LINKED:
         if body.get(name):
             raise ApiError(501, f"The emulator does not serve datasets with {name}.")
-    made = {name: body[name] for name in _WRITABLE if body.get(name) is not None}
+    refuse_without_effect(body)
+    made = {name: body[name] for name in _WRITABLE if body.get(name) not in (None, "")}
     if "access" in made:
         made["access"] = checked_access(made["access"])
     lifetime = made.get("defaultTableExpirationMs")
@@ -97,7 +99,10 @@ def _time_travel(hours: str) -> str:
     return hours
 
 
-@routes.method("datasets.insert", note="linked and external datasets are refused with 501")
+@routes.method(
+    "datasets.insert",
+    note="linked and external datasets, collations, names without case and rounding half to even are refused with 501",
+)
 def insert(call: Call) -> dict[str, Any]:
     """Create a dataset."""
     catalog = call.emulator.service(Catalog)
@@ -215,7 +220,7 @@ def _change(call: Call, *, whole: bool) -> dict[str, Any]:
         if whole:
             new = {key: value for key, value in old.items() if key not in _WRITABLE or key == "access"}
         for name in _WRITABLE:
-            if name in body and body[name] is None:
+            if name in body and body[name] in (None, ""):
                 new.pop(name, None)
         given = _writable(body)
         if not whole and "labels" in given:
@@ -228,7 +233,8 @@ def _change(call: Call, *, whole: bool) -> dict[str, Any]:
             new.pop("defaultTableExpirationMs", None)
         if body.get("location") and location(body["location"]) != old["location"]:
             raise invalid(f"Dataset {project}:{dataset} is in {old['location']}; the location can't be changed")
-        return shown(call, project, dataset, catalog.keep_dataset(project, dataset, new))
+        # A change that changes nothing leaves the etag and the time of the last change.
+        return shown(call, project, dataset, old if new == old else catalog.keep_dataset(project, dataset, new))
 
 
 @routes.method("datasets.delete", blocking=True)

@@ -22,7 +22,8 @@ routes = Routes("bigquery")
 
 
 _NOTE = (
-    "materialized views, external tables, snapshots and clones are refused with 501; partitioning and clustering are "
+    "materialized views, external tables, snapshots and clones are refused with 501, and so are collations, required "
+    "partition filters, and default values, lengths and precisions of columns; partitioning and clustering are "
     "kept and checked, and change nothing"
 )
 
@@ -207,7 +208,7 @@ def _change(call: Call, *, whole: bool) -> dict[str, Any]:
         check_etag(call.headers.get("if-match"), old)
         new = {key: value for key, value in old.items() if not whole or key not in WRITABLE}
         for field in WRITABLE:
-            if field in body and body[field] is None:
+            if field in body and body[field] in (None, ""):
                 new.pop(field, None)
         physical = document["physical"]
         if body.get("view"):
@@ -227,7 +228,9 @@ def _change(call: Call, *, whole: bool) -> dict[str, Any]:
         new.update(given)
         if given.get("encryptionConfiguration") not in (None, old.get("encryptionConfiguration")):
             new = settled(catalog, name, new)
-        kept = catalog.keep_table(name, new, physical)
+        # A change that changes nothing leaves the etag and the time of the last change.
+        same = new == old and physical == document["physical"]
+        kept = document if same else catalog.keep_table(name, new, physical)
         if physical != document["physical"]:
             catalog.engine.drop(document["physical"])
         return shown(call, catalog, name, kept)
