@@ -110,10 +110,10 @@ def list_buckets(call: Call) -> dict[str, Any]:
         for name in kept.buckets.keys_under(call.query.get("prefix", ""))
         if kept.buckets[name]["project"] == project
     ]
-    names, token = page(names, call.page_size("maxResults", 1000, 1000), call.query.get("pageToken"))
+    listed, token = page(names, call.page_size("maxResults", 1000, 1000), call.query.get("pageToken"))
     answer: dict[str, Any] = {"kind": "storage#buckets"}
-    if names:
-        answer["items"] = [_shown(call, name, kept.buckets[name]) for name in names]
+    if listed:
+        answer["items"] = [_shown(call, name, kept.buckets[name]) for name in listed]
     if token:
         answer["nextPageToken"] = token
     return answer
