@@ -89,15 +89,15 @@ def await_operation(props: Mapping[str, Any]) -> dict[str, Any]:
             outcome = conclude(connection, followed.outcome, request, followed.facts, clock)
     except InterruptedWaitError as error:
         raise engine_log.Failure(
-            f"{title}: interrupted; operation {operation} goes on\n  do      run `pulumi up` to go on waiting for it"
+            f"{title}: interrupted; operation {operation} is still running\n  fix     run `pulumi up` to resume waiting"
         ) from error
     except WaitTimeoutError as error:
         raise engine_log.Failure(
-            f"{title}: {error}\n  do      run `pulumi up` to go on waiting for the same operation; "
+            f"{title}: {error}\n  fix     run `pulumi up` to resume waiting for the same operation; "
             "`timeout` bounds the wait of one run"
         ) from error
     except OperationGoneError as error:
-        raise engine_log.Failure(f"{title}: {error}\n  do      run `pulumi up` to start a new one") from error
+        raise engine_log.Failure(f"{title}: {error}\n  fix     run `pulumi up` to start a new one") from error
     except (OperationsError, InputError) as error:
         raise engine_log.Failure(f"{title}: {text_of_error(error, secret=secret)}") from error
     listing = _listing(props, outcome)

@@ -31,14 +31,14 @@ MEANINGS: dict[ExitCode, str] = {
         "or the service refused the request itself"
     ),
     ExitCode.WRONG_ARGUMENTS: "wrong arguments, names, URIs or filter lines; nothing was started",
-    ExitCode.STILL_RUNNING: "the operation still runs after --timeout; wait for it again, it goes on by itself",
+    ExitCode.STILL_RUNNING: "the operation still runs after --timeout; wait for it again, it is still running",
     ExitCode.REFUSED: "no credentials, or no permission",
     ExitCode.UNREACHABLE: "the API can't be reached, or has no capacity",
     ExitCode.MISSING: (
         "something doesn't exist or is in the way: the operation, the store, the bucket, a non-empty table"
     ),
-    ExitCode.INTERRUPTED: "interrupted with Ctrl-C; a started operation goes on",
-    ExitCode.TERMINATED: "ended by SIGTERM; a started operation goes on",
+    ExitCode.INTERRUPTED: "interrupted with Ctrl-C; a started operation keeps running",
+    ExitCode.TERMINATED: "ended by SIGTERM; a started operation keeps running",
 }
 
 

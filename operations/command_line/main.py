@@ -113,7 +113,7 @@ def _explained(error: Exception) -> str:
     if not isinstance(error, ApiError) or error.status not in (401, 403):
         return str(error)
     hint = advice(error.code, error.message, None, wording=COMMAND_WORDS)
-    return f"{error}\n  means   {hint.means}\n  do      {hint.do}"
+    return f"{error}\n  cause   {hint.cause}\n  fix     {hint.fix}"
 
 
 def _interrupted(session: Session, interrupt: KeyboardInterrupt) -> ExitCode:
@@ -123,7 +123,7 @@ def _interrupted(session: Session, interrupt: KeyboardInterrupt) -> ExitCode:
     value: dict[str, Any] = {"exitCode": int(code), "error": {"message": word}}
     if session.operation:
         text = (
-            f"{word}; operation {session.operation} goes on by itself, wait for it again with\n  {session.how_to_wait}"
+            f"{word}; operation {session.operation} is still running; wait for it again with\n  {session.how_to_wait}"
         )
         value |= operation_json(Outcome(session.operation, State.RUNNING)) | value
     elif session.starting:

@@ -82,7 +82,7 @@ def _run(
     if options.no_wait:
         running = Outcome(started.operation, State.RUNNING)
         session.output.result(started.operation, operation_json(running, request, filter_uri=filter_uri))
-        session.output.message(f"it goes on by itself; wait for it with\n  {session.how_to_wait}")
+        session.output.message(f"it is still running; wait for it with\n  {session.how_to_wait}")
         return ExitCode.SUCCEEDED
     problem = problem_of(outcome, limits.allowed_failures)
     value = operation_json(outcome, request, filter_uri=filter_uri)

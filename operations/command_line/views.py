@@ -97,8 +97,8 @@ def operation_details(outcome: Outcome, now: float, request: Request | None = No
         hint = advice(code, outcome.error_message, request, wording=COMMAND_WORDS)
         rows += [
             ("reason", f"{code.name} ({outcome.error_code}): {outcome.error_message}"),
-            ("means", hint.means),
-            ("do", hint.do),
+            ("cause", hint.cause),
+            ("fix", hint.fix),
         ]
     rows += [("checked", str(check)) for check in outcome.checks]
     items = outcome.item_errors

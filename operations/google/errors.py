@@ -80,8 +80,8 @@ def passes_with_grants(code: int, message: str) -> bool:
 class Advice:
     """What a refusal means and what to do about it."""
 
-    means: str
-    do: str
+    cause: str
+    fix: str
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Wording:
 
 STACK_WORDS = Wording(
     again="run `pulumi up`: a new operation is started",
-    wait="run `pulumi up` to go on waiting for the same operation",
+    wait="run `pulumi up` to resume waiting for the same operation",
     allow="allowedFailures",
     grants=" (the stack does, unless grants are external; one that somebody took away it makes again with "
     "`pulumi up --refresh`)",
@@ -171,7 +171,7 @@ def advice(
             found = re.search(rule.words.format(**names), message, re.IGNORECASE | re.DOTALL)
             if found:
                 words = {**names, **{name: text for name, text in found.groupdict().items() if text}}
-                return Advice(rule.means.format(**words), rule.do.format(**words))
+                return Advice(rule.cause.format(**words), rule.fix.format(**words))
         except KeyError:
             continue  # the rule speaks of a destination or a filter, and none is known
     return Advice(code.cause, f"see the log entries; when the cause is gone, {wording.again}")

@@ -43,8 +43,8 @@ class Rule:
         codes: the google.rpc codes that it may come with; empty for any.
         words: a pattern for the message. Names in braces stand for those of the request; a rule whose names the request
             doesn't have is passed over. Groups with a name can be used in the texts.
-        means: the cause.
-        do: the fix.
+        cause: what it usually means.
+        fix: what to do.
         kinds: requests that it is about.
         agent: whether the message has to be about the service agent.
         seen: where the words come from.
@@ -52,8 +52,8 @@ class Rule:
 
     codes: tuple[int, ...]
     words: str
-    means: str
-    do: str
+    cause: str
+    fix: str
     kinds: tuple[type, ...] = (ExportToBigQuery, ExportToCloudStorage, Import)
     agent: bool = False
     seen: str = ""

@@ -98,14 +98,14 @@ def failure_report(
     if withheld:
         reason = f"{outcome.error_name} ({outcome.error_code})" if outcome.error_code else problem
         rows = [("", f'{kind} "{name}" {problem}{after}'), ("reason", f"{reason}; {withheld}")]
-        rows.append(("do", f"see `python -m operations describe {outcome.operation}`"))
+        rows.append(("fix", f"see `python -m operations describe {outcome.operation}`"))
     elif outcome.error_code and outcome.state is not State.SUCCEEDED_WITH_FAILURES:
         code = code_of(outcome.error_code)
         hint = advice(code, outcome.error_message, request, service_agent, wording)
         rows += [
             ("reason", f"{code.name} ({outcome.error_code}): {outcome.error_message}"),
-            ("means", hint.means),
-            ("do", hint.do),
+            ("cause", hint.cause),
+            ("fix", hint.fix),
         ]
     elif outcome.failure > allowed_failures:
         rows.append(
@@ -115,14 +115,17 @@ def failure_report(
             rows.append(("", f"{'':10}the service says: {outcome.error_message}"))
         rows.append(
             (
-                "do",
+                "fix",
                 f"correct or remove what failed and {wording.again}; or allow as many ({wording.allow})",
             )
         )
     elif not all(check.passed for check in outcome.checks):
         rows += [("reason", str(check)) for check in outcome.checks if not check.passed]
         rows.append(
-            ("do", "find out who else changed the destination" + (f"; then run it again with {again}" if again else ""))
+            (
+                "fix",
+                "find out who else changed the destination" + (f"; then run it again with {again}" if again else ""),
+            )
         )
     if not withheld:
         rows += [("log" if number == 0 else " ", line) for number, line in enumerate(_item_lines(outcome))]
@@ -131,7 +134,7 @@ def failure_report(
         rows.append(("all", f"`{listing}`"))
     if outcome.logs_url:
         rows.append(("logs", outcome.logs_url))
-    rows.append(("name", outcome.operation))
+    rows.append(("operation", outcome.operation))
     return "\n".join(_row(label, text) for label, text in rows)
 
 

@@ -211,7 +211,7 @@ def resume(
         problem = _problem(connection, operation, allowed_failures, clock)
         if problem is None:
             journal.began(operation)
-            note(f"goes on with the operation of an earlier start that was interrupted: {operation}")
+            note(f"resumes the operation of an earlier start that was interrupted: {operation}")
             return Started(operation, request, facts_from_json(entry.facts), entry.time, adopted=True)
         note(f"{problem}, which an earlier start that was interrupted began: {operation}")
     journal.settle()
@@ -258,6 +258,6 @@ def _refused(error: ApiError, request: Request, service_agent: str | None, wordi
     return OperationsError(
         f"{request.describe()} was refused\n"
         f"  reason  {error.code.name} ({error.code.number}): {error.message}\n"
-        f"  means   {hint.means}\n"
-        f"  do      {hint.do}"
+        f"  cause   {hint.cause}\n"
+        f"  fix     {hint.fix}"
     )

@@ -41,7 +41,7 @@ class WaitTimeoutError(OperationsError):
         """Say which operation and how long it was waited for."""
         self.outcome = outcome
         super().__init__(
-            f"operation {operation} hasn't finished after {format_duration(timeout)} of waiting; it goes on running"
+            f"operation {operation} hasn't finished after {format_duration(timeout)} of waiting; it is still running"
         )
 
 

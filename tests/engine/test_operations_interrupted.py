@@ -99,7 +99,7 @@ def scenario(folder: Path, number: signal.Signals, whom: str, when: str) -> None
         assert "Traceback" not in said
         assert len(begun()) == len(moment.earlier) + moment.began
         if whom == CLI and when in ("before the first poll", "during the wait"):
-            assert f"interrupted; operation {begun()[-1]} goes on" in said
+            assert f"interrupted; operation {begun()[-1]} is still running" in said
         if number is signal.SIGKILL:
             program.command("cancel", "--yes")  # unlocks the stack
         state = program.state()
@@ -114,7 +114,7 @@ def scenario(folder: Path, number: signal.Signals, whom: str, when: str) -> None
 
         said = program.up()
         assert len(begun()) == len(moment.earlier) + 1
-        assert ("goes on with the operation of an earlier start that was interrupted" in said) is adopted
+        assert ("resumes the operation of an earlier start that was interrupted" in said) is adopted
         outcome = program.state()["AwaitedOperation metadata"]["outputs"]["outcome"]
         assert (outcome["operation"], outcome["rows"]) == (begun()[-1], 3)
         if number is signal.SIGKILL:

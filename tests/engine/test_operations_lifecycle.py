@@ -298,8 +298,8 @@ def test_an_operation_that_outlasts_its_deadline_goes_on_and_is_waited_for_again
     hospital.fault("export", operation={"seconds": 4})
     program.runs["metadata"]["timeout"] = 1
     said = program.up_fails()
-    assert "hasn't finished after 1 s of waiting; it goes on running" in said
-    assert "`pulumi up` to go on waiting for the same operation" in said
+    assert "hasn't finished after 1 s of waiting; it is still running" in said
+    assert "`pulumi up` to resume waiting for the same operation" in said
     program.runs["metadata"]["timeout"] = 60
     assert "runs again" not in program.preview()
     program.up()

@@ -166,7 +166,7 @@ def test_no_advice_speaks_of_a_stack() -> None:
     for code in CODES:
         for message in ("", "Already exists", "Permission denied", "not found"):
             hint = errors.advice(code, message, request, wording=errors.COMMAND_WORDS)
-            text = f"{hint.means} {hint.do}"
+            text = f"{hint.cause} {hint.fix}"
             assert not {"pulumi", "stack", "imaging:"} & set(text.replace("`", " ").split())
 
 

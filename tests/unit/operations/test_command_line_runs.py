@@ -154,7 +154,7 @@ def test_an_operation_that_outlasts_the_deadline_is_exit_3_with_how_to_wait_agai
 ) -> None:
     service.seconds, service.rows = 7200, 10
     assert cli(f"{EXPORT} --timeout 1h") == 3
-    assert "hasn't finished after 1 h of waiting; it goes on running" in cli.err
+    assert "hasn't finished after 1 h of waiting; it is still running" in cli.err
     assert f"python -m operations wait {FIRST}" in cli.err
     assert cli(f"wait {FIRST} --timeout 30m --json") == 3
     document = json.loads(cli.out)
@@ -206,7 +206,7 @@ def test_ctrl_c_while_waiting_says_that_the_operation_goes_on(capsys: pytest.Cap
     before = signal.getsignal(signal.SIGINT)
     cli = CommandLine(capsys, service.connection(), clock)
     assert cli(EXPORT) == 130
-    assert f"operation {FIRST} goes on by itself" in cli.err
+    assert f"operation {FIRST} is still running" in cli.err
     assert f"python -m operations wait {FIRST}" in cli.err
     assert signal.getsignal(signal.SIGINT) is before
     assert not service.operations[FIRST].cancelled
@@ -247,7 +247,7 @@ def test_ctrl_c_while_the_start_is_on_its_way_still_tells_what_was_started(
     cli = CommandLine(capsys, connection, SimulatedClock())
     assert cli(EXPORT, clock=InterruptibleClock()) == 130
     assert "stopping as soon as it is known what was started" in cli.err
-    assert f"operation {FIRST} goes on by itself" in cli.err
+    assert f"operation {FIRST} is still running" in cli.err
     assert len(service.operations) == 1
 
 

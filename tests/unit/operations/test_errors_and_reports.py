@@ -63,9 +63,9 @@ def test_there_is_advice_for_every_code_and_request(request_: None, wording: Wor
     for code in CODES:
         for message in ("", "permission denied", "Already Exists: Table", "no matching objects found"):
             hint = advice(code, message, request_, None, wording)
-            assert hint.means
-            assert hint.do
-            assert not re.search(r"[{}]", hint.means + hint.do)
+            assert hint.cause
+            assert hint.fix
+            assert not re.search(r"[{}]", hint.cause + hint.fix)
 
 
 def test_a_denied_export_is_explained_with_agent_role_and_dataset() -> None:
@@ -73,15 +73,15 @@ def test_a_denied_export_is_explained_with_agent_role_and_dataset() -> None:
     assert report.splitlines()[:3] == [
         'export "metadata": pacs → bq://research-analytics.dicom.instances failed after 2 m 14 s',
         "  reason  PERMISSION_DENIED (7): Access Denied: Dataset research-analytics:dicom",
-        f"  means   the service agent {AGENT} does not have permission to write to {DATASET_NAME}",
+        f"  cause   the service agent {AGENT} does not have permission to write to {DATASET_NAME}",
     ]
     do = report.splitlines()[3]
     assert do.startswith(
-        "  do      grant it roles/bigquery.dataEditor there and roles/bigquery.jobUser on project research"
+        "  fix     grant it roles/bigquery.dataEditor there and roles/bigquery.jobUser on project research"
     )
     assert "(the stack does, unless grants are external; one that somebody took away it makes again with" in do
     assert do.endswith("`pulumi up --refresh`), then run `pulumi up`: a new operation is started")
-    assert report.splitlines()[-1] == f"  name    {DATASET}/operations/1234567"
+    assert report.splitlines()[-1] == f"  operation {DATASET}/operations/1234567"
 
 
 @pytest.mark.parametrize("project", ["research-analytics", "hospital-imaging"])
@@ -91,8 +91,8 @@ def test_a_denied_job_is_explained_with_the_project_that_the_service_names(proje
         f"Access Denied: Project {project}: User does not have bigquery.jobs.create permission in project {project}."
     )
     hint = advice(code_of(7), message, EXPORT, AGENT)
-    assert hint.means == f"the service agent {AGENT} does not have permission to run BigQuery jobs in project {project}"
-    assert hint.do.startswith("grant it roles/bigquery.jobUser on that project")
+    assert hint.cause == f"the service agent {AGENT} does not have permission to run BigQuery jobs in project {project}"
+    assert hint.fix.startswith("grant it roles/bigquery.jobUser on that project")
 
 
 _NO_PERMISSION = "Healthcare API doesn't have required Cloud Storage permission. See …"
@@ -123,20 +123,20 @@ def test_a_refusal_of_a_filtered_export_is_about_the_filter_only_where_it_can_be
 ) -> None:
     disposition = "WRITE_TRUNCATE" if destination.startswith("bq:") else None
     request = make_export(STORE, destination, write_disposition=disposition, filter_uri=_FILTER)
-    assert means in advice(code_of(7), message, request, AGENT).means
+    assert means in advice(code_of(7), message, request, AGENT).cause
 
 
 @pytest.mark.parametrize("message", [_NO_PERMISSION, "filter … Access Denied"])
 def test_without_a_filter_no_refusal_is_about_one(message: str) -> None:
     for request in (EXPORT, OBJECTS, make_export(STORE, "gs://filtered-images/x")):
         hint = advice(code_of(7), message, request, AGENT)
-        assert "filter file" not in hint.means + hint.do
+        assert "filter file" not in hint.cause + hint.fix
 
 
 def test_an_agent_without_its_own_role_is_told_so() -> None:
     message = "the agent lacks the role roles/healthcare.serviceAgent on its own project hospital-imaging"
     for request in (EXPORT, OBJECTS, IMPORT):
-        assert "grant it roles/healthcare.serviceAgent" in advice(code_of(7), message, request, AGENT).do
+        assert "grant it roles/healthcare.serviceAgent" in advice(code_of(7), message, request, AGENT).fix
 
 
 def test_the_command_line_has_words_of_its_own() -> None:

@@ -209,11 +209,11 @@ def test_what_people_pasted_is_explained_and_the_agent_named_only_where_it_is_me
 ) -> None:
     for code in codes:
         hint = advice(code_of(code), message, request_)
-        assert means in hint.means
+        assert means in hint.cause
         assert names_service_agent(message) is agents
         assert passes_with_grants(code, message) is agents
-        assert ("service agent" in hint.means + hint.do) is agents
-        assert not re.search(r"[{}]", hint.means + hint.do)
+        assert ("service agent" in hint.cause + hint.fix) is agents
+        assert not re.search(r"[{}]", hint.cause + hint.fix)
 
 
 @pytest.mark.parametrize("name", ["billing", "cloud_kms", "dataset", "service_agent"])
@@ -221,7 +221,7 @@ def test_names_of_resources_decide_nothing(name: str) -> None:
     message = f"Access Denied: Dataset {name}:{name}: Permission bigquery.tables.create denied on dataset {name}:{name}"
     request = make_export(STORE, f"bq://{name.replace('_', '-')}-1.{name}.t", write_disposition="WRITE_TRUNCATE")
     assert names_service_agent(message)
-    assert "does not have permission to write to BigQuery dataset" in advice(code_of(7), message, request).means
+    assert "does not have permission to write to BigQuery dataset" in advice(code_of(7), message, request).cause
 
 
 def test_every_rule_fits_something_that_is_tried_here_or_says_where_it_was_seen() -> None:

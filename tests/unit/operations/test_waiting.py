@@ -17,7 +17,7 @@ def test_an_operation_that_never_ends_stops_the_wait_at_its_deadline_and_goes_on
     service: Service, connection: Connection, clock: SimulatedClock
 ) -> None:
     name = service.add(seconds=1e9)
-    with pytest.raises(WaitTimeoutError, match="hasn't finished after 1 h of waiting; it goes on running") as caught:
+    with pytest.raises(WaitTimeoutError, match="hasn't finished after 1 h of waiting; it is still running") as caught:
         Waiter(connection, clock).wait(name, timeout=3600)
     assert 3600 <= clock.time < 3601
     assert caught.value.outcome is not None
