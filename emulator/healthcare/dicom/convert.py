@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from functools import cache, lru_cache
 from json.encoder import encode_basestring as quoted
 from typing import Any, NamedTuple
@@ -38,6 +39,7 @@ _HEADER_VERSION = 0x00020001
 _TIMEZONE = 0x00080201
 _CHARSET = 0x00080005
 _SIGNED = 0x00280103
+_DECIMAL = re.compile(r"[0-9+\-.eE]+")
 
 
 class Entry(NamedTuple):
@@ -167,7 +169,7 @@ def convert(
     for tag in sorted(elements):
         vr, value = elements[tag]
         if tag & 0x10000 and (vr is None or vr == "UN"):
-            vr = _private_vr(elements, tag, vr)
+            vr = private_vr(elements, tag, vr)
         if type(value) is list:
             entry: Entry | None = _sequence(ctx, tag, value, path, level)
         else:
@@ -208,8 +210,9 @@ def convert(
 
 def _convert(ctx: Context, tag: int, vr: str | None, value: bytes | None, path: str, level: int) -> Entry:
     """The contribution of an element that is not a parsed sequence; ``value`` None: it was too large to be read."""
-    if tag & 0xFFFF == 0 or tag == _HEADER_VERSION:
-        # Neither group lengths nor the version of the file meta information are in exported rows or metadata.
+    if tag & 0xFFFF == 0 or tag == _HEADER_VERSION or tag >> 16 in (0, 0xFFFE):
+        # Neither group lengths nor the version of the file meta information are in exported rows or metadata. Commands
+        # (DICOM PS3.7) and stray items and delimiters (PS3.5 7.5) are no elements of a data set.
         return Entry()
     implicit, little = ctx.implicit or vr is None, ctx.little
     if vr is None:
@@ -219,7 +222,7 @@ def _convert(ctx: Context, tag: int, vr: str | None, value: bytes | None, path: 
         known = dictionary_vr(tag)
         if known != "UN":
             vr, implicit, little = known, True, True
-    vr = _one_vr(vr, signed=ctx.signed)
+    vr = one_vr(vr, signed=ctx.signed)
     if vr not in _KNOWN_VRS:
         vr = "UN"
     if tag in PIXELS and not path:
@@ -424,6 +427,8 @@ def _number_text(text: str, kind: type[int | float]) -> str:
     """Decimal text as a JSON number; what is none stays text, which DICOM JSON allows for DS and IS."""
     if not text:
         return "null"
+    if not _DECIMAL.fullmatch(text):
+        return quoted(text)  # Python's numbers may have underscores and other digits
     try:
         number = kind(text)
     except ValueError:
@@ -445,7 +450,8 @@ def _dropped(tag: int, path: str) -> str:
     return f'{{"TagName":"{column_for(tag).name}","TagReference":"{reference}"}}'
 
 
-def _one_vr(vr: str, *, signed: bool) -> str:
+def one_vr(vr: str, *, signed: bool) -> str:
+    """One VR where the dictionary has several."""
     match vr:
         case "US or SS":
             return "SS" if signed else "US"
@@ -463,7 +469,7 @@ def _private_dictionary_vr(tag: int, creator: str) -> str | None:
         return None
 
 
-def _private_vr(elements: Elements, tag: int, vr: str | None) -> str | None:
+def private_vr(elements: Elements, tag: int, vr: str | None) -> str | None:
     """The VR of a private element whose file does not say it, from pydicom's private dictionaries."""
     if 0x10 <= tag & 0xFFFF <= 0xFF:
         return "LO"

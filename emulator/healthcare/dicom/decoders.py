@@ -5,6 +5,8 @@ pydicom's interface to GDCM refuses JPEG Extended of more than 8 bits, which GDC
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,25 @@ def decoder_for(dataset: Dataset, syntax: str) -> str:
         _register()
         return _NAME
     return ts.DECODERS.get(syntax, "")
+
+
+@contextlib.contextmanager
+def whole_bytes(dataset: Dataset, syntax: str) -> Iterator[None]:
+    """Describe samples of fewer than 8 bits as of 8 while they are decoded: GDCM ends the process at others.
+
+    Args:
+        dataset: describes the pixels, in their transfer syntax ``syntax``.
+    """
+    stored, high = dataset.get("BitsStored"), dataset.get("HighBit")
+    lossless = syntax in (ts.JPEG_LOSSLESS, ts.JPEG_LOSSLESS_FIRST_ORDER)
+    if not lossless or dataset.get("BitsAllocated") != 8 or stored is None or stored >= 8:
+        yield
+        return
+    dataset.BitsStored, dataset.HighBit = 8, 7
+    try:
+        yield
+    finally:
+        dataset.BitsStored, dataset.HighBit = stored, high
 
 
 @cache

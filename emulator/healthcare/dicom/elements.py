@@ -124,6 +124,12 @@ def _cut(
         at = start + length
         if tag in PIXELS:
             elements[tag] = (vr or "OW", None if length else b"")
+        elif length > LARGEST_VALUE and at <= end and (vr == "SQ" or (implicit and dictionary_vr(tag) == "SQ")):
+            # What is too large may be the bulk data inside, which the metadata only refer to.
+            inner: list[Elements] = []
+            if _cut_items(data, start, at, inner, implicit, depth + 1, left, delimited=False) != at:
+                raise NotPlainError
+            elements[tag] = ("SQ", inner)
         elif length > LARGEST_VALUE:
             elements[tag] = (vr, None)
         else:
@@ -134,9 +140,19 @@ def _cut(
     return at
 
 
-def _cut_items(data: Any, at: int, end: int, items: list[Elements], implicit: bool, depth: int, left: list[int]) -> int:
-    """Cut the items of a sequence of undefined length; returns where it ended."""
-    while True:
+def _cut_items(
+    data: Any,
+    at: int,
+    end: int,
+    items: list[Elements],
+    implicit: bool,
+    depth: int,
+    left: list[int],
+    *,
+    delimited: bool = True,
+) -> int:
+    """Cut the items of a sequence, until its delimiter or ``end``; returns where it ended."""
+    while delimited or at < end:
         group, element, length = _implicit(data, at)
         tag = group << 16 | element
         at += 8
@@ -154,6 +170,7 @@ def _cut_items(data: Any, at: int, end: int, items: list[Elements], implicit: bo
                 raise NotPlainError
             at += length
         items.append(item)
+    return at
 
 
 def _behind_fragments(data: Any, at: int, end: int) -> int:
@@ -194,6 +211,8 @@ def items_of(value: bytes, *, implicit: bool, little: bool, encodings: tuple[str
             return items
         except (struct.error, KeyError, NotPlainError):
             pass
+    if value and not value.startswith(b"\xfe\xff\0\xe0" if little else b"\xff\xfe\xe0\0"):
+        raise ValueError("no items")  # pydicom would find one without elements
     return [plain(item._dict) for item in convert_SQ(value, implicit, little, list(encodings))]  # noqa: SLF001 - see plain
 
 

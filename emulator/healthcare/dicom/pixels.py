@@ -10,9 +10,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .columns import PIXELS
 from .fragments import FragmentsError, split_frames
 from .reader import BadInstanceError, end_of_header, hush, inflated
 from .syntaxes import BIG_ENDIAN, DEFLATED, IMPLICIT, NATIVE
+from .writing import swapped
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
@@ -86,20 +88,6 @@ def written(dataset: FileDataset, syntax: str) -> bytes:
     # Forced, because pydicom does not know all of the transfer syntaxes.
     dcmwrite(out, dataset, force_encoding=True, implicit_vr=syntax == IMPLICIT, little_endian=syntax != BIG_ENDIAN)
     return out.getvalue()
-
-
-def read_values(dataset: Dataset, *, needed: bool) -> None:
-    """Make values of all bytes, so that they are written anew; ``needed``: where the bytes would not do as they are."""
-    for tag in list(dataset.keys()):
-        try:
-            element = dataset[tag]
-        except Exception:
-            if needed:
-                raise
-            continue
-        if element.VR == "SQ":
-            for item in element.value or ():
-                read_values(item, needed=needed)
 
 
 def syntax_of(dataset: FileDataset) -> str:
@@ -208,27 +196,13 @@ def _bits_of_frame(dataset: Dataset) -> int:
 
 
 def to_little_endian(dataset: FileDataset) -> None:
-    """Change a big-endian instance, in place, so that it can be written in little endian."""
-    _swap(dataset)
+    """Change the pixel data of a big-endian instance, in place; other values are swapped when they are written."""
     from pydicom.uid import UID
 
-    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1")
-
-
-def _swap(dataset: Dataset) -> None:
-    for element in dataset:  # reading an element makes numbers of its bytes, which are written anew
-        if element.VR == "SQ":
-            for item in element.value or ():
-                _swap(item)
-        elif isinstance(element.value, bytes) and (size := _WORDS.get(element.VR)):
+    for tag in PIXELS & set(dataset.keys()):
+        element = dataset[tag]
+        if isinstance(element.value, bytes) and (size := _WORDS.get(element.VR)):
             if element.tag == 0x7FE00010 and int(dataset.get("BitsAllocated") or 16) > 16:
                 size = int(dataset.BitsAllocated) // 8
-            element.value = _swapped(element.value, size)
-
-
-def _swapped(value: bytes, size: int) -> bytes:
-    swapped = bytearray(value)
-    whole = len(value) // size * size
-    for at in range(size):
-        swapped[at:whole:size] = value[size - 1 - at : whole : size]
-    return bytes(swapped)
+            element.value = swapped(element.value, size)
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1")

@@ -41,6 +41,10 @@ _IMPLICIT = b"1.2.840.10008.1.2"
 _BIG_ENDIAN = b"1.2.840.10008.1.2.2"
 #: DICOM PS3.5 9.1; components with zeros in front are met in practice, and they are kept.
 _UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(?:\.[0-9]+)*")
+#: An integer string may have a sign (DICOM PS3.5 6.2).
+_FRAMES = re.compile(r"\+?[0-9]{1,8}")
+#: The form that dates had in ACR-NEMA, and that readers are to understand (DICOM PS3.5 6.2).
+_OLD_DATE = re.compile(r"([0-9]{4})\.([0-9]{2})\.([0-9]{2})")
 _LONG_HEADER = frozenset(FOUR_BYTE_LENGTHS)
 
 #: Attributes that searches answer by default, by level (Google's DICOM conformance statement).
@@ -303,13 +307,14 @@ def _record(header: Elements, elements: Elements, ctx: Context) -> Record:
         study=uids[0],
         series=uids[1],
         instance=uids[2],
-        sop_class=_text(elements, _SOP_CLASS, ctx),
+        # Type 1 in what storing answers (DICOM PS3.18 Annex I); the file meta information has it too.
+        sop_class=_text(elements, _SOP_CLASS, ctx) or _text(header, 0x00020002, ctx),
         transfer_syntax=syntax,
         patient_name=_text(elements, 0x00100010, ctx, "PN"),
         patient_id=_text(elements, 0x00100020, ctx, "LO"),
         accession=_text(elements, 0x00080050, ctx, "SH"),
         referring=_text(elements, 0x00080090, ctx, "PN"),
-        study_date=_text(elements, 0x00080020, ctx),
+        study_date=_OLD_DATE.sub(r"\1\2\3", _text(elements, 0x00080020, ctx)),
         modality=_text(elements, 0x00080060, ctx),
         study_json=",".join(wanted[tag] for tag in STUDY_TAGS if wanted[tag]),
         series_json=",".join(wanted[tag] for tag in SERIES_TAGS if wanted[tag]),
@@ -319,7 +324,7 @@ def _record(header: Elements, elements: Elements, ctx: Context) -> Record:
         row=",".join(row).encode("utf-8", "replace"),
         shape=shape[0],
         columns=shape[1],
-        frames=int(frames) if frames.isascii() and frames.isdigit() and len(frames) < 9 else 1,
+        frames=int(frames) if _FRAMES.fullmatch(frames) else 1,
     )
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import syntaxes as ts
-from .decoders import decoder_for
+from .decoders import decoder_for, whole_bytes
 from .pixels import UnsupportedError, frames_of, open_instance, require_pixels, syntax_of
+from .transcoding import inflate_frames
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
@@ -56,6 +57,8 @@ def rendered(
     require_pixels(dataset)
     found = []
     try:
+        if syntax_of(dataset) == ts.DEFLATED_FRAMES:
+            inflate_frames(dataset)
         frames = frames_of(dataset, numbers)
     except UnsupportedError:
         raise
@@ -107,7 +110,8 @@ def _image(dataset: FileDataset, number: int) -> Any:
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     if int(dataset.get("SamplesPerPixel", 1)) == 3 and int(dataset.get("BitsAllocated", 8)) > 8:
         raise UnsupportedError("colour images of more than 8 bits a sample can't be rendered")
-    pixels = pixel_array(dataset, index=0, decoding_plugin=decoder_for(dataset, syntax))
+    with whole_bytes(dataset, syntax):
+        pixels = pixel_array(dataset, index=0, decoding_plugin=decoder_for(dataset, syntax))
     if photometric == "PALETTE COLOR":
         colours = apply_color_lut(pixels, dataset)
         if colours.dtype.itemsize > 1:
@@ -132,23 +136,19 @@ def _shades(dataset: FileDataset, number: int, pixels: Any) -> Any:
         bits = int(look.VOILUTSequence[0].LUTDescriptor[2])
         return np.clip(apply_voi(np.rint(values).astype(np.int64), look) / (2**bits - 1), 0.0, 1.0)
     values = np.nan_to_num(values.astype(np.float64))
-    centre, width = _first(look.get("WindowCenter")), _first(look.get("WindowWidth"))
-    if centre is None or width is None:
+    centre, width = _first(look, "WindowCenter"), _first(look, "WindowWidth")
+    function = str(look.get("VOILUTFunction") or "LINEAR")
+    if centre is None or width is None or width <= 0 or (function == "LINEAR" and width < 1):
+        # Without a window that is valid (DICOM PS3.3 C.11.2.1.2), as without any.
         low, high = float(values.min()), float(values.max())
         return (values - low) / (high - low) if high > low else np.zeros_like(values)
-    return windowed(values, centre, width, str(look.get("VOILUTFunction") or "LINEAR"))
+    return windowed(values, centre, width, function)
 
 
 def windowed(values: Any, centre: float, width: float, function: str) -> Any:
-    """Grey values of a window (DICOM PS3.3 C.11.2.1.2 and C.11.2.1.3), from 0 to 1.
-
-    Raises:
-        UnsupportedError: the window has no width.
-    """
+    """Grey values of a window that is valid (DICOM PS3.3 C.11.2.1.2 and C.11.2.1.3), from 0 to 1."""
     import numpy as np
 
-    if width <= 0 or (function == "LINEAR" and width < 1):
-        raise UnsupportedError("the window of the instance has no width")
     match function:
         case "SIGMOID":
             return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - centre) / width, -700.0, 700.0)))
@@ -170,10 +170,16 @@ def _group(dataset: Dataset, number: int, keyword: str) -> Dataset:
     return dataset
 
 
-def _first(value: Any) -> float | None:
-    if value is None or value == "":
+def _first(dataset: Dataset, keyword: str) -> float | None:
+    """The first value of an element; None if it has none, or one that is no number."""
+    import math
+
+    try:
+        value = dataset.get(keyword)
+        found = float(value if isinstance(value, (int, float, str)) else value[0])
+    except Exception:  # noqa: BLE001 - pydicom fails in any way on what is not valid
         return None
-    return float(value if isinstance(value, (int, float, str)) else value[0])
+    return found if math.isfinite(found) else None
 
 
 def _fitted(image: Any, viewport: Viewport) -> Any:

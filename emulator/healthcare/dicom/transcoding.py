@@ -15,18 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import syntaxes as ts
-from .decoders import decoder_for
+from .decoders import decoder_for, whole_bytes
 from .pixels import (
     UnsupportedError,
     frame_count,
     frames_of,
     open_instance,
-    read_values,
     require_pixels,
     syntax_of,
     to_little_endian,
-    written,
 )
+from .writing import elements_of, encoded
 
 if TYPE_CHECKING:
     from pydicom.dataset import FileDataset
@@ -47,11 +46,10 @@ def transcoded(source: bytes | Path, target: str) -> bytes:
         UnsupportedError: it can't be had in that form.
     """
     dataset = open_instance(source)
-    before = dataset.original_encoding
+    stored = elements_of(dataset)
     _change(dataset, target)
     try:
-        read_values(dataset, needed=before != (target == ts.IMPLICIT, True))
-        return written(dataset, target)
+        return encoded(dataset, stored, target)
     except Exception as error:  # noqa: BLE001 - values that are not valid make pydicom fail in any way
         raise UnsupportedError(f"the instance can't be written in {target}: {type(error).__name__}") from None
 
@@ -112,7 +110,7 @@ def _change(dataset: FileDataset, target: str) -> None:
         if "PixelData" in dataset:
             require_pixels(dataset)
             if original == ts.DEFLATED_FRAMES:
-                _inflate(dataset)
+                inflate_frames(dataset)
             elif original in ts.DECODERS:
                 _decompress(dataset, original)
             if encode is not None:
@@ -134,7 +132,8 @@ def _decompress(dataset: FileDataset, syntax: str) -> None:
     count = frame_count(dataset)
     dataset.PixelData = encapsulate(frames_of(dataset))
     _forget_offsets(dataset)
-    dataset.decompress(decoding_plugin=decoder_for(dataset, syntax), generate_instance_uid=False)
+    with whole_bytes(dataset, syntax):
+        dataset.decompress(decoding_plugin=decoder_for(dataset, syntax), generate_instance_uid=False)
     if frame_count(dataset) != count:
         raise UnsupportedError("the decoder found another number of frames than the instance has")
     _widen(dataset)
@@ -330,6 +329,9 @@ def _lossless_frame(dataset: FileDataset, frame: bytes) -> bytes:
     if image.SamplesPerPixel == 3:
         image.PlanarConfiguration = 0
     image.add_new(0x7FE00010, "OW" if image.BitsAllocated > 8 else "OB", frame + b"\0" * (len(frame) % 2))
+    if image.BitsAllocated == 8:
+        # GDCM does not read back streams of fewer bits that it writes.
+        image.BitsStored, image.HighBit = 8, 7
     # A worker process has a temporary folder of its own, which is the emulator's to remove if the process is killed.
     with tempfile.TemporaryDirectory() as directory:
         plain, encoded = f"{directory}/plain", f"{directory}/encoded"
@@ -366,7 +368,12 @@ def _deflate(dataset: FileDataset) -> None:
     _put_frames(dataset, encapsulate(frames))
 
 
-def _inflate(dataset: FileDataset) -> None:
+def inflate_frames(dataset: FileDataset) -> None:
+    """Make native pixel data, in place, of deflated frames.
+
+    Raises:
+        UnsupportedError: a frame is not whole.
+    """
     from pydicom.pixels.utils import get_expected_length
     from pydicom.uid import UID
 

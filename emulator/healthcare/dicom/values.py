@@ -190,6 +190,8 @@ def bigquery_timestamp(text: str, offset: str) -> str:
     zone: timezone = UTC
     if shift := _OFFSET.fullmatch(found[8] or offset):
         minutes = int(shift[2]) * 60 + int(shift[3])
+        if int(shift[3]) > 59 or minutes > (12 * 60 if shift[1] == "-" else 14 * 60):
+            raise ValueError("no offset, which are from -1200 to +1400: it may be a range of years")
         zone = timezone(timedelta(minutes=-minutes if shift[1] == "-" else minutes))
     try:
         moment = datetime(year, month, day, hour, minute, second, micro, zone).astimezone(UTC)

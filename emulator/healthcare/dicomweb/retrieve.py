@@ -94,7 +94,8 @@ def retrieve(call: Call) -> Response:
 
 
 def _sent_syntax(one: Instance, syntax: str) -> str:
-    return one.transfer_syntax if syntax == "*" else syntax
+    """The transfer syntax that is answered; a file that says none is taken as implicit VR, the default."""
+    return (one.transfer_syntax or ts.IMPLICIT) if syntax == "*" else syntax
 
 
 def _instances(call: Call, found: list[Instance], syntax: str) -> Response:

@@ -5,6 +5,7 @@ Expected pixels are the arrays that the files were made of.
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import RLELossless
@@ -229,3 +231,68 @@ def test_no_element_of_two_repeating_groups_is_lost() -> None:
     assert {"CodeLabel", "NumberOfTables"} <= set(names)
     assert row["NumberOfTables"] == [{"Id": "00280802", "Value": 5}]
     assert sum(name in row for name in names) >= 3
+
+
+# -- pictures --
+
+
+def shown(data: bytes, number: int = 1) -> Any:
+    (picture,) = rendered(data, [number], "image/png")
+    return np.asarray(Image.open(io.BytesIO(picture)))
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"WindowCenter": "40", "WindowWidth": "0"},
+        {"WindowCenter": "40", "WindowWidth": "-5"},
+        {"WindowCenter": "40", "WindowWidth": "0.5"},
+    ],
+)
+def test_a_window_that_is_not_valid_is_as_none(window: dict[str, str]) -> None:
+    pixels = np.arange(4096, dtype="<u2").reshape(64, 64)
+    expected = (pixels / 4095 * 255).round()
+    assert np.abs(shown(saved(grey(pixels, 12, **window))).astype(int) - expected).max() <= 1
+
+
+def test_a_window_whose_centre_is_no_number_is_as_none() -> None:
+    pixels = np.arange(4096, dtype="<u2").reshape(64, 64)
+    data = saved(grey(pixels, 12, WindowCenter="4000", WindowWidth="10")).replace(b"DS\4\x004000", b"DS\4\0abcd")
+    assert np.abs(shown(data).astype(int) - (pixels / 4095 * 255).round()).max() <= 1
+
+
+def test_pictures_are_made_of_deflated_frames() -> None:
+    pixels = np.stack([np.arange(4096).reshape(64, 64), np.arange(4096)[::-1].reshape(64, 64)]).astype("<u2")
+    data = transcoded(saved(grey(pixels, 12)), ts.DEFLATED_FRAMES)
+    for number in (1, 2):
+        assert np.abs(shown(data, number).astype(int) - (pixels[number - 1] / 4095 * 255).round()).max() <= 1
+
+
+def test_frames_of_single_bits_that_do_not_end_at_a_byte_have_pictures() -> None:
+    bits = np.random.default_rng(2).integers(0, 2, (4, 3, 5), dtype="u1")
+    dataset = grey(bits, 8, BitsAllocated=1, BitsStored=1, HighBit=0)
+    dataset.PixelData = np.packbits(bits.ravel(), bitorder="little").tobytes()
+    data = saved(dataset)
+    for number in range(1, 5):
+        np.testing.assert_array_equal(shown(data, number), bits[number - 1] * 255)
+
+
+def test_the_picture_of_a_frame_does_not_depend_on_the_offset_table() -> None:
+    pixels = np.stack([np.full((64, 64), 10), np.arange(4096).reshape(64, 64) % 200]).astype("u1")
+    dataset = compressed(pixels, 8, RLELossless)
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=2))
+    dataset.PixelData = item(struct.pack("<2I", 0, 0)) + b"".join(map(item, frames))
+    assert len(np.unique(shown(saved(dataset), 2))) == 200
+
+
+def test_fewer_than_eight_bits_as_lossless_jpeg_come_back() -> None:
+    pixels = (np.arange(4096) % 64).reshape(64, 64).astype("u1")
+    back = read(transcoded(transcoded(saved(grey(pixels, 6)), ts.JPEG_LOSSLESS_FIRST_ORDER), ts.EXPLICIT))
+    assert back.BitsStored == 6
+    np.testing.assert_array_equal(back.pixel_array, pixels)
+
+
+@pytest.mark.parametrize("text", ["+2", " 2"])
+def test_the_number_of_frames_may_have_a_sign(text: str) -> None:
+    data = saved(grey(THREE[:2], 8)).replace(b"IS\2\x002 ", b"IS\2\0" + text.encode())
+    assert read_instance(data).frames == 2
