@@ -49,9 +49,9 @@ class Instances:
         self._database.executescript(TABLES)
         self._database.create_function("name_matches", 2, name_matches, deterministic=True)
         self._shapes = {key for (key,) in self._database.execute("SELECT key FROM shapes")}
-        # Ids of studies and series that were used lately: (store, UID) and (study, UID).
-        self._studies: dict[tuple[int, str], int] = {}
-        self._series: dict[tuple[int, str], int] = {}
+        # Ids and attributes of studies and series that were used lately, by (store, UID) and (study, UID).
+        self._studies: dict[tuple[int, str], tuple[int, str]] = {}
+        self._series: dict[tuple[int, str], tuple[int, str]] = {}
         # Parts of stores that operations delete: nothing may be put into them.
         self._leaving: dict[object, tuple[int, Path]] = {}
         emulator.on_reset(self._clear)
@@ -81,8 +81,9 @@ class Instances:
                     if record.shape not in self._shapes:
                         execute("INSERT OR IGNORE INTO shapes VALUES (?, ?)", (record.shape, record.columns))
                         self._shapes.add(record.shape)
-                    series = self._series_id(store, record)
-                    if replace and (old := self._take_place(store, series, record)) is not None:
+                    series, agrees = self._place(store, record)
+                    old = self._take_place(series, record) if replace else None
+                    if old is not None:
                         released.append(old)
                     done = execute(
                         "INSERT OR IGNORE INTO instances (store, series, uid, sop_class, transfer_syntax, frames, json,"
@@ -104,6 +105,10 @@ class Instances:
                         ),
                     )
                     added.append(int(done.lastrowid or 0) if done.rowcount == 1 else 0)
+                    if added[-1] and not agrees:
+                        self._keep_own(added[-1], store, record)
+                    if old is not None:
+                        self._settle(store, record.study, record.series)
             except BaseException:
                 execute("ROLLBACK")
                 self._forget_ids()
@@ -113,29 +118,60 @@ class Instances:
         self._release(released)
         return added
 
-    def _take_place(self, store: int, series: int, record: Record) -> str | None:
+    def _take_place(self, series: int, record: Record) -> str | None:
         """Make way for an instance with new contents; returns the blob of the old ones."""
         execute = self._database.execute
         found = execute("SELECT blob FROM instances WHERE series = ? AND uid = ?", (series, record.instance)).fetchone()
         if found is None:
             return None
         execute("DELETE FROM instances WHERE series = ? AND uid = ?", (series, record.instance))
-        execute("UPDATE series SET modality = ?, json = ? WHERE id = ?", (record.modality, record.series_json, series))
-        execute(
-            "UPDATE studies SET patient_name = ?, patient_id = ?, accession = ?, referring = ?, study_date = ?,"
-            " json = ? WHERE store = ? AND uid = ?",
-            (
-                *(record.patient_name, record.patient_id, record.accession, record.referring, record.study_date),
-                *(record.study_json, store, record.study),
-            ),
-        )
         return str(found[0])
 
-    def _series_id(self, store: int, record: Record) -> int:
+    def _keep_own(self, number: int, store: int, record: Record) -> None:
+        """Keep the attributes in which an instance contradicts its series or study."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO own VALUES (?,?,?,?,?,?,?,?,?,?)",
+            (
+                *(number, store, record.patient_name, record.patient_id, record.accession, record.referring),
+                *(record.study_date, record.modality, record.study_json, record.series_json),
+            ),
+        )
+
+    def _settle(self, store: int, study: str, series: str) -> None:
+        """Give a study and a series attributes of an instance that is there, if the one that had them has gone."""
+        execute = self._database.execute
+        inside = "FROM instances i JOIN series s ON s.id = i.series LEFT JOIN own o ON o.id = i.id WHERE"
+        known = execute(
+            "SELECT s.study, s.id FROM studies t JOIN series s ON s.study = t.id AND s.uid = ?"
+            " WHERE t.store = ? AND t.uid = ? UNION ALL SELECT id, NULL FROM studies WHERE store = ? AND uid = ?",
+            (series, store, study, store, study),
+        ).fetchall()
+        for study_id, series_id in known:
+            where, number = ("s.study = ?", study_id) if series_id is None else ("s.id = ?", series_id)
+            if execute(f"SELECT 1 {inside} {where} AND o.id IS NULL LIMIT 1", (number,)).fetchone():
+                continue
+            columns = "o.patient_name, o.patient_id, o.accession, o.referring, o.study_date, o.study_json"
+            if series_id is not None:
+                columns = "o.modality, o.series_json"
+            found = execute(f"SELECT {columns} {inside} {where} ORDER BY i.id LIMIT 1", (number,)).fetchone()
+            if found is None:
+                continue
+            self._forget_ids()
+            if series_id is not None:
+                execute("UPDATE series SET modality = ?, json = ? WHERE id = ?", (*found, number))
+                continue
+            execute(
+                "UPDATE studies SET patient_name = ?, patient_id = ?, accession = ?, referring = ?, study_date = ?,"
+                " json = ? WHERE id = ?",
+                (*found, number),
+            )
+
+    def _place(self, store: int, record: Record) -> tuple[int, bool]:
+        """The id of an instance's series, and whether its attributes are those of its series and study."""
         study = self._studies.get((store, record.study))
         if study is None:
             study = self._id_of(
-                "SELECT id FROM studies WHERE store = ? AND uid = ?",
+                "SELECT id, json FROM studies WHERE store = ? AND uid = ?",
                 (store, record.study),
                 "INSERT INTO studies (store, uid, patient_name, patient_id, accession, referring, study_date, json)"
                 " VALUES (?,?,?,?,?,?,?,?)",
@@ -145,24 +181,25 @@ class Instances:
                 ),
             )
             self._studies[store, record.study] = study
-        series = self._series.get((study, record.series))
+        series = self._series.get((study[0], record.series))
         if series is None:
             series = self._id_of(
-                "SELECT id FROM series WHERE study = ? AND uid = ?",
-                (study, record.series),
+                "SELECT id, json FROM series WHERE study = ? AND uid = ?",
+                (study[0], record.series),
                 "INSERT INTO series (store, study, uid, modality, json) VALUES (?,?,?,?,?)",
-                (store, study, record.series, record.modality, record.series_json),
+                (store, study[0], record.series, record.modality, record.series_json),
             )
-            self._series[study, record.series] = series
+            self._series[study[0], record.series] = series
         if len(self._series) > 10_000:
             self._forget_ids()
-        return series
+        return series[0], study[1] == record.study_json and series[1] == record.series_json
 
-    def _id_of(self, select: str, key: tuple[Any, ...], insert: str, values: tuple[Any, ...]) -> int:
+    def _id_of(self, select: str, key: tuple[Any, ...], insert: str, values: tuple[Any, ...]) -> tuple[int, str]:
+        """Id and JSON of a study or series, which is made if there is none; its JSON is the last of ``values``."""
         found = self._database.execute(select, key).fetchone()
         if found is not None:
-            return int(found[0])
-        return int(self._database.execute(insert, values).lastrowid or 0)
+            return int(found[0]), str(found[1])
+        return int(self._database.execute(insert, values).lastrowid or 0), str(values[-1])
 
     def delete(self, store: int, path: Path) -> list[Instance]:
         """Delete a part of a store; returns what was there, ``updated`` being the moment of the deletion."""
@@ -174,25 +211,38 @@ class Instances:
             ]
             execute = self._database.execute
             execute("BEGIN IMMEDIATE")
-            self._database.executemany("DELETE FROM instances WHERE id = ?", [(one.id,) for one in gone])
-            for study, series in {(one.study, one.series) for one in gone}:
-                execute(
-                    "DELETE FROM series WHERE store = ? AND uid = ? AND study = (SELECT id FROM studies WHERE store = ?"
-                    " AND uid = ?) AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.series = series.id)",
-                    (store, series, store, study),
-                )
-            for study in {one.study for one in gone}:
-                execute(
-                    "DELETE FROM studies WHERE store = ? AND uid = ?"
-                    " AND NOT EXISTS (SELECT 1 FROM series s WHERE s.study = studies.id)",
-                    (store, study),
-                )
+            try:
+                self._remove(store, gone)
+            except BaseException:
+                execute("ROLLBACK")
+                raise
+            finally:
+                self._forget_ids()
             execute("COMMIT")
-            self._forget_ids()
         self._release([one.blob for one in gone])
         # Whoever takes the row with the latest LastUpdated of a streamed table has to find the deletion.
         moment = now_after(max((one.updated for one in gone), default=""))
         return [one._replace(updated=moment) for one in gone]
+
+    def _remove(self, store: int, gone: list[Instance]) -> None:
+        """Delete instances, and the series and studies that are empty then."""
+        execute = self._database.execute
+        self._database.executemany("DELETE FROM instances WHERE id = ?", [(one.id,) for one in gone])
+        places = {(one.study, one.series) for one in gone}
+        for study, series in places:
+            execute(
+                "DELETE FROM series WHERE store = ? AND uid = ? AND study = (SELECT id FROM studies WHERE store = ?"
+                " AND uid = ?) AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.series = series.id)",
+                (store, series, store, study),
+            )
+        for study in {one.study for one in gone}:
+            execute(
+                "DELETE FROM studies WHERE store = ? AND uid = ?"
+                " AND NOT EXISTS (SELECT 1 FROM series s WHERE s.study = studies.id)",
+                (store, study),
+            )
+        for study, series in places:
+            self._settle(store, study, series)
 
     def announce_deletion(self, store: int, path: Path) -> Callable[[], object]:
         """Let nothing be put into a part of a store that is being deleted.
@@ -261,6 +311,10 @@ class Instances:
         """All rows of a query."""
         with self.lock:
             return self._database.execute(sql, tuple(arguments)).fetchall()
+
+    def contradicting(self, store: int) -> bool:
+        """Whether a store has instances that contradict their series or study."""
+        return bool(self.query("SELECT 1 FROM own WHERE store = ? LIMIT 1", (store,)))
 
     def counts(self, store: int, path: Path = Path()) -> Counts:  # noqa: B008 - immutable
         """How much there is in a part of a store."""

@@ -34,7 +34,14 @@ CREATE TABLE IF NOT EXISTS instances (
   UNIQUE (series, uid));
 CREATE INDEX IF NOT EXISTS instances_store ON instances (store);
 CREATE INDEX IF NOT EXISTS instances_uid ON instances (store, uid);
+CREATE TABLE IF NOT EXISTS own (
+  id INTEGER PRIMARY KEY, store INTEGER NOT NULL, patient_name TEXT, patient_id TEXT, accession TEXT, referring TEXT,
+  study_date TEXT, modality TEXT, study_json TEXT, series_json TEXT);
+CREATE INDEX IF NOT EXISTS own_store ON own (store);
+CREATE TRIGGER IF NOT EXISTS own_goes AFTER DELETE ON instances BEGIN DELETE FROM own WHERE id = old.id; END;
 """
+#: Studies and series have the attributes of an instance that is there. An instance that has others, which none should,
+#: keeps them in the table ``own``; all without a row there agree with their series and study.
 
 
 #: Storage classes of instances ("DICOM storage classes" page).

@@ -6,15 +6,16 @@ pydicom's interface to GDCM refuses JPEG Extended of more than 8 bits, which GDC
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import syntaxes as ts
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+_Pixels = TypeVar("_Pixels")
 _NAME = "gdcm 12 bits"
 
 #: What pydicom asks of a module with a decoder.
@@ -37,6 +38,31 @@ def decoder_for(dataset: Dataset, syntax: str) -> str:
         _register()
         return _NAME
     return ts.DECODERS.get(syntax, "")
+
+
+def decoded(decode: Callable[[str], _Pixels], dataset: Dataset, syntax: str) -> _Pixels:
+    """What the chosen decoder makes of an instance, or another one that knows its transfer syntax if that one can't.
+
+    Args:
+        decode: decodes with the pydicom plugin of that name; with an empty name, with any.
+        dataset: describes the pixels.
+        syntax: their transfer syntax.
+
+    Raises:
+        Exception: of any kind, of the chosen decoder, if no other can decode it either.
+    """
+    plugin = decoder_for(dataset, syntax)
+    with whole_bytes(dataset, syntax):
+        try:
+            return decode(plugin)
+        except MemoryError:
+            raise
+        except Exception:
+            if not plugin:
+                raise
+            with contextlib.suppress(Exception):
+                return decode("")
+            raise
 
 
 @contextlib.contextmanager

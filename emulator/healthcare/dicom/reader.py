@@ -68,12 +68,15 @@ class BadInstanceError(Exception):
     Args:
         message: what is wrong with it.
         code: number of google.rpc.Code.
+        sop_class, instance: UIDs that the file has nevertheless, for telling which one it is; empty if unknown.
     """
 
-    def __init__(self, message: str, code: int = 3) -> None:
+    def __init__(self, message: str, code: int = 3, sop_class: str = "", instance: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.code = code
+        self.sop_class = sop_class
+        self.instance = instance
 
 
 class Record(NamedTuple):
@@ -273,14 +276,16 @@ def _end_of_fragments(file: Any, at: int, size: int) -> int:
 
 def _record(header: Elements, elements: Elements, ctx: Context) -> Record:
     uids = [_text(elements, tag, ctx) for tag in (_STUDY_UID, _SERIES_UID, _SOP_UID)]
+    # Type 1 in what storing answers (DICOM PS3.18 Annex I); the file meta information has it too.
+    sop_class = _text(elements, _SOP_CLASS, ctx) or _text(header, 0x00020002, ctx)
+    syntax = _text(header, 0x00020010, ctx)
     for name, uid in zip(("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"), uids, strict=True):
         if not uid:
-            raise BadInstanceError(f"the DICOM instance has no {name}")
+            raise BadInstanceError(f"the DICOM instance has no {name}", 3, sop_class, uids[2])
         if not _UID.fullmatch(uid):
-            raise BadInstanceError(f"the {name} of the DICOM instance is not a valid UID")
-    syntax = _text(header, 0x00020010, ctx)
+            raise BadInstanceError(f"the {name} of the DICOM instance is not a valid UID", 3, sop_class, uids[2])
     if syntax and not _UID.fullmatch(syntax):
-        raise BadInstanceError("the TransferSyntaxUID of the DICOM instance is not a valid UID")
+        raise BadInstanceError("the TransferSyntaxUID of the DICOM instance is not a valid UID", 3, sop_class, uids[2])
     for tag in (_STUDY_UID, _SERIES_UID, _SOP_UID):
         vr, value = elements[tag]
         if vr not in (None, "UI"):
@@ -307,8 +312,7 @@ def _record(header: Elements, elements: Elements, ctx: Context) -> Record:
         study=uids[0],
         series=uids[1],
         instance=uids[2],
-        # Type 1 in what storing answers (DICOM PS3.18 Annex I); the file meta information has it too.
-        sop_class=_text(elements, _SOP_CLASS, ctx) or _text(header, 0x00020002, ctx),
+        sop_class=sop_class,
         transfer_syntax=syntax,
         patient_name=_text(elements, 0x00100010, ctx, "PN"),
         patient_id=_text(elements, 0x00100020, ctx, "LO"),

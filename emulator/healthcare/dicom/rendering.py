@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import syntaxes as ts
-from .decoders import decoder_for, whole_bytes
+from .decoders import decoded
 from .pixels import UnsupportedError, frames_of, open_instance, require_pixels, syntax_of
 from .transcoding import inflate_frames
 
@@ -110,8 +110,7 @@ def _image(dataset: FileDataset, number: int) -> Any:
     photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
     if int(dataset.get("SamplesPerPixel", 1)) == 3 and int(dataset.get("BitsAllocated", 8)) > 8:
         raise UnsupportedError("colour images of more than 8 bits a sample can't be rendered")
-    with whole_bytes(dataset, syntax):
-        pixels = pixel_array(dataset, index=0, decoding_plugin=decoder_for(dataset, syntax))
+    pixels = decoded(lambda name: pixel_array(dataset, index=0, decoding_plugin=name), dataset, syntax)
     if photometric == "PALETTE COLOR":
         colours = apply_color_lut(pixels, dataset)
         if colours.dtype.itemsize > 1:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import syntaxes as ts
-from .decoders import decoder_for, whole_bytes
+from .decoders import decoded
 from .pixels import (
     UnsupportedError,
     frame_count,
@@ -132,8 +132,7 @@ def _decompress(dataset: FileDataset, syntax: str) -> None:
     count = frame_count(dataset)
     dataset.PixelData = encapsulate(frames_of(dataset))
     _forget_offsets(dataset)
-    with whole_bytes(dataset, syntax):
-        dataset.decompress(decoding_plugin=decoder_for(dataset, syntax), generate_instance_uid=False)
+    decoded(lambda name: dataset.decompress(decoding_plugin=name, generate_instance_uid=False), dataset, syntax)
     if frame_count(dataset) != count:
         raise UnsupportedError("the decoder found another number of frames than the instance has")
     _widen(dataset)
@@ -187,7 +186,7 @@ def _check_kind(dataset: FileDataset, original: str, target: str) -> None:
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         raise UnsupportedError("images of floating-point numbers can only be had uncompressed")
     if "PixelData" in dataset and str(dataset.get("BitsAllocated")) == "1":
-        raise UnsupportedError("images of one bit can only be had uncompressed")
+        raise UnsupportedError("the emulator neither decodes nor encodes images of one bit")
 
 
 def _reason(error: Exception) -> str:

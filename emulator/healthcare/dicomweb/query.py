@@ -41,6 +41,8 @@ _STUDY = {
 }
 _SERIES = {**_STUDY, "SeriesInstanceUID": ("0020000E", "s.uid"), "Modality": ("00080060", "s.modality")}
 _INSTANCE = {**_SERIES, "SOPInstanceUID": ("00080018", "i.uid")}
+#: What an instance may have of its own in place of what its series and study have.
+_OWN = frozenset({"PatientName", "PatientID", "AccessionNumber", "ReferringPhysicianName", "StudyDate", "Modality"})
 _DEFAULT_LIMIT = {"study": 100, "series": 100, "instance": 1000}
 _MOST = {"study": 5000, "series": 5000, "instance": 50_000}
 _LARGEST_OFFSET = 1_000_000
@@ -74,6 +76,8 @@ class _Search:
     everything: bool = False
     limit: int = 0
     offset: int = 0
+    #: Instances are searched for by their own attributes, where they contradict those of their series and study.
+    own: bool = False
 
 
 @routes.method(f"{_PREFIX}.searchForStudies", blocking=True)
@@ -127,6 +131,7 @@ def _parsed(call: Call, level: str, number: int, path: Path) -> _Search:
     by_tag = {tag: name for name, (tag, _) in known.items()}
     alias = {"study": "t", "series": "s", "instance": "i"}[level]
     search = _Search(level, number, limit=_DEFAULT_LIMIT[level])
+    search.own = level == "instance" and call.emulator.service(Instances).contradicting(number)
     for value, column in ((path.study, "t.uid"), (path.series, "s.uid")):
         if value:
             search.conditions.append(f"{column} = ?")
@@ -171,6 +176,8 @@ def _parsed(call: Call, level: str, number: int, path: Path) -> _Search:
 
 
 def _add_filter(search: _Search, keyword: str, column: str, value: str, *, fuzzy: bool) -> None:
+    if search.own and keyword in _OWN:
+        column = f"COALESCE(o.{column.partition('.')[2]}, {column})"
     if keyword == "StudyDate" and "-" in value:
         low, _, high = value.partition("-")
         for text, operator in ((low, ">="), (high, "<=")):
@@ -182,6 +189,10 @@ def _add_filter(search: _Search, keyword: str, column: str, value: str, *, fuzzy
         if not low and not high:
             raise invalid("StudyDate: a range needs a beginning or an end")
         search.conditions.append(f"{column} != ''")
+        return
+    if keyword == "PatientName" and fuzzy and search.own:
+        search.conditions.append(f"name_matches({column}, ?)")
+        search.arguments.append(value)
         return
     if keyword == "PatientName" and fuzzy:
         search.conditions.append("t.id IN (SELECT id FROM studies WHERE store = ? AND name_matches(patient_name, ?))")
@@ -215,6 +226,9 @@ def _run(instances: Instances, search: _Search, path: Path) -> list[str]:
     }[search.level]
     own = {"study": "t", "series": "s", "instance": "i"}[search.level]
     parts = {"study": "t.json, '', ''", "series": "t.json, s.json, ''", "instance": "t.json, s.json, i.json"}
+    if search.own:
+        tables += " LEFT JOIN own o ON o.id = i.id"
+        parts["instance"] = "COALESCE(o.study_json, t.json), COALESCE(o.series_json, s.json), i.json"
     rows = instances.query(
         f"SELECT {own}.id, {parts[search.level]} FROM {tables} WHERE {where} ORDER BY {own}.id LIMIT ? OFFSET ?",  # noqa: S608 - constants
         (*search.arguments, search.limit, search.offset),

@@ -83,7 +83,7 @@ def retrieve(call: Call) -> Response:
             return _all_frames(call, found, form.kind, form.syntax)
         syntax = form.syntax or ts.EXPLICIT
         if not form.multipart:
-            kind = f"{DICOM}; transfer-syntax={_sent_syntax(found[0], syntax)}"
+            kind = _content_type(found[0], syntax)
             if syntax not in ("*", found[0].transfer_syntax):
                 return Response(instance_in(call.emulator, found[0], syntax), media_type=kind)
             size = {"content-length": str(found[0].size)}
@@ -93,9 +93,10 @@ def retrieve(call: Call) -> Response:
     return _first_possible(choices(call, offered, (DICOM, True)), answer)
 
 
-def _sent_syntax(one: Instance, syntax: str) -> str:
-    """The transfer syntax that is answered; a file that says none is taken as implicit VR, the default."""
-    return (one.transfer_syntax or ts.IMPLICIT) if syntax == "*" else syntax
+def _content_type(one: Instance, syntax: str) -> str:
+    """The Content-Type of an instance; without a transfer syntax if it is sent as stored and its file says none."""
+    sent = one.transfer_syntax if syntax == "*" else syntax
+    return f"{DICOM}; transfer-syntax={sent}" if sent else DICOM
 
 
 def _instances(call: Call, found: list[Instance], syntax: str) -> Response:
@@ -104,7 +105,7 @@ def _instances(call: Call, found: list[Instance], syntax: str) -> Response:
 
     def stream() -> Iterator[bytes]:
         for one in found:
-            yield parts.part(f"{DICOM}; transfer-syntax={_sent_syntax(one, syntax)}")
+            yield parts.part(_content_type(one, syntax))
             if syntax in ("*", one.transfer_syntax):
                 yield from call.emulator.state.blobs.chunks(one.blob)
             else:

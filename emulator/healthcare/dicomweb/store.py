@@ -195,9 +195,9 @@ class _Storing:
                 record = read_instance(source if isinstance(source, bytes) else blobs.path(source.id) or b"")
                 self._check(record)
             except BadInstanceError as error:
-                self._fail(None, _PROCESSING, error.message)
+                self._fail(_reference(error.sop_class, error.instance), _PROCESSING, error.message)
             except _RefusedError as error:
-                self._fail(record, error.reason, error.message)
+                self._fail(_reference(record.sop_class, record.instance), error.reason, error.message)
             else:
                 good.append((record, source))
                 continue
@@ -236,7 +236,8 @@ class _Storing:
             else:
                 release_blob(emulator, one.blob.id)
                 self.outcome.studies[one.record.study] = None
-                self._fail(one.record, _PROCESSING, "instance already exists")
+                reference = _reference(one.record.sop_class, one.record.instance)
+                self._fail(reference, _PROCESSING, "instance already exists")
         if somebody_listens(emulator, self._store):
             tell(emulator, self._store, "StoreInstances", instances.by_ids([n for n in ids if n]))
 
@@ -244,22 +245,22 @@ class _Storing:
         base = root(self._call, self._store)
         url = f"{base}/studies/{record.study}/series/{record.series}/instances/{record.instance}"
         self.outcome.studies[record.study] = None
-        self.outcome.stored.append({**_reference(record), "00081190": {"vr": "UR", "Value": [url]}})
+        self.outcome.stored.append(
+            {**_reference(record.sop_class, record.instance), "00081190": {"vr": "UR", "Value": [url]}}
+        )
 
-    def _fail(self, record: Record | None, reason: int, message: str) -> None:
-        item = _reference(record) if record is not None else {}
+    def _fail(self, reference: dict[str, Any], reason: int, message: str) -> None:
+        item = dict(reference)
         item["00081197"] = {"vr": "US", "Value": [reason]}
         item["00090010"] = {"vr": "LO", "Value": [_CREATOR]}
         item[_FAILURE_DETAIL] = {"vr": "LT", "Value": [message]}
         self.outcome.failed.append(item)
 
 
-def _reference(record: Record) -> dict[str, Any]:
-    reference: dict[str, Any] = {}
-    if record.sop_class:
-        reference["00081150"] = {"vr": "UI", "Value": [record.sop_class]}
-    reference["00081155"] = {"vr": "UI", "Value": [record.instance]}
-    return reference
+def _reference(sop_class: str, instance: str) -> dict[str, Any]:
+    """Which instance it is, as far as its file says."""
+    uids = {"00081150": sop_class, "00081155": instance}
+    return {tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items() if uid}
 
 
 def _response(outcome: _Outcome, base: str) -> dict[str, Any]:

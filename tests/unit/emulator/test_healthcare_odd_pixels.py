@@ -296,3 +296,11 @@ def test_fewer_than_eight_bits_as_lossless_jpeg_come_back() -> None:
 def test_the_number_of_frames_may_have_a_sign(text: str) -> None:
     data = saved(grey(THREE[:2], 8)).replace(b"IS\2\x002 ", b"IS\2\0" + text.encode())
     assert read_instance(data).frames == 2
+
+
+def test_what_one_decoder_refuses_another_one_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.arange(4096, dtype="<u2").reshape(64, 64)
+    data = transcoded(saved(grey(pixels, 16)), ts.JPEG_LS)
+    monkeypatch.setitem(ts.DECODERS, ts.JPEG_LS, "a decoder that is not there")
+    np.testing.assert_array_equal(read(transcoded(data, ts.EXPLICIT)).pixel_array, pixels)
+    assert shown(data).max() == 255
