@@ -42,7 +42,7 @@ def instances(number: int) -> list[bytes]:
     """Copies of one image with UIDs of their own."""
     data, uid = ct(), b"1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322"
     assert data.count(uid) == 2
-    return [data.replace(uid, uid[: -len(str(one)) - 2] + b".1" + str(one).encode()) for one in range(number)]
+    return [data.replace(uid, uid[:-4] + f"{one:04}".encode()) for one in range(number)]
 
 
 def furnish(emulator: Process) -> None:

@@ -308,7 +308,7 @@ def test_many_files_are_read_by_worker_processes(ready: Client) -> None:
     uid = str(pydicom.dcmread(io.BytesIO(template)).SOPInstanceUID)
     files = {}
     for number in range(1100):
-        other = uid[: -len(str(number)) - 1] + f".{number}"
+        other = f"{uid[:-4]}{number:04}"
         files[f"{number:04}.dcm"] = template.replace(uid.encode(), other.encode())
     files["broken.dcm"] = b"x"
     done = ready.import_files(files)
