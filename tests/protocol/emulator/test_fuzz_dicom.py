@@ -197,7 +197,8 @@ def test_damaged_pixels_are_decoded_or_refused_and_the_emulator_goes_on(client: 
             except UnsupportedError as error:
                 assert error.message
             assert time.monotonic() - began < 20
-    assert answered  # some damage is not seen
+    # Some damage is not seen, except in lossless JPEG, where GDCM sees all that is made here.
+    assert answered or name == "SC_rgb_jpeg_gdcm.dcm"
     assert pixels.do("transcode", good, EXPLICIT)
 
 
