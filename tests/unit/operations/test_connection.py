@@ -59,6 +59,20 @@ def test_secrets_do_not_show() -> None:
     assert "s3cret" not in repr(settings)
 
 
+def test_a_client_makes_each_of_its_collections_once_and_another_after_a_reset() -> None:
+    connection = Connection(connection_settings("http://127.0.0.1:9"))
+
+    def stores() -> object:
+        return connection.healthcare.projects().locations().datasets().dicomStores()
+
+    first = [connection.bigquery.jobs(), connection.storage.objects(), connection.logging.entries(), stores()]
+    again = [connection.bigquery.jobs(), connection.storage.objects(), connection.logging.entries(), stores()]
+    assert [one is other for one, other in zip(first, again, strict=True)] == [True] * 4
+    connection.reset()  # a collection sends through the transport that it was made with
+    assert connection.bigquery.jobs() is not first[0]
+    assert stores() is not first[3]
+
+
 def test_each_thread_has_a_transport_of_its_own() -> None:
     connection = Connection(connection_settings(URL, environment={}))
     seen: list[object] = [connection.healthcare]
