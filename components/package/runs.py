@@ -44,6 +44,10 @@ class DicomImportArgs:
     """The emulator's address; Google Cloud without it."""
     impersonate: str | None = None
     """Service account to act as."""
+    existing: list[str] | None = None
+    """What the program does not create and has to be there: `store`, `destination` (of an import: its bucket)."""
+    secret: bool | None = None
+    """Keep secret what is asked for and what the service says of it. It is so anyway where an input is a secret."""
 
 
 @dataclass(kw_only=True)
@@ -89,6 +93,10 @@ class DicomExportArgs:
     """The emulator's address; Google Cloud without it."""
     impersonate: str | None = None
     """Service account to act as."""
+    existing: list[str] | None = None
+    """What the program does not create and has to be there: `store`, `destination` (of an import: its bucket)."""
+    secret: bool | None = None
+    """Keep secret what is asked for and what the service says of it. It is so anyway where an input is a secret."""
 
 
 class DicomImport(dicom_import.DicomImport):

@@ -90,7 +90,8 @@ class Caller:
 
     def upload(self, bucket: str, name: str, data: bytes) -> None:
         media = MediaInMemoryUpload(data, mimetype="application/octet-stream")
-        self._connection.storage.objects().insert(bucket=bucket, body={"name": name}, media_body=media).execute()
+        insert = self._connection.storage.objects().insert(bucket=bucket, body={"name": name}, media_body=media)
+        insert.execute(num_retries=2)  # a connection that nobody used for long, while the stack came up, has ended
 
     def close(self) -> None:
         self._rest.close()
