@@ -121,6 +121,8 @@ _EDIT = (
     "cloudkms.cryptoKeys.update",
     "iam.serviceAccounts.create",
     "iam.serviceAccounts.delete",
+    "iam.serviceAccounts.disable",
+    "iam.serviceAccounts.enable",
     "iam.serviceAccounts.update",
     "logging.logEntries.create",
     "logging.logs.delete",

@@ -25,12 +25,12 @@ _ROLES = {
 _TEAMS = {"projectOwner": "owners", "projectEditor": "editors", "projectViewer": "viewers"}
 _PROJECT_PRIVATE = (("owners", "OWNER"), ("editors", "OWNER"), ("viewers", "READER"))
 #: Calls that answer everything unless they ask for less (``projection`` of the discovery document).
-_FULL_UNLESS_ASKED = frozenset({"storage.buckets.patch", "storage.buckets.update"})
+_FULL_UNLESS_ASKED = frozenset({"patch", "update"})
 
 
 def wanted(method_id: str, query: Mapping[str, str]) -> bool:
     """Whether a call wants access control lists in its answer."""
-    default = "full" if method_id in _FULL_UNLESS_ASKED else "noAcl"
+    default = "full" if method_id.rpartition(".")[2] in _FULL_UNLESS_ASKED else "noAcl"
     return query.get("projection", default) == "full"
 
 
