@@ -57,11 +57,13 @@ format: $(STAMP)  ## let the formatter and the linter mend what they can
 bench: setup  ## benchmarks, each beside a peer or a limit
 	@$(PY) -m benchmarks $(ARGS)
 
-path: setup  ## shell export of PATH alone, for stacks on Google Cloud: eval "$$(make -s path)"
+path: setup  ## shell exports of PATH alone, for stacks on Google Cloud: eval "$$(make -s path)"
 	@$(PY) -m engine path
+	@echo 'export PATH="$(CURDIR)/$(VENV)/bin:$$PATH"'  # python -m operations
 
 env: setup  ## shell exports for pulumi, gcloud and the Google clients: eval "$$(make -s env)"
 	@$(PY) -m engine env
+	@echo 'export PATH="$(CURDIR)/$(VENV)/bin:$$PATH"'  # python -m operations
 	@$(PY) -m emulator env --project hospital-imaging --location europe-west4 --dataset radiology  # Pulumi.dev.yaml
 
 emulator: $(STAMP)  ## the emulator in the foreground, on port 8085

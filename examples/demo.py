@@ -139,8 +139,12 @@ def down() -> None:
     if process_id is None:
         console.print("no emulator of an earlier `make demo KEEP=1` is running")
     else:
-        if stack_exists():
-            destroy()
+        try:
+            if stack_exists():
+                destroy()
+        except DemoError as error:
+            # Retention and the like may forbid it, as on Google Cloud; here everything goes with the emulator anyway.
+            console.print(f"[yellow]warning:[/] {error}; the emulator is ended all the same, with all that is in it")
         os.kill(process_id, signal.SIGTERM)
         console.print(f"emulator (process {process_id}) ended")
     pid_file().unlink(missing_ok=True)
@@ -457,7 +461,7 @@ def show_failures(failed: list[tuple[str, str]]) -> None:
     console.print(table)
     if len(reasons) > ROWS_SHOWN:
         console.print(f"and {len(reasons) - ROWS_SHOWN} more reasons")
-    console.print("Every file: `python -m operations failures NAME`, with the name from `pulumi stack output`.")
+    console.print("While the stack is up (KEEP=1), `allFailures` in its outputs is the command that lists every file.")
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ class Server:
         """Have a resource created by the provider of this test; returns the future answer."""
         properties = struct_pb2.Struct()
         properties.update({"__provider": serialize_provider(TrialProvider()), "urn": "urn:1", "what": what})
-        return self.stub.Create.future(provider_pb2.CreateRequest(urn="urn:1", properties=properties), timeout=60)
+        return self.stub.Create.future(provider_pb2.CreateRequest(urn="urn:1", properties=properties), timeout=300)
 
 
 @contextlib.contextmanager
