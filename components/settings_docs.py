@@ -138,7 +138,7 @@ declared for it is then encrypted in the state and hidden in outputs and message
 outcome but for counts and times, its grants; texts of the service are withheld. Which settings are encrypted is read
 from `Pulumi.<stack>.yaml`; where the configuration comes from elsewhere, everything below a key counts as encrypted.
 What a resource is known by stays readable, because Pulumi keeps names and ids in clear: names of datasets, stores,
-buckets, topics, runs and views, and the members of grants."""
+buckets, topics, runs and views, and the members, roles and conditions of grants."""
 
 
 # What has no setting, and how to have it in a program of one's own.

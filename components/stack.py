@@ -15,7 +15,7 @@ from components.access.key_check import try_key
 from components.access.preview import caller_of
 from components.access.rules import On
 from components.base.providers import Providers
-from components.base.secrets import kept_secret
+from components.base.secrets import grants_kept_secret, kept_secret
 from components.base.waiting import wait_at_most
 from components.resources.bigquery_dataset import BigQueryDataset, BigQueryDatasetArgs
 from components.resources.bucket import Bucket, BucketArgs, CorsRule, LifecycleRule
@@ -135,6 +135,9 @@ class Imaging:
 
     def _declare_tables(self, dataset: BigQueryDatasetSettings) -> BigQueryDataset:
         project, label = self._home(dataset), self._table_label(dataset)
+        options = self._options(project, f"bigquery/{label}")
+        if self._access.grants_are_encrypted(On.BIGQUERY_DATASET, label):
+            options = grants_kept_secret(options)
         return BigQueryDataset(
             label,
             BigQueryDatasetArgs(
@@ -153,7 +156,7 @@ class Imaging:
                 deletion_protection=self._settings.deletion_protection,
                 existing=dataset.existing,
             ),
-            self._options(project, f"bigquery/{label}"),
+            options,
         )
 
     def _buckets_needed(self) -> list[BucketSettings]:

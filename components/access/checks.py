@@ -81,6 +81,13 @@ class Access:
                 options = kept_secret(options)
             self._granted.append((grant, declare_grant(grant, self._member(grant), options)))
 
+    def grants_are_encrypted(self, on: On, label: str) -> bool:
+        """Return whether any grant on a resource, by the label of `grants.Target`, comes from encrypted settings."""
+        return any(
+            (grant.target.on, grant.target.label) == (on, label) and self.encrypted.grant(grant)
+            for grant in self._grants
+        )
+
     def granted_to(self, user: str) -> list[pulumi.Resource]:
         """Return the grants that a user waits for, as in `grants.Grant.needed_by`."""
         return [resource for grant, resource in self._granted if user in grant.needed_by]

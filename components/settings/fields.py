@@ -235,7 +235,7 @@ def _seconds_between(
         if or_zero and value == 0:
             return value
         if not least <= value <= most or value % unit:
-            raise ValueError(f"{format_duration(value)} is not possible; write {form}")
+            raise ValueError(f"{quoted(format_duration(value))} is not possible; write {form}")
         return value
 
     return check

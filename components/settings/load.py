@@ -2,11 +2,13 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pulumi
+import pulumi_gcp as gcp
 from pydantic import BaseModel, ValidationError
 
 from components.base.internals import whole_configuration
@@ -103,7 +105,9 @@ def stack_configuration() -> tuple[dict[str, Any], list[Problem]]:
 
 
 def foreign_namespaces(keys: Iterable[str]) -> list[Problem]:
-    """Return the keys whose namespace is nearly this project's: their settings are not read, and nothing else says so.
+    """Return the keys whose namespace is nearly this project's, or that of Google's provider.
+
+    Their settings are not read, and nothing else says so: a mistyped `gcp:impersonateServiceAccount` is not used.
 
     Args:
         keys: all keys of the stack configuration, `NAMESPACE:NAME`.
@@ -112,17 +116,41 @@ def foreign_namespaces(keys: Iterable[str]) -> list[Problem]:
     found = []
     for key in keys:
         namespace, colon, name = key.partition(":")
-        if not colon or namespace == NAMESPACE or not _is_near(namespace, NAMESPACE):
+        if not colon or namespace in (NAMESPACE, _GOOGLE):
+            continue
+        if _is_near_google(namespace) and name in _google_names():
+            found.append(_not_read(key, f"{_GOOGLE}:{name}"))
+        if not _is_near(namespace, NAMESPACE):
             continue
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.55)
         meant = f"{NAMESPACE}:{name if name in known else near[0]}" if near else f"{NAMESPACE}:…"
-        found.append(Problem(key, f"is not read, because the namespace is {quoted(namespace)}; write {meant}"))
+        found.append(_not_read(key, meant))
     return found
+
+
+def _not_read(key: str, meant: str) -> Problem:
+    namespace = key.partition(":")[0]
+    return Problem(key, f"is not read, because the namespace is {quoted(namespace)}; write {meant}")
 
 
 def _is_near(word: str, known: str) -> bool:
     word = word.casefold()
-    return known in word or difflib.SequenceMatcher(None, word, known).ratio() >= 0.75
+    # Others may have it in the middle: a policy pack is `gcp-imaging-policy`.
+    return word.startswith(known) or word.endswith(known) or difflib.SequenceMatcher(None, word, known).ratio() >= 0.75
+
+
+_GOOGLE = "gcp"
+
+
+def _is_near_google(word: str) -> bool:
+    """Return whether two letters of three are those of the provider's namespace, in their order."""
+    return difflib.SequenceMatcher(None, word.casefold(), _GOOGLE).ratio() >= 0.66
+
+
+def _google_names() -> set[str]:
+    """Return the settings of Google's provider: namespaces of three letters are too often near each other by chance."""
+    arguments = [argument for argument in vars(gcp.ProviderArgs) if not argument.startswith("_")]
+    return {re.sub("_([a-z0-9])", lambda match: match[1].upper(), argument) for argument in arguments}
 
 
 def typed(value: Any, annotation: Any) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.settings.models import ConditionalMemberSettings, Settings
+from components.settings.origin import Path
 from components.settings.problems import Problem, key_of
 from operations.model.durations import format_duration
 from operations.model.filters import doubtful_line
@@ -38,7 +39,11 @@ def _conditions(settings: Settings) -> Iterator[Problem]:
 
 def _quiet_imports(settings: Settings) -> Iterator[Problem]:
     for position, store in enumerate(settings.stores):
-        imports = [run.name for run in settings.imports if run.store == store.name]
+        imports = [
+            _shown(settings, ("imports", place, "name"), run.name)
+            for place, run in enumerate(settings.imports)
+            if run.store == store.name
+        ]
         for number, notification in enumerate(store.notifications):
             if imports and "bulk_imports" not in notification.model_fields_set:
                 yield Problem(
@@ -51,11 +56,13 @@ def _quiet_imports(settings: Settings) -> Iterator[Problem]:
 def _locks(settings: Settings) -> Iterator[Problem]:
     for position, bucket in enumerate(settings.buckets):
         if bucket.retention and bucket.retention.locked:
+            path: Path = ("buckets", position)
+            name = _shown(settings, (*path, "name"), bucket.name)
+            time = _shown(settings, (*path, "retention", "for"), format_duration(bucket.retention.for_))
             yield Problem(
-                key_of(("buckets", position, "retention", "locked")),
-                f"can't be undone: every object of {bucket.name} stays for at least "
-                f"{format_duration(bucket.retention.for_)}, the time can never be shortened or removed, and the bucket "
-                "can't be deleted before all its objects are that old",
+                key_of((*path, "retention", "locked")),
+                f"can't be undone: every object of {name} stays for at least {time}, the time can never be shortened "
+                "or removed, and the bucket can't be deleted before all its objects are that old",
             )
 
 
@@ -82,3 +89,8 @@ def _doubtful_lines(settings: Settings) -> Iterator[Problem]:
             doubt = doubtful_line(line)
             if doubt:
                 yield Problem(key_of(("exports", position, "filter", "lines", number)), doubt)
+
+
+def _shown(settings: Settings, path: Path, text: str) -> str:
+    """Return the text of another setting than the warning's own, unless that one is encrypted."""
+    return "[secret]" if settings.origin.is_encrypted(*path) else text

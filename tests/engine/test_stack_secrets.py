@@ -189,3 +189,33 @@ def test_a_key_that_is_encrypted_as_a_whole_counts_for_everything_in_it(
     assert found_in(["doe-clinics", "whole-bucket"], stack.run("stack", "export")) == {}
     assert stack.preview() == {}
     stack.destroy()
+
+
+def test_grants_that_a_refresh_finds_on_a_dataset_are_secret(tmp_path: Path, emulator: LocalEmulator) -> None:
+    datasets = [
+        {
+            "name": "dicom",
+            "location": "EU",
+            "readers": [{"condition": {"title": "for-a-while"}}],
+        },
+        {"name": "streamed", "location": "EU"},
+        {"name": "open", "location": "EU"},
+    ]
+    stores = [{"name": "pacs", "streams": [{"table": "bq://hospital-imaging.streamed.t"}]}]
+    stack = Stack(tmp_path, config(emulator, stores=stores, bigquery=datasets))
+    secrets = {
+        "imaging:bigquery[0].readers[0].member": "group:doe@example.org",
+        "imaging:bigquery[0].readers[0].condition.expression": 'request.time < timestamp("2031-07-07T00:00:00Z")',
+        "imaging:roles.exportMetadata": "roles/bigquery.admin",
+    }
+    for path, text in secrets.items():
+        stack.set_secret(path, text)
+    said = [stack.up("--diff"), stack.run("refresh", "--yes", "--diff"), stack.run("preview", "--diff")]
+    assert stack.preview() == {}
+
+    state = stack.run("stack", "export")
+    assert found_in(["doe@example.org", "2031-07-07", "bigquery.admin"], state) == {}
+    assert found_in(["projectOwners"], state) != {}, "where nothing is encrypted, the list can be read"
+    # Members stand in URNs.
+    assert [text for text in ("2031-07-07", "bigquery.admin") for each in said if text in each] == []
+    stack.destroy()

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from components.settings import settings_from
 from components.settings.encrypted import encrypted_paths, settings_in_file
 from components.settings.origin import Origin
-from components.settings.problems import Problem, key_of, path_of, without_values
+from components.settings.problems import Problem, SettingsError, key_of, path_of, without_values
+from components.settings.warnings import settings_warnings
 
 SECURE = {"secure": "v1:abc"}
 
@@ -77,3 +79,47 @@ def test_mistakes_are_named_without_the_values_of_encrypted_settings() -> None:
     assert shown[0] == "[secret] names no table; write bq://P.D.T"
     assert "doe" not in shown[1]
     assert shown[2] == '"bq://roe" names no table'
+
+
+KEPT = {
+    "project": "hospital-imaging",
+    "location": "eu",
+    "dataset": {"name": "radiology"},
+    "stores": [
+        {
+            "name": "pacs",
+            "notifications": [{"topic": "projects/hospital-imaging/topics/dicom"}],
+        }
+    ],
+    "topics": [{"name": "dicom"}],
+    "imports": [{"name": "doe-archive", "store": "pacs", "from": "gs://doe-bucket/**"}],
+    "buckets": [{"name": "doe-bucket", "retention": {"for": "77d", "locked": True}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "hidden"),
+    [
+        (("buckets", 0, "retention", "for"), "77 d"),
+        (("buckets", 0, "name"), "of doe-bucket"),
+        (("imports", 0, "name"), "doe-archive"),
+    ],
+)
+def test_a_warning_names_no_encrypted_setting_beside_its_own(path: tuple[str | int, ...], hidden: str) -> None:
+    def said(origin: Origin) -> list[str]:
+        warnings = settings_warnings(settings_from(KEPT).of(origin))
+        return [each.text for each in without_values(warnings, origin, KEPT)]
+
+    encrypted = said(Origin(encrypted=frozenset({path})))
+    assert [hidden in text for text in said(Origin())].count(True) == 1
+    assert not any(hidden in text for text in encrypted)
+    assert sum("[secret]" in text for text in encrypted) == 1
+
+
+def test_a_time_that_is_not_possible_is_hidden_where_it_is_encrypted() -> None:
+    raw = {**KEPT, "buckets": [{"name": "doe-bucket", "retention": {"for": "40007d"}}]}
+    with pytest.raises(SettingsError) as refused:
+        settings_from(raw)
+    origin = Origin(encrypted=frozenset({("buckets", 0, "retention", "for")}))
+    [shown] = without_values(refused.value.problems, origin, raw)
+    assert shown.text.startswith("[secret] is not possible")

@@ -81,11 +81,11 @@ REFUSED = {
     ),
     "a_short_soft_delete": (
         BUCKET % "softDelete: 3d",
-        [f"{KEY}.softDelete  3 d is not possible; write 0d, which turns it off, or 7d to 90d"],
+        [f'{KEY}.softDelete  "3 d" is not possible; write 0d, which turns it off, or 7d to 90d'],
     ),
     "a_retention_of_a_century_and_more": (
         BUCKET % "retention: { for: 40000d }",
-        [f"{KEY}.retention.for  40000 d is not possible; write whole seconds, up to 36525d"],
+        [f'{KEY}.retention.for  "40000 d" is not possible; write whole seconds, up to 36525d'],
     ),
     "a_retention_without_a_time": (
         BUCKET % "retention: { locked: true }",
@@ -195,13 +195,13 @@ REFUSED = {
     ),
     "a_topic_that_keeps_too_long": (
         "topics: [ { name: dicom, retention: 32d } ]",
-        ["imaging:topics[0].retention  32 d is not possible; write whole seconds, 10m to 31d"],
+        ['imaging:topics[0].retention  "32 d" is not possible; write whole seconds, 10m to 31d'],
     ),
     "a_time_travel_between_days": (
         "bigquery: [ { name: dicom, timeTravel: 50h } ]",
         [
             (
-                "imaging:bigquery[0].timeTravel  2 d 2 h is not possible; write whole days: 48h, 72h, 96h, "
+                'imaging:bigquery[0].timeTravel  "2 d 2 h" is not possible; write whole days: 48h, 72h, 96h, '
                 "120h, 144h or "
                 "168h"
             )

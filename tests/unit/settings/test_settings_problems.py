@@ -554,6 +554,11 @@ class TestForeignNamespaces:
             ("Imaging:buckets", "imaging:buckets"),
             ("imagign:store", "imaging:stores"),
             ("imaging_prod:zzz", "imaging:…"),
+            ("my-imaging:stores", "imaging:stores"),
+            ("gpc:impersonateServiceAccount", "gcp:impersonateServiceAccount"),
+            ("GCP:project", "gcp:project"),
+            ("gcpp:healthcareCustomEndpoint", "gcp:healthcareCustomEndpoint"),
+            ("cgp:userProjectOverride", "gcp:userProjectOverride"),
         ],
     )
     def test_a_namespace_that_is_nearly_ours_is_named_with_what_was_meant(self, key: str, meant: str) -> None:
@@ -565,7 +570,20 @@ class TestForeignNamespaces:
         )
 
     @pytest.mark.parametrize(
-        "key", ["gcp:project", "imaging:stores", "aws:region", "pulumi:tags", "images:x", "stores"]
+        "key",
+        [
+            "gcp:project",
+            "imaging:stores",
+            "aws:region",
+            "pulumi:tags",
+            "images:x",
+            "stores",
+            "gcp-imaging-policy:rules",
+            "gcp:impersonateServiceAcount",
+            "gpc:rules",
+            "google-native:project",
+            "gke:zone",
+        ],
     )
     def test_other_namespaces_are_left_alone(self, key: str) -> None:
         assert foreign_namespaces([key]) == []
