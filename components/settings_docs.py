@@ -304,7 +304,8 @@ With `imaging:grants: external` the stack grants nothing. A preview asks the
 [Policy Troubleshooter](https://cloud.google.com/policy-intelligence/docs/troubleshoot-access) whether the agent has the
 permissions, where that API is enabled, and else reads the policies of each resource and its project. What is surely
 missing ends the preview, with the commands that grant it. What a group, a wider or custom role, a condition, a folder
-or an organisation may give is not known: that is a warning.
+or an organisation may give is not known: that is a warning. Of a grant that comes from encrypted settings
+alone, the keys are named instead of the command.
 
 {roles}
 

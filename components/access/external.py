@@ -1,14 +1,16 @@
 """With `grants: external`: which of the grants that the stack needs exist, and commands for those that don't."""
 
+import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from components.access.encrypted import Encrypted
 from components.access.google_rest import GoogleRest, RestError
 from components.access.grants import Grant, agents_of, grants_for
-from components.access.rules import INCLUDES, RULES, Agent, On, Target, Use
+from components.access.rules import INCLUDES, RULES, Agent, Condition, On, Target, Use
 from components.settings import Settings
 from components.settings.fields import comparable_member
 
@@ -235,21 +237,51 @@ def _full_name(target: Target) -> str:
     return forms[target.on].format(name=target.name, project=target.project)
 
 
-def render(missing: list[Missing]) -> str:
-    """Lay out what is missing for a terminal, each as a command that can be run as it stands."""
+def render(missing: list[Missing], encrypted: Encrypted) -> str:
+    """Lay out what is missing for a terminal, each as a command that can be run as it stands.
+
+    Args:
+        missing: the grants that aren't there, or of which it is not known.
+        encrypted: what is secret. A command that would show it is not written; the keys that lead to it are.
+    """
     certain = any(not each.unknown for each in missing)
     count = f"{len(missing)} grants are" if len(missing) > 1 else "1 grant is"
     state = "missing" if certain else "perhaps missing"
     lines = [f"{count} {state}, and imaging:grants is external, so the stack makes none"]
-    for agent in agents_of(each.grant for each in missing):
+    shown = [each.grant for each in missing if not encrypted.command(each.grant)]
+    at_home = [each.grant for each in missing if _is_agent_of(each.grant, encrypted.project)]
+    for agent in agents_of([*shown, *at_home]):
         lines.append(f"  # the {agent.service} service agent of {agent.project}, made if it does not exist yet")
         lines.append(f"  {command_for_agent(agent)}")
     for each in missing:
-        lines.append(f"  # {'; '.join(each.grant.reasons)}")
-        if each.unknown:
-            lines.append(f"  # not known whether it exists: {each.unknown}")
-        lines.append(f"  {each.command}")
+        lines += [f"  {line}" for line in _lines(each, encrypted)]
     return "\n".join(lines)
+
+
+def _is_agent_of(grant: Grant, project: str) -> bool:
+    return isinstance(grant.member, Agent) and grant.member.project == project
+
+
+def _lines(each: Missing, encrypted: Encrypted) -> Iterator[str]:
+    grant = each.grant
+    keys = encrypted.keys(grant)
+    if encrypted.command(grant):
+        who = f"the {grant.member.service} service agent" if isinstance(grant.member, Agent) else "a member"
+        role = "a role" if encrypted.role(grant) else grant.role
+        yield f"# {who} needs {role} on a {grant.target.on}, for {', '.join(keys)}; which, secret settings say:"
+        if each.unknown:
+            yield "# not known whether it exists"
+        for key in keys:
+            yield f"#   pulumi config get --path {shlex.quote(key)}"
+        return
+    # The only reason of the service agent's own role is Google's, and names no setting.
+    secret = encrypted.grant(grant) and Use.ACT_AS_AGENT not in grant.uses
+    yield f"# needed for {', '.join(keys)}" if secret else f"# {'; '.join(grant.reasons)}"
+    if each.unknown:
+        yield f"# not known whether it exists: {each.unknown}"
+    if grant.condition and grant.target.on is On.BIGQUERY_DATASET:
+        yield "# GRANT has no conditions, so this adds to the dataset's access by the API; it needs curl and jq"
+    yield each.command
 
 
 # Google makes an agent when it is first asked for; before that, nothing can be granted to it.
@@ -268,16 +300,23 @@ def command_for_agent(agent: Agent) -> str:
     return AGENT_COMMANDS[agent.service].format(project=shlex.quote(agent.project))
 
 
+# Texts that hardly any condition has all of; the last ones, none.
+_DELIMITERS = ("|", "#", "~", ";", "%", *("@" * length for length in range(2, 100)))
+
+
 def command_for(grant: Grant, member: str) -> str:
     """Return the command that makes a grant."""
     target, role = grant.target, grant.role
     suffix = ["--member", member, "--role", role]
     if grant.condition:
-        # A delimiter of its own, because an expression may have commas:
+        # A delimiter of its own, because an expression may have commas, and `||`:
         # https://cloud.google.com/sdk/gcloud/reference/topic/escaping
         parts_of_condition = [f"{key}={value}" for key, value in grant.condition.as_input.items()]
-        suffix.append("--condition=^|^" + "|".join(parts_of_condition))
+        delimiter = next(each for each in _DELIMITERS if not any(each in part for part in parts_of_condition))
+        suffix.append(f"--condition=^{delimiter}^" + delimiter.join(parts_of_condition))
     parts = dict(zip(target.name.split("/")[0::2], target.name.split("/")[1::2], strict=False))
+    if target.on is On.BIGQUERY_DATASET and grant.condition:
+        return _conditional_on_dataset(grant, member, grant.condition)
     if target.on is On.BIGQUERY_DATASET:
         # https://cloud.google.com/bigquery/docs/reference/standard-sql/data-control-language
         sql = f'GRANT `{role}` ON SCHEMA `{target.project}.{target.name}` TO "{member}"'
@@ -325,6 +364,26 @@ def command_for(grant: Grant, member: str) -> str:
         ],
     }
     return shlex.join(["gcloud", *commands[target.on], *suffix])
+
+
+def _conditional_on_dataset(grant: Grant, member: str, condition: Condition) -> str:
+    """Return a command that adds a grant with a condition to those of a dataset; without an answer it sends none.
+
+    https://cloud.google.com/bigquery/docs/reference/rest/v2/datasets/patch: conditions need version 3.
+    """
+    url = (
+        f"https://bigquery.googleapis.com/bigquery/v2/projects/{grant.target.project}/datasets/{grant.target.name}"
+        "?accessPolicyVersion=3"
+    )
+    entry = {"role": grant.role, **_dataset_entry(member), "condition": condition.as_input}
+    call = (
+        'curl -sS --fail-with-body -H "Authorization: Bearer $(gcloud auth print-access-token)" '
+        f"-H 'Content-Type: application/json' {shlex.quote(url)}"
+    )
+    added = shlex.join(
+        ["jq", "-e", "--argjson", "entry", json.dumps(entry), "select(.access) | {access: (.access + [$entry])}"]
+    )
+    return f'access="$({call} | {added})" && {call} -X PATCH -d "$access"'
 
 
 # How the policy of each kind of resource is read: API, HTTP method and path.
@@ -390,3 +449,17 @@ def _dataset_member(entry: dict[str, Any]) -> str | None:
         return "allAuthenticatedUsers"
     member: str | None = entry.get("iamMember")
     return member
+
+
+def _dataset_entry(member: str) -> dict[str, str]:
+    """Return a member as a dataset's access names it, the reverse of `_dataset_member`."""
+    kind, _, name = member.partition(":")
+    fields = {
+        "user": "userByEmail",
+        "serviceAccount": "userByEmail",
+        "group": "groupByEmail",
+        "domain": "domain",
+    }
+    if member == "allAuthenticatedUsers":
+        return {"specialGroup": member}
+    return {fields[kind]: name} if kind in fields else {"iamMember": member}

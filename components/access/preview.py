@@ -17,8 +17,11 @@ import pulumi
 from components.access import deployer
 from components.access import external as external_grants
 from components.access.deployer import of_level
+from components.access.encrypted import Encrypted
 from components.access.google_rest import GoogleRest, RestError, rest_for
+from components.access.grants import grants_for
 from components.access.needs import Level
+from components.access.rules import Agent
 from components.provider.resources import CONFIGURATION_KEYS
 from components.settings import Settings
 from operations.google.connection import START_EMULATOR
@@ -130,16 +133,28 @@ def _check_deployer(settings: Settings, rest: Callable[[str | None], GoogleRest]
 
 
 def _check_grants(settings: Settings, rest: Callable[[str | None], GoogleRest]) -> None:
+    encrypted = Encrypted(settings)
     try:
         missing = external_grants.missing_grants(settings, rest)
     except RestError as error:
-        pulumi.log.warn(f"grants can't be checked: {error}")
+        pulumi.log.warn(f"grants can't be checked: {_told(error, settings, encrypted)}")
         return
     # What can't be looked at may be there, or may be granted once the stack has made the resource.
     if any(not each.unknown for each in missing):
-        raise pulumi.RunError(external_grants.render(missing))
+        raise pulumi.RunError(external_grants.render(missing, encrypted))
     if missing:
-        pulumi.log.warn(external_grants.render(missing))
+        pulumi.log.warn(external_grants.render(missing, encrypted))
+
+
+def _told(error: RestError, settings: Settings, encrypted: Encrypted) -> str:
+    """Return Google's text, unless it names a project that is known from encrypted settings alone."""
+    agents = [
+        grant.member
+        for grant in grants_for(settings)
+        if isinstance(grant.member, Agent) and grant.member.project != settings.project and encrypted.command(grant)
+    ]
+    secret = any(agent.project in str(error) for agent in agents)
+    return f"HTTP {error.status} on a project that secret settings name" if secret else str(error)
 
 
 def _may_lack_permissions(settings: Settings) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from components.access import external as external_grants
+from components.access.encrypted import Encrypted
 from components.access.google_rest import GoogleRest
 from components.access.rules import On
 from components.settings import settings_from
@@ -81,7 +82,7 @@ def test_the_commands_that_are_shown_make_every_missing_grant(
     assert {each.grant.target.on for each in missing} == set(On)
 
     told = {**os.environ, **environment(emulator.url), "CLOUDSDK_CONFIG": str(tmp_path), "HOME": str(tmp_path)}
-    commands = [line.strip() for line in external_grants.render(missing).splitlines()[1:]]
+    commands = [line.strip() for line in external_grants.render(missing, Encrypted(WANTED)).splitlines()[1:]]
     for command in commands:
         if not command.startswith("#"):
             done = subprocess.run(shlex.split(command), env=told, capture_output=True, text=True, check=False)

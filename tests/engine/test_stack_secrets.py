@@ -219,3 +219,13 @@ def test_grants_that_a_refresh_finds_on_a_dataset_are_secret(tmp_path: Path, emu
     # Members stand in URNs.
     assert [text for text in ("2031-07-07", "bigquery.admin") for each in said if text in each] == []
     stack.destroy()
+
+
+def test_a_preview_of_grants_that_others_make_names_no_secret_setting(tmp_path: Path, hospital: LocalEmulator) -> None:
+    exports = [{"name": "m", "store": "pacs", "writeDisposition": "WRITE_EMPTY"}]
+    stack = Stack(tmp_path, config(hospital, grants="external", stores=[{"name": "pacs"}], exports=exports))
+    stack.set_secret("imaging:exports[0].to", "bq://hospital-imaging.doe_data.doe_table")
+    said = stack.preview_fails()
+    assert "and imaging:grants is external, so the stack makes none" in said
+    assert "pulumi config get --path 'imaging:exports[0]'" in said
+    assert "doe_" not in said

@@ -16,6 +16,7 @@ from components.access.grants import grants_for
 from components.access.needs import Level, Need
 from components.access.rules import On
 from components.settings import Settings, settings_from
+from components.settings.origin import Origin
 
 NEED = Need(On.PROJECT, "hospital-imaging", "hospital-imaging", ("healthcare.datasets.create",), "a dataset", "roles/x")
 
@@ -235,6 +236,51 @@ class TestExternalGrants:
         self.answer(monkeypatch, "Not found: Dataset")
         preview_checks.check_access(self.wanted)
         assert "not known whether it exists: Not found: Dataset" in said[0]
+
+    @pytest.mark.parametrize("unknown", ["", "Not found: inbox-bucket"])
+    def test_neither_refusal_nor_warning_shows_an_encrypted_setting(
+        self, preview: None, monkeypatch: pytest.MonkeyPatch, unknown: str
+    ) -> None:
+        del preview
+        said: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", said.append)
+        missing = [
+            external_grants.Missing(grant, "serviceAccount:a@b", f"gcloud {grant.target.name}", unknown)
+            for grant in grants_for(self.wanted)
+            if grant.target.on is On.BUCKET
+        ]
+        monkeypatch.setattr(external_grants, "missing_grants", lambda *_: missing)
+        secret = self.wanted.of(Origin("o/p/s", frozenset({("imports", 0, "from")})))
+        try:
+            preview_checks.check_access(secret)
+        except pulumi.RunError as error:
+            said.append(str(error))
+        [text] = said
+        assert "inbox-bucket" not in text
+        assert "archive" not in text
+        assert "pulumi config get --path 'imaging:imports[0]'" in text
+
+    def test_an_error_that_names_a_secret_project_is_told_without_it(
+        self, preview: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        del preview
+        said: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", said.append)
+        key = "projects/hospital-imaging/locations/eu/keyRings/r/cryptoKeys/k"
+        elsewhere = settings(
+            grants="external",
+            checkPermissions=False,
+            buckets=[{"name": "out-bucket", "project": "doe-project", "kmsKey": key}],
+        )
+
+        def refused(*_: object) -> None:
+            raise RestError(403, "Permission denied on project doe-project")
+
+        monkeypatch.setattr(external_grants, "missing_grants", refused)
+        preview_checks.check_access(elsewhere)
+        preview_checks.check_access(elsewhere.of(Origin("o/p/s", frozenset({("buckets", 0, "project")}))))
+        assert "doe-project" in said[0]
+        assert said[1] == "grants can't be checked: HTTP 403 on a project that secret settings name"
 
     def test_no_network_is_a_warning(self, preview: None, monkeypatch: pytest.MonkeyPatch) -> None:
         del preview
