@@ -38,6 +38,7 @@ from components.settings import (
     StoreSettings,
     TopicSettings,
 )
+from operations.model.requests import WriteDisposition
 from operations.model.uris import parse_bigquery_uri, parse_export_prefix, parse_import_uri
 from operations.run.ahead import DESTINATION, STORE
 
@@ -277,6 +278,12 @@ class Imaging:
             imports={
                 each.name: self._imports[each.name].store_since for each in settings.imports if each.store == run.store
             },
+            writers={
+                each.name: self._exports[each.name].table_since
+                for each in self._earlier_writers(run)
+                if each.write_disposition != WriteDisposition.WRITE_APPEND
+            }
+            or None,
             rerun=run.rerun,
             trigger=run.trigger,
             allowed_failures=run.allowed_failures,
@@ -303,16 +310,16 @@ class Imaging:
         if run.is_metadata:
             table = parse_bigquery_uri(run.to)
             destination: pulumi.Resource | None = self._tables.get(f"{table.project}.{table.dataset}")
-            before += [
-                self._exports[each.name]
-                for each in self._settings.exports
-                if each.to == run.to and each.name in self._exports
-            ]
+            before += [self._exports[each.name] for each in self._earlier_writers(run)]
         else:
             destination = self._buckets.get(parse_export_prefix(run.to).bucket)
         if destination is not None:
             before.append(destination)
         return before
+
+    def _earlier_writers(self, run: ExportSettings) -> list[ExportSettings]:
+        """Return the exports to the same destination that are declared before this one."""
+        return [each for each in self._settings.exports if each.to == run.to and each.name in self._exports]
 
     def _existing(self, run: ImportSettings | ExportSettings) -> list[str]:
         """Return what of a run's store and destination this stack doesn't create."""

@@ -73,6 +73,9 @@ class DicomExportArgs:
     imports: dict[str, pulumi.Input[str]] | None = None
     """`storeSince` of each import into the store, by any name: when the store is made again, and an import fills it
     again, the export runs again, too."""
+    writers: dict[str, pulumi.Input[str]] | None = None
+    """`tableSince` of each earlier export to the same table that replaces its rows, by any name: when that one runs
+    again, and removes what this one has written, this one runs again, too."""
     rerun: str | None = None
     """When it runs again: `when-inputs-change` (the default), `when-store-changes` or `always`."""
     trigger: pulumi.Input[str] | None = None
@@ -121,6 +124,8 @@ class DicomExport(dicom_export.DicomExport):
     """Full name of the operation."""
     outcome: pulumi.Output[dict[str, Any]]
     """What came of it: `state, success, failure, rows, …`."""
+    table_since: pulumi.Output[str]
+    """When it last replaced the rows of its table; empty for one that has only added to them."""
 
     def __init__(self, name: str, args: DicomExportArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         given = _given(args)

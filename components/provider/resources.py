@@ -168,6 +168,7 @@ class StartedOperation(Resource, module="imaging", name="StartedOperation"):
     filterDigest: pulumi.Output[str]  # noqa: N815
     filterSources: pulumi.Output[dict[str, str]]  # noqa: N815
     storeSince: pulumi.Output[str]  # noqa: N815
+    tableSince: pulumi.Output[str]  # noqa: N815
     skipped: pulumi.Output[str]
 
     def __init__(self, name: str, props: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
@@ -176,11 +177,22 @@ class StartedOperation(Resource, module="imaging", name="StartedOperation"):
         Args:
             name: of the resource.
             props: `label, store, method, body, filter, trigger, rerun, whenEmpty, existing, allowedFailures,
-                timeout, permissionWait, maxRunning, serviceAgent, endpoint, imports, previous, inPreview, urn`.
+                timeout, permissionWait, maxRunning, serviceAgent, endpoint, imports, writers, previous, inPreview,
+                urn`.
             opts: as for every resource.
         """
         outputs = dict.fromkeys(
-            ("operation", "facts", "startedAt", "filterUri", "filterDigest", "filterSources", "storeSince", "skipped")
+            (
+                "operation",
+                "facts",
+                "startedAt",
+                "filterUri",
+                "filterDigest",
+                "filterSources",
+                "storeSince",
+                "tableSince",
+                "skipped",
+            )
         )
         super().__init__(StartedProvider(), name, {**props, **outputs}, opts)
 

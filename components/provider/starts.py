@@ -18,14 +18,21 @@ from operations.google.errors import OperationsError
 from operations.google.reading import cancel_running
 from operations.google.retrying import Patience
 from operations.model.invalid import InputError
-from operations.model.requests import SOME_STORE, Import, Request, WhenEmpty
+from operations.model.requests import (
+    SOME_STORE,
+    Import,
+    Request,
+    Rerun,
+    WhenEmpty,
+    WriteDisposition,
+)
 from operations.run.ahead import STORE, problems_ahead, rows_appended_to
 from operations.run.checks import Facts, NothingToDoError, check_start, nothing_to_do
 from operations.run.filter_objects import prepare_filter, query_sources
 from operations.run.journal import Journal
 from operations.run.record import recorded
 from operations.run.remains import what_is_lost
-from operations.run.rerun import RUN_INPUTS, only_the_filter_may_have_changed, reason_to_run
+from operations.run.rerun import RUN_INPUTS, only_the_filter_may_have_changed, reason_to_run, replaced_by
 from operations.run.start import resume, start
 
 # Who cancels or deletes wants to know soon when it can't be done.
@@ -57,7 +64,7 @@ def why_to_start(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None
     if pulumi.contains_unknowns({key: news.get(key) for key in RUN_INPUTS}):
         return "its inputs are known only after other resources have changed"
     try:
-        return reason_to_run(connection_of(news), olds, news)
+        return reason_to_run(connection_of(news), olds, news) or _announced_before(olds, news)
     except (OperationsError, InputError) as error:
         unseen = "can't see whether a new run is needed"
         said = text_of_error(error, secret=is_secret(olds, news))
@@ -66,6 +73,22 @@ def why_to_start(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None
             raise engine_log.Failure(f"{title_of(news)}: {unseen}: {said}") from error
         engine_log.warning(text_of(news, "urn") or "", f"{unseen}, so none is planned: {said}")
         return None
+
+
+def _announced_before(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
+    """In a preview, say which run before an export may make it run; None when none is planned.
+
+    What it looks at, store and table, is still as it was before that run. The update decides when they are as they will
+    be: a plan that was saved with an update lets it change nothing, but one without does not let it update.
+    """
+    writers = news.get("writers")
+    if not olds.get("skipped") and pulumi.contains_unknowns(writers):
+        each = sorted(writers.items()) if isinstance(writers, Mapping) else []
+        return replaced_by(next((name for name, since in each if pulumi.contains_unknowns(since)), None))
+    depends_on_store = olds.get("skipped") or news.get("rerun") == Rerun.WHEN_STORE_CHANGES
+    if depends_on_store and pulumi.contains_unknowns(news.get("imports")):
+        return "an import before it runs"
+    return None
 
 
 def say_what_is_ahead(props: Mapping[str, Any]) -> str:
@@ -134,7 +157,7 @@ def keep_if_same_result(props: Mapping[str, Any], olds: Mapping[str, Any]) -> di
     if prepared.digest != olds.get("filterDigest"):
         return None
     engine_log.info(str(props["urn"]), "the filter query still selects the same; nothing is started")
-    kept = ("operation", "facts", "startedAt", "filterUri", "filterDigest", "storeSince", "skipped")
+    kept = ("operation", "facts", "startedAt", "filterUri", "filterDigest", "storeSince", "tableSince", "skipped")
     return {**props, **{key: olds.get(key) for key in kept}, "filterSources": sources}
 
 
@@ -194,7 +217,8 @@ def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = N
             ) from error
         why = f"there is nothing to do; {WITHHELD}" if secret else str(error)
         note(f"skipped: {why}")
-        return {**props, **_NOTHING_STARTED, "filterSources": sources, "skipped": why}
+        kept = {"filterSources": sources, "tableSince": table_since(olds or {}, props, None)}
+        return {**props, **_NOTHING_STARTED, **kept, "skipped": why}
     except InterruptedWaitError as error:
         raise engine_log.Failure(f"{title_of(props)}: interrupted before it was started") from error
     except (OperationsError, InputError) as error:
@@ -210,6 +234,7 @@ def start_operation(props: Mapping[str, Any], olds: Mapping[str, Any] | None = N
         "filterDigest": prepared.digest if prepared else "",
         "filterSources": sources,
         "storeSince": since or started.time,
+        "tableSince": table_since(olds or {}, props, started.time),
         "skipped": "",
     }
 
@@ -252,6 +277,28 @@ def _store_since(
     if isinstance(request, Import) and (record.lost or what_is_lost(connection, request, record)):
         return None
     return text_of(olds, "storeSince")
+
+
+def table_since(olds: Mapping[str, Any], news: Mapping[str, Any], started: str | None) -> str:
+    """Return when an export last left nothing in its table but its own rows; empty when it never did.
+
+    Args:
+        olds: outputs of the started operation before.
+        news: its inputs.
+        started: when it was started now; None when it was skipped.
+    """
+    # `WRITE_EMPTY` starts from a table without rows.
+    adds = _destination(news).get("writeDisposition") == WriteDisposition.WRITE_APPEND
+    if started and _destination(news) and not adds:
+        return started
+    same = _destination(olds).get("tableUri") == _destination(news).get("tableUri")
+    return text_of(olds, "tableSince") or "" if same else ""
+
+
+def _destination(props: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the table of an export and how it is written; empty for other runs."""
+    body = props.get("body")
+    return (body.get("bigqueryDestination") if isinstance(body, Mapping) else None) or {}
 
 
 def _tell_journal(journal: Journal, olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:

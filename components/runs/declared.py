@@ -79,6 +79,7 @@ def declare_run(
     opts: pulumi.ResourceOptions | None,
     chosen: pulumi.Input[Mapping[str, Any]] | None = None,
     imports: Mapping[str, pulumi.Input[str]] | None = None,
+    writers: Mapping[str, pulumi.Input[str]] | None = None,
 ) -> Run:
     """Declare start and wait as children of a component.
 
@@ -90,6 +91,7 @@ def declare_run(
         opts: the component's options; both children wait for what it depends on.
         chosen: the filter, as `operations.run.filter_objects.prepare_filter` takes it.
         imports: since when each import has filled the store, by its name.
+        writers: since when each earlier export that replaces the table's rows has filled it, by its name.
 
     Raises:
         RequestError: settings can't be right.
@@ -126,6 +128,7 @@ def declare_run(
             **common,
             "filter": kept(chosen),
             "imports": imports,
+            "writers": writers,
             "rerun": str(args.rerun),
             "whenEmpty": str(args.when_empty),
             "existing": list(args.existing),

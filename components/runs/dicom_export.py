@@ -51,6 +51,8 @@ class DicomExportArgs(RunArgs):
         filter_bucket: bucket for the filter file of `lines` or `query`.
         imports: `store_since` of each import into the store, by any name: when the store is made again, and an import
             fills it again, the export runs again, too.
+        writers: `table_since` of each earlier export to the same table that replaces its rows, by any name: when that
+            one runs again, and removes what this one has written, this one runs again, too.
     """
 
     destination: str
@@ -61,6 +63,7 @@ class DicomExportArgs(RunArgs):
     filter: ExportFilter | None = None
     filter_bucket: pulumi.Input[str] | None = None
     imports: Mapping[str, pulumi.Input[str]] | None = None
+    writers: Mapping[str, pulumi.Input[str]] | None = None
 
 
 class DicomExport(pulumi.ComponentResource):
@@ -68,6 +71,8 @@ class DicomExport(pulumi.ComponentResource):
 
     operation: pulumi.Output[str]
     outcome: pulumi.Output[dict[str, Any]]
+    table_since: pulumi.Output[str]
+    """When it last replaced the rows of its table; empty for one that has only added to them."""
 
     def __init__(
         self,
@@ -96,10 +101,18 @@ class DicomExport(pulumi.ComponentResource):
             mime_type=given.mime_type,
         )
         self.run = run = declare_run(
-            self, name, given, request, opts, chosen=_filter_input(name, given), imports=given.imports
+            self,
+            name,
+            given,
+            request,
+            opts,
+            chosen=_filter_input(name, given),
+            imports=given.imports,
+            writers=given.writers,
         )
         self.operation = run.started.operation
         self.outcome = run.awaited.outcome
+        self.table_since = run.started.tableSince
         self.register_outputs({"operation": self.operation, "outcome": self.outcome})
 
 

@@ -13,7 +13,7 @@ from operations.google.errors import ApiError
 from operations.google.metrics import metrics_from_json, read_store_metrics
 from operations.google.reading import read_operation
 from operations.google.retrying import Patience
-from operations.model.outcome import Outcome, State
+from operations.model.outcome import Outcome, State, seconds_of
 from operations.model.requests import Rerun, WhenEmpty, request_from_body
 from operations.model.resource_names import parse_dicom_store_name
 from operations.run.checks import nothing_to_do
@@ -49,7 +49,7 @@ def changed_inputs(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | No
         if old != new:
             # The values of a run with secret settings are shown neither as they are nor as they were.
             return f"{words}{_difference(old, new, values=not _secret(olds, news))}"
-    return _store_made_again(olds.get("imports"), news.get("imports"))
+    return _store_made_again(olds.get("imports"), news.get("imports")) or _rows_replaced(olds, news)
 
 
 def _store_made_again(olds: Any, news: Any) -> str | None:
@@ -65,6 +65,32 @@ def _store_made_again(olds: Any, news: Any) -> str | None:
             if isinstance(news[name], str) and news[name] and olds[name] and news[name] != olds[name]:
                 return f"its DICOM store was made again, and filled by import {name}"
     return None
+
+
+def _rows_replaced(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
+    """Say that an earlier export to the same table has removed the rows of this one.
+
+    Each earlier one is known by when it last replaced the table's rows, which a new name doesn't change. One that
+    wasn't there at the last start, by its name, is compared with the time of that start.
+    """
+    before, now = olds.get("writers"), news.get("writers")
+    before = before if isinstance(before, Mapping) else {}
+    known, started = {*before.values()}, str(olds.get("startedAt") or "")
+    for name, since in sorted(now.items()) if isinstance(now, Mapping) else ():
+        if not isinstance(since, str) or not since or since in known:
+            continue  # not known in a preview, it never replaced anything, or that was before the last start
+        if name in before or (started and seconds_of(since) > seconds_of(started)):
+            return replaced_by(name)
+    return None
+
+
+def replaced_by(export: str | None) -> str:
+    """Say why an export runs again after an earlier one to its table.
+
+    Args:
+        export: the earlier one; None where its name isn't known yet.
+    """
+    return f"export {export} replaces the table's rows" if export else "an earlier export replaces the table's rows"
 
 
 def reason_to_run(

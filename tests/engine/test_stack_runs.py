@@ -257,3 +257,85 @@ def test_exports_to_one_table_add_up(tmp_path: Path, inbox: LocalEmulator) -> No
     stack = Stack(tmp_path, wanted)
     stack.up()
     assert stack.outputs()["exports"]["again"]["rows"] == 4
+
+
+def test_exports_that_add_to_a_table_run_again_after_the_one_that_replaces_its_rows(
+    tmp_path: Path, inbox: LocalEmulator, client: bigquery.Client
+) -> None:
+    wanted = config(inbox)
+    first = {**wanted["imaging:exports"][0], "views": False}
+    second = {**first, "name": "second", "store": "two", "writeDisposition": "WRITE_APPEND"}
+    wanted["imaging:stores"].append({"name": "two"})
+    wanted["imaging:imports"].append({"name": "other", "store": "two", "from": "gs://hospital-dicom-inbox/2024/CT*"})
+    wanted["imaging:exports"] = [first, second]
+
+    def rows() -> dict[str, int]:
+        """How many the table has of each store."""
+        query = "SELECT SourceDicomStore AS store, COUNT(*) AS n FROM `research-analytics.dicom.instances` GROUP BY 1"
+        return {row["store"].rpartition("/")[2]: row["n"] for row in client.query_and_wait(query)}
+
+    stack = Stack(tmp_path, wanted)
+    stack.up()
+    # Two images in one store, one of them in the other one, too.
+    assert rows() == {"pacs": 2, "two": 1}
+    assert stack.preview() == {}
+    assert len(posted(inbox)) == 4
+
+    stack.config["imaging:exports"][0]["trigger"] = "again"
+    assert "runs again: export metadata replaces the table's rows" in stack.run("preview")
+    plan = str(tmp_path / "plan.json")
+    stack.run("preview", "--save-plan", plan)
+    stack.up("--plan", plan)
+    assert rows() == {"pacs": 2, "two": 1}
+    assert posted(inbox)[4:] == ["export", "export"]
+    assert stack.preview() == {}
+
+    # Neither a new name nor a run of the one that only adds rows makes another one run.
+    stack.config["imaging:exports"][0] |= {"name": "tables", "formerly": ["metadata"]}
+    assert STARTED not in str(stack.preview())
+    stack.up()
+    assert len(posted(inbox)) == 6
+    stack.config["imaging:exports"][1]["trigger"] = "once more"
+    stack.up()
+    assert rows() == {"pacs": 2, "two": 2}
+    assert len(posted(inbox)) == 7
+    assert stack.preview() == {}
+
+
+def test_a_plan_lets_an_export_run_that_an_import_before_it_gives_something_to_do(
+    tmp_path: Path, inbox: LocalEmulator
+) -> None:
+    wanted = config(inbox)
+    wanted["imaging:imports"][0] |= {"from": "gs://hospital-dicom-inbox/2025/**.dcm", "whenEmpty": "skip"}
+    metadata, images = wanted["imaging:exports"]
+    wanted["imaging:exports"] = [
+        {**metadata, "views": False, "whenEmpty": "skip", "rerun": "when-store-changes"},
+        {**images, "whenEmpty": "skip"},
+    ]
+    stack, plan = Stack(tmp_path, wanted), str(tmp_path / "plan.json")
+    stack.up()
+    assert posted(inbox) == []
+    assert stack.preview() == {}
+
+    upload(inbox, "hospital-dicom-inbox", "2025/CT.dcm", image("CT_small.dcm"))
+    assert "runs again: an import before it runs" in stack.run("preview", "--save-plan", plan)
+    stack.up("--plan", plan)
+    exports = stack.outputs()["exports"]
+    assert (exports["metadata"]["rows"], exports["images"]["success"]) == (1, 1)
+
+    upload(inbox, "hospital-dicom-inbox", "2025/MR.dcm", image("MR_small.dcm"))
+    stack.config["imaging:imports"][0]["trigger"] = "one more"
+    stack.run("preview", "--save-plan", plan)
+    stack.up("--plan", plan)
+    exports = stack.outputs()["exports"]
+    assert (exports["metadata"]["rows"], exports["images"]["success"]) == (2, 1)
+    assert stack.preview() == {}
+
+    # The same images again: what was planned turns out to be nothing, and the last result stays.
+    before = posted(inbox)
+    stack.config["imaging:imports"][0]["trigger"] = "the same"
+    stack.run("preview", "--save-plan", plan)
+    stack.up("--plan", plan)
+    assert posted(inbox) == [*before, "import"]
+    assert stack.outputs()["exports"]["metadata"] == exports["metadata"]
+    assert stack.preview() == {}

@@ -54,6 +54,8 @@ class _Mocks(pulumi_mocks.Mocks):
             outputs["email"] = f"{outputs['service'].partition('.')[0]}-agent-of-{outputs['project']}"
         if args.typ == "pulumi-python:dynamic/imaging:AwaitedOperation":
             outputs["outcome"] = {"state": "succeeded", "success": 2, "failure": 0, "rows": 2}
+        if args.typ == "pulumi-python:dynamic/imaging:StartedOperation":
+            outputs["tableSince"] = f"the last run of {args.name}"
         return _id_of(args.typ, args.name, args.inputs), outputs
 
     def call(self, args: pulumi_mocks.MockCallArgs) -> Any:

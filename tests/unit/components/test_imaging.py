@@ -106,6 +106,16 @@ def test_imports_come_before_the_exports_of_the_same_store_only(run: Run) -> Non
     assert "archive" not in started["elsewhere"]
 
 
+def test_an_export_knows_the_earlier_ones_that_replace_the_rows_of_its_table(run: Run) -> None:
+    more = {**METADATA, "name": "more", "writeDisposition": "WRITE_APPEND"}
+    exports = [METADATA, more, {**more, "name": "most"}, {**METADATA, "name": "other", "to": f"{METADATA['to']}2"}]
+    program = run(declare(exports=[*exports, IMAGES]))
+    writers = {each.name: each.inputs.get("writers") for each in program.all(STARTED)}
+    replaced = {"metadata": "the last run of metadata"}
+    # An export that adds rows removes none: "most" need not know "more".
+    assert writers == {"metadata": None, "more": replaced, "most": replaced, "other": None, "images": None}
+
+
 def test_exports_to_one_table_run_one_after_the_other(run: Run) -> None:
     again = {**METADATA, "name": "again", "writeDisposition": "WRITE_APPEND"}
     program = run(declare(exports=[METADATA, again]))

@@ -14,6 +14,7 @@ from pulumi.output import Unknown
 from components.provider import engine_log
 from components.provider.inputs import started_urn
 from components.provider.resources import AwaitedProvider, StartedProvider
+from components.provider.starts import table_since, why_to_start
 from components.runs.dicom_export import DicomExport, DicomExportArgs, ExportFilter
 from components.runs.dicom_import import DicomImport, DicomImportArgs
 from components.runs.state import record_in
@@ -23,6 +24,7 @@ from operations.run.record import Record, recorded
 Run = Callable[..., Any]
 STORE = "projects/hospital/locations/europe-west4/datasets/radiology/dicomStores/pacs"
 TABLE = "bq://research-analytics.dicom.instances"
+UNKNOWN: Any = Unknown()  # type: ignore[no-untyped-call]
 STARTED, AWAITED = (f"pulumi-python:dynamic/imaging:{kind}Operation" for kind in ("Started", "Awaited"))
 
 
@@ -145,9 +147,60 @@ def test_the_dynamic_provider_loads_without_the_google_provider_and_the_clients(
 
 def test_an_unknown_input_means_a_new_run() -> None:
     olds = {"operation": "projects/p/locations/l/datasets/d/operations/1"}
-    unknown: Any = Unknown()  # type: ignore[no-untyped-call]
-    assert StartedProvider().diff("id", olds, {"store": unknown, "rerun": "when-inputs-change"}).changes is True
-    assert AwaitedProvider().diff("id", olds, {"operation": unknown, "allowedFailures": 0}).changes is True
+    assert StartedProvider().diff("id", olds, {"store": UNKNOWN, "rerun": "when-inputs-change"}).changes is True
+    assert AwaitedProvider().diff("id", olds, {"operation": UNKNOWN, "allowedFailures": 0}).changes is True
+
+
+def writing(disposition: str, table: str = TABLE) -> dict[str, Any]:
+    return {"body": {"bigqueryDestination": {"tableUri": table, "writeDisposition": disposition}}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "before", "started", "since"),
+    [
+        (writing("WRITE_TRUNCATE"), {}, "now", "now"),
+        (writing("WRITE_EMPTY"), {}, "now", "now"),
+        (writing("WRITE_APPEND"), {}, "now", ""),
+        (writing("WRITE_TRUNCATE"), {**writing("WRITE_TRUNCATE"), "tableSince": "then"}, "now", "now"),
+        (writing("WRITE_APPEND"), {**writing("WRITE_TRUNCATE"), "tableSince": "then"}, "now", "then"),
+        # Skipped: what it wrote the last time is still there.
+        (writing("WRITE_TRUNCATE"), {**writing("WRITE_TRUNCATE"), "tableSince": "then"}, None, "then"),
+        (writing("WRITE_APPEND"), {**writing("WRITE_TRUNCATE", TABLE + "2"), "tableSince": "then"}, "now", ""),
+        ({"body": {"gcsDestination": {"uriPrefix": "gs://hospital-out/x/"}}}, {}, "now", ""),
+    ],
+)
+def test_an_export_keeps_when_it_last_replaced_the_rows_of_its_table(
+    wanted: dict[str, Any], before: dict[str, Any], started: str | None, since: str
+) -> None:
+    assert table_since(before, wanted, started) == since
+
+
+SUCCEEDED = {"read": True, "operation": "projects/p/locations/l/datasets/d/operations/1"}
+
+
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        ({"writers": {"first": UNKNOWN, "zero": "1"}}, "export first replaces the table's rows"),
+        ({"writers": UNKNOWN}, "an earlier export replaces the table's rows"),
+        ({"writers": {"first": "1"}}, None),
+        ({"imports": {"archive": UNKNOWN}}, None),
+        ({"imports": {"archive": UNKNOWN}, "rerun": "when-store-changes"}, "an import before it runs"),
+        ({"imports": {"archive": "1"}, "rerun": "when-store-changes"}, None),
+    ],
+)
+def test_a_preview_plans_an_export_whose_store_or_table_an_earlier_run_changes(
+    now: dict[str, Any], reason: str | None
+) -> None:
+    olds = {
+        "store": STORE,
+        "method": "export",
+        "body": {"bigqueryDestination": {"tableUri": TABLE}},
+        "operation": SUCCEEDED["operation"],
+        "writers": {"first": "1"},
+        "allowedFailures": 0,
+    }
+    assert why_to_start(olds, {**olds, **now, "previous": SUCCEEDED, "inPreview": UNKNOWN}) == reason
 
 
 @pytest.mark.parametrize(

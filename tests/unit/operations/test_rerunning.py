@@ -332,6 +332,38 @@ def test_an_export_runs_again_after_an_import_that_fills_a_store_that_was_made_a
     assert reason_to_run(connection, state(name, imports=before), news, clock) == reason
 
 
+EARLY, STARTED, LATE = (f"2026-11-28T{hour}:00:00.000+00:00" for hour in ("08", "09", "10"))
+REPLACED = "export first replaces the table's rows"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "reason"),
+    [
+        (None, None, None),
+        ({"first": EARLY}, {"first": EARLY}, None),
+        ({"first": EARLY}, None, None),  # removed from the settings; the rows stay
+        ({"first": EARLY}, {"first": ""}, None),  # it writes to another table now
+        ({"first": EARLY}, {"first": object()}, None),  # not known in a preview
+        ({"first": EARLY}, {"renamed": EARLY}, None),
+        ({"first": EARLY}, {"renamed": EARLY, "first": LATE}, REPLACED),
+        ({"first": EARLY}, {"first": LATE}, REPLACED),
+        ({"first": ""}, {"first": LATE}, REPLACED),  # it was skipped before
+        # The clock of another machine may be behind.
+        ({"first": "2026-11-28T09:30:00.000+00:00"}, {"first": EARLY}, REPLACED),
+        # One that was put before this one: it counts if it has replaced anything since.
+        (None, {"first": EARLY}, None),
+        (None, {"first": LATE}, REPLACED),
+        ({"other": EARLY}, {"other": EARLY, "first": LATE}, REPLACED),
+    ],
+)
+def test_an_export_runs_again_after_an_earlier_one_has_replaced_its_rows(
+    before: Any, now: Any, reason: str | None, service: Service, connection: Connection, clock: SimulatedClock
+) -> None:
+    name = service.add(seconds=0)
+    news = props(writers=now, previous=record(name))
+    assert reason_to_run(connection, state(name, writers=before, startedAt=STARTED), news, clock) == reason
+
+
 @pytest.mark.parametrize("secret_in", ["olds", "news"])
 @pytest.mark.parametrize("key", sorted(RUN_INPUTS))
 def test_a_change_of_a_secret_run_is_said_without_its_values(key: str, secret_in: str) -> None:
