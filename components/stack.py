@@ -14,6 +14,7 @@ from components.access.grants import own_filter_bucket
 from components.access.key_check import try_key
 from components.access.preview import caller_of
 from components.access.rules import On
+from components.base.arguments import gone_with
 from components.base.providers import Providers
 from components.base.secrets import grants_kept_secret, kept_secret
 from components.base.waiting import wait_at_most
@@ -365,6 +366,7 @@ class Imaging:
             # Until views were named after tables they had the names of exports.
             formerly=[name for export in asking for name in (export.name, *export.formerly)],
         )
+        options = pulumi.ResourceOptions.merge(options, gone_with(self._tables.get(f"{table.project}.{table.dataset}")))
         if any(self._access.encrypted.run(f"exports/{export.name}") for export in writers):
             options = kept_secret(options)
         ReferenceViews(

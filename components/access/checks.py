@@ -10,6 +10,7 @@ from components.access.grants import Grant, agents_of, filter_bucket_of, grants_
 from components.access.project import ProjectAccess, ProjectAccessArgs, agent_email
 from components.access.resources import declare_grant
 from components.access.rules import Agent, On, Use
+from components.base.arguments import gone_with
 from components.base.providers import Providers
 from components.base.secrets import conceal, kept_secret
 from components.settings import Settings
@@ -72,11 +73,13 @@ class Access:
             first = self.ready(grant.target.project)
             if isinstance(grant.member, Agent):
                 first += self.ready(grant.member.project)
-            if grant.target.label in after:
-                first.append(after[grant.target.label])
+            declared = after.get(grant.target.label)
+            if declared is not None:
+                first.append(declared)
             options = pulumi.ResourceOptions(
                 provider=self._providers.for_project(grant.target.project), depends_on=first
             )
+            options = pulumi.ResourceOptions.merge(options, gone_with(declared))
             if self.encrypted.grant(grant):
                 options = kept_secret(options)
             self._granted.append((grant, declare_grant(grant, self._member(grant), options)))

@@ -18,7 +18,7 @@ def arguments(kind: type[T], given: T | Mapping[str, Any]) -> T:
 def child(
     parent: pulumi.Resource, options: pulumi.ResourceOptions | None = None, **more: Any
 ) -> pulumi.ResourceOptions:
-    """Return options for a child: its parent's `depends_on` too, which Pulumi doesn't hand down by itself.
+    """Return options for a child: its parent's `depends_on` and `replace_with` too, which Pulumi doesn't hand down.
 
     Args:
         parent: the component that the child belongs to.
@@ -26,8 +26,24 @@ def child(
         more: options of this child alone, by the names of `pulumi.ResourceOptions`. None leaves an option to the
             parent, as with `protect`: a component that is protected protects its children.
     """
-    inherited = pulumi.ResourceOptions(parent=parent, depends_on=options.depends_on if options else None)
+    inherited = pulumi.ResourceOptions(
+        parent=parent,
+        depends_on=options.depends_on if options else None,
+        replace_with=options.replace_with if options else None,
+    )
     return pulumi.ResourceOptions.merge(inherited, pulumi.ResourceOptions(**more))
+
+
+def gone_with(component: pulumi.Resource | None) -> pulumi.ResourceOptions:
+    """Return options for what ends with a component's resource: a grant on it, a view in it.
+
+    When that is replaced (a dataset or bucket that moves to another location), they are made again, too. Nothing in
+    their own inputs tells the engine, since the new one has the name of the old one; and so the old ones go first.
+    """
+    resource = getattr(component, "resource", None)
+    if resource is None:
+        return pulumi.ResourceOptions()
+    return pulumi.ResourceOptions(replace_with=[resource], delete_before_replace=True)
 
 
 def without_dependencies(value: pulumi.Output[T]) -> pulumi.Output[T]:

@@ -74,3 +74,22 @@ def test_a_table_and_its_views_that_were_deleted_are_drift_and_come_back(
     assert {"instances", "instances_studies"} <= there
     assert stack.outputs()["exports"]["metadata"]["rows"] == 2
     stack.up("--expect-no-changes")
+
+
+def test_a_dataset_and_a_bucket_that_move_take_grants_and_views_with_them_and_their_exports_run_again(
+    inbox: LocalEmulator,  # noqa: F811 - the fixture
+    tmp_path: Path,
+) -> None:
+    stack = Stack(tmp_path, config(inbox))
+    stack.config["imaging:permissionWait"] = "5s"  # a grant that is missing would fail the exports soon
+    stack.up()
+    for kind in ("imaging:bigquery", "imaging:buckets"):
+        for each in stack.config[kind]:
+            each["location"] = "US"
+    stack.up()
+    assert runs(inbox)["Export"] == 4
+    assert stack.outputs()["exports"]["metadata"]["rows"] == 2
+    tables = "bigquery/v2/projects/research-analytics/datasets/dicom/tables"
+    assert "instances_studies" in {each["tableReference"]["tableId"] for each in rest(inbox, "GET", tables)["tables"]}
+    stack.run("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+    stack.up("--expect-no-changes")
