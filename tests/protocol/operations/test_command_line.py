@@ -129,7 +129,7 @@ def test_a_caller_without_permission_is_exit_4(hospital: Hospital, cli: CommandL
     for command in (IMPORT, "list", "describe 123", "cancel 123"):
         assert cli(command, GOOGLE_OAUTH_ACCESS_TOKEN=f"principal:{CALLER}") == 4, command
         assert "Permission" in cli.err
-        assert "do      get roles/healthcare." in cli.err
+        assert "fix     get roles/healthcare." in cli.err
     assert hospital.operations("ImportDicomData") == []
 
 
