@@ -19,13 +19,16 @@ import pulumi
 from components.runs.dicom_export import DicomExport, DicomExportArgs, ExportFilter
 from components.runs.dicom_import import DicomImport, DicomImportArgs
 
+imports = []
 for name, settings in json.load(open("runs.json")).items():
     if "filter" in settings:
         settings["filter"] = ExportFilter(**settings["filter"])
     if "destination" in settings:
-        run = DicomExport(name, DicomExportArgs(**settings))
+        # As every program does: an export comes after the imports that stand before it.
+        run = DicomExport(name, DicomExportArgs(**settings), pulumi.ResourceOptions(depends_on=imports))
     else:
         run = DicomImport(name, DicomImportArgs(**settings))
+        imports = [*imports, run]
     pulumi.export(name, run.outcome)
 """
 

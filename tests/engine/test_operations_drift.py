@@ -155,7 +155,7 @@ def test_after_a_store_was_made_again_imports_into_it_and_exports_from_it_run_ag
     assert set(re.findall(shown, said)) == {"archive", "metadata"}
     assert "2 updated" in said
     stores.create(parent=DATASET, dicomStoreId="pacs", body={}).execute()
-    said = program.up("--parallel", "1")
+    said = program.up()
     assert set(re.findall(r"StartedOperation +(\w+) .*runs again: its DICOM store is gone", said)) == set(program.runs)
     assert len(hospital.operations("ImportDicomData")) == imports + 1
     assert len(exports(hospital)) == 2
