@@ -126,9 +126,13 @@ def test_datasets_and_stores_from_the_first_to_the_last(ready: Gcloud) -> None:
 def test_imports_and_exports_wait_for_their_operations(emulator: LocalEmulator, ready: Gcloud) -> None:
     bucket(emulator, "inbox", "roles/storage.objectViewer", {"a.dcm": FILE, "b.dcm": b""})
     imported = ready("dicom-stores", "import", "gcs", "pacs", *OF, "--gcs-uri=gs://inbox/*", "--format=json")
-    # gcloud does not look at the counters: an import with failures among successes looks well.
-    assert json.loads(well(imported))["name"] == STORE
+    # An import with failures among successes ends with an error of code 3, as the documents have it.
+    assert imported.returncode == 1
+    assert '"code": 3' in imported.stderr
+    assert "importing one or more instances failed" in imported.stderr
     assert "Request issued for: [pacs]" in imported.stderr
+    again = ready("dicom-stores", "import", "gcs", "pacs", *OF, "--gcs-uri=gs://inbox/a.dcm", "--format=json")
+    assert json.loads(well(again))["name"] == STORE
     metrics = json.loads(well(ready("dicom-stores", "metrics", "pacs", *OF, "--format=json")))
     assert metrics["instanceCount"] == "1"
     refused = ready("dicom-stores", "export", "gcs", "pacs", *OF, "--gcs-uri-prefix=gs://nowhere/x")
@@ -152,7 +156,8 @@ def test_metadata_go_to_bigquery_and_filters_exist_in_beta(emulator: LocalEmulat
     denied = ready(*export, "--write-disposition=write-empty")
     assert denied.returncode == 1
     assert '"code": 7' in denied.stderr
-    assert "roles/bigquery.jobUser" in denied.stderr
+    # Google names the permission, not the role.
+    assert "User does not have bigquery.jobs.create permission in project hospital-imaging" in denied.stderr
     inside = emulator.emulator
     agent = "serviceAccount:" + inside.projects.provision_service_agent("hospital-imaging")
     roles = ("roles/bigquery.jobUser", "roles/bigquery.dataEditor")
