@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.access.resources import DECLARE
+from components.access.resources import declare_member
 from components.access.rules import RULES, On, Target, Use
 from components.base.arguments import arguments, child
 from components.base.waiting import remembered
@@ -50,7 +50,7 @@ class AgentGrants(pulumi.ComponentResource):
         for use, target in _targets(args):
             rule = RULES[use]
             grant = f"{name}-{rule.verb}-{target.label}"
-            DECLARE[rule.on](grant, rule.role, self.member, target, child(self, opts, hooks=remembered()), None)
+            declare_member(grant, rule.role, self.member, target, child(self, opts, hooks=remembered()))
         self.register_outputs({"member": self.member})
 
 

@@ -11,113 +11,44 @@ from components.access.rules import Agent, On, Target
 from components.base.waiting import remembered
 
 # `*IAMMember` only. `*IAMBinding` would take the role from everybody else, `*IAMPolicy` every role.
-Declare = Callable[[str, str, pulumi.Input[str], Target, pulumi.ResourceOptions, Any], pulumi.Resource]
-
-
-def _on_project(
-    name: str,
-    role: str,
-    member: pulumi.Input[str],
-    target: Target,
-    opts: pulumi.ResourceOptions,
-    condition: Any,
-) -> pulumi.Resource:
-    return gcp.projects.IAMMember(name, project=target.name, role=role, member=member, condition=condition, opts=opts)
-
-
-def _on_bigquery_dataset(
-    name: str,
-    role: str,
-    member: pulumi.Input[str],
-    target: Target,
-    opts: pulumi.ResourceOptions,
-    condition: Any,
-) -> pulumi.Resource:
-    return gcp.bigquery.DatasetIamMember(
-        name, project=target.project, dataset_id=target.name, role=role, member=member, condition=condition, opts=opts
-    )
-
-
-def _on_bucket(
-    name: str,
-    role: str,
-    member: pulumi.Input[str],
-    target: Target,
-    opts: pulumi.ResourceOptions,
-    condition: Any,
-) -> pulumi.Resource:
-    return gcp.storage.BucketIAMMember(
-        name, bucket=target.name, role=role, member=member, condition=condition, opts=opts
-    )
-
-
-def _on_topic(
-    name: str,
-    role: str,
-    member: pulumi.Input[str],
-    target: Target,
-    opts: pulumi.ResourceOptions,
-    condition: Any,
-) -> pulumi.Resource:
-    return gcp.pubsub.TopicIAMMember(
-        name,
-        project=target.project,
-        topic=target.name.rsplit("/", 1)[-1],
-        role=role,
-        member=member,
-        condition=condition,
-        opts=opts,
-    )
-
-
-def _on_key(
-    name: str,
-    role: str,
-    member: pulumi.Input[str],
-    target: Target,
-    opts: pulumi.ResourceOptions,
-    condition: Any,
-) -> pulumi.Resource:
-    return gcp.kms.CryptoKeyIAMMember(
-        name, crypto_key_id=target.name, role=role, member=member, condition=condition, opts=opts
-    )
-
-
-def _on_healthcare_dataset(
-    name: str,
-    role: str,
-    member: pulumi.Input[str],
-    target: Target,
-    opts: pulumi.ResourceOptions,
-    condition: Any,
-) -> pulumi.Resource:
-    return gcp.healthcare.DatasetIamMember(
-        name, dataset_id=target.name, role=role, member=member, condition=condition, opts=opts
-    )
-
-
-def _on_dicom_store(
-    name: str,
-    role: str,
-    member: pulumi.Input[str],
-    target: Target,
-    opts: pulumi.ResourceOptions,
-    condition: Any,
-) -> pulumi.Resource:
-    return gcp.healthcare.DicomStoreIamMember(
-        name, dicom_store_id=target.name, role=role, member=member, condition=condition, opts=opts
-    )
-
-
-DECLARE: Mapping[On, Declare] = {
-    On.PROJECT: _on_project,
-    On.BIGQUERY_DATASET: _on_bigquery_dataset,
-    On.BUCKET: _on_bucket,
-    On.TOPIC: _on_topic,
-    On.KEY: _on_key,
-    On.HEALTHCARE_DATASET: _on_healthcare_dataset,
-    On.DICOM_STORE: _on_dicom_store,
+# A submodule of pulumi_gcp is loaded when it is first named, so a kind is looked up only for a grant of it.
+_KINDS: Mapping[On, Callable[[Target], tuple[Callable[..., pulumi.Resource], dict[str, Any]]]] = {
+    On.PROJECT: lambda on: (gcp.projects.IAMMember, {"project": on.name}),
+    On.BIGQUERY_DATASET: lambda on: (
+        gcp.bigquery.DatasetIamMember,
+        {"project": on.project, "dataset_id": on.name},
+    ),
+    On.BUCKET: lambda on: (gcp.storage.BucketIAMMember, {"bucket": on.name}),
+    On.TOPIC: lambda on: (
+        gcp.pubsub.TopicIAMMember,
+        {"project": on.project, "topic": on.name.rsplit("/", 1)[-1]},
+    ),
+    On.KEY: lambda on: (gcp.kms.CryptoKeyIAMMember, {"crypto_key_id": on.name}),
+    On.HEALTHCARE_DATASET: lambda on: (gcp.healthcare.DatasetIamMember, {"dataset_id": on.name}),
+    On.DICOM_STORE: lambda on: (gcp.healthcare.DicomStoreIamMember, {"dicom_store_id": on.name}),
 }
+
+
+def declare_member(
+    name: str,
+    role: str,
+    member: pulumi.Input[str],
+    target: Target,
+    opts: pulumi.ResourceOptions,
+    condition: Any = None,
+) -> pulumi.Resource:
+    """Declare one member of one role on what the target is.
+
+    Args:
+        name: of the resource.
+        role: `roles/…`, or a custom one.
+        member: as IAM writes it.
+        target: what it is granted on.
+        opts: as for every resource.
+        condition: title, description and expression; None for a grant without one.
+    """
+    kind, where = _KINDS[target.on](target)
+    return kind(name, role=role, member=member, condition=condition, opts=opts, **where)
 
 
 def declare_grant(grant: Grant, member: pulumi.Input[str], opts: pulumi.ResourceOptions) -> pulumi.Resource:
@@ -132,4 +63,4 @@ def declare_grant(grant: Grant, member: pulumi.Input[str], opts: pulumi.Resource
     if isinstance(grant.member, Agent):
         opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=remembered()))
     condition = grant.condition.as_input if grant.condition else None
-    return DECLARE[grant.target.on](grant.name, grant.role, member, grant.target, opts, condition)
+    return declare_member(grant.name, grant.role, member, grant.target, opts, condition)
